@@ -1,0 +1,1 @@
+"""Settings and logging set-up. Imports nothing of ours; imported only by composition roots."""

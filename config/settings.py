@@ -1,0 +1,165 @@
+"""Every setting, read from the environment (``CANDLECAST_…``) and ``.env``."""
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_HORIZONS = {
+    **dict.fromkeys(("1m", "3m"), 30),
+    **dict.fromkeys(("5m", "10m", "15m", "30m", "1h", "2h", "3h"), 24),
+    **dict.fromkeys(("4h", "6h", "8h", "12h"), 12),
+    **dict.fromkeys(("1d", "3d"), 7),
+    "1w": 4,
+}
+_LONGEST_HORIZON = 64
+SECRETS = {"redis_url", "state_key", "state_key_previous"}
+
+
+class SettingsError(Exception):
+    """A setting is wrong: names it and the remedy."""
+
+
+class Settings(BaseSettings):
+    """What can be set; the defaults suit one machine in development."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CANDLECAST_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    environment: Literal["development", "production"] = Field(
+        default="development", description="production refuses to start without a state key"
+    )
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0", repr=False, description="redis://:password@host:6379/0"
+    )
+    prefix: str = Field(default="candlecast:", description="put before every Redis key")
+    data_dir: Path = Field(
+        default=Path(".candlecast"), description="the demo's data and the development state key"
+    )
+    state_key: str | None = Field(
+        default=None,
+        min_length=32,
+        repr=False,
+        description="signs model states; 32 characters or more",
+    )
+    state_key_previous: str | None = Field(
+        default=None,
+        min_length=32,
+        repr=False,
+        description="accepted too while the state key is rotated",
+    )
+    model: str = Field(default="default", description="name of the model in the catalog")
+    horizons: Annotated[dict[str, int], NoDecode] = Field(
+        default=_HORIZONS, description="candles ahead by timeframe or series: 1m=30,1h=24"
+    )
+    retention: int = Field(default=2_000, ge=100, description="learned candles kept in each log")
+    history: int = Field(default=100, ge=1, description="forecasts kept in each history stream")
+    claim_series: int = Field(default=64, ge=1, description="series in one claim")
+    lease_ms: int = Field(
+        default=2_000, ge=100, description="milliseconds until an unfinished claim is due again"
+    )
+    max_waiting: int = Field(
+        default=10_000, ge=500, description="unlearned candles of a series before producers wait"
+    )
+    snapshot_period_s: int = Field(default=900, ge=1, description="seconds between snapshots")
+    snapshot_budget_s: int = Field(
+        default=300, ge=1, le=540, description="seconds that one snapshot job may take"
+    )
+    mlflow_tracking_uri: str = Field(
+        default="", description="MLflow server or store; empty: SQLite in the data folder"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto", description="auto: console on a terminal, JSON otherwise"
+    )
+
+    @field_validator("horizons", mode="before")
+    @classmethod
+    def _read_horizons(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = (part.rpartition("=") for part in value.split(",") if part.strip())
+        return _HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, horizon in self.horizons.items():
+            if not 1 <= horizon <= _LONGEST_HORIZON:
+                raise ValueError(f"horizons: {name}={horizon} must be 1 to {_LONGEST_HORIZON}")
+        if self.environment == "production" and self.state_key is None:
+            raise ValueError("state_key: production needs CANDLECAST_STATE_KEY (openssl rand -hex 32)")
+        return self
+
+    def horizon(self, series: str) -> int:
+        """Candles ahead for a series: its own setting, else its timeframe's."""
+        timeframe = series.rpartition(":")[2]
+        return self.horizons.get(series) or self.horizons[timeframe]
+
+    def limits(self) -> dict[str, int]:
+        """Constants of the protocol that can be set."""
+        return {
+            "claim_series": self.claim_series,
+            "lease_ms": self.lease_ms,
+            "max_waiting": self.max_waiting,
+            "retention": self.retention,
+            "history": self.history,
+            "snapshot_period_ms": self.snapshot_period_s * 1_000,
+        }
+
+    def signing_keys(self) -> tuple[bytes, bytes | None]:
+        """Return the state key and the previous one; in development a missing key is made once."""
+        previous = self.state_key_previous.encode() if self.state_key_previous else None
+        key = self.state_key.encode() if self.state_key else _development_key(self.data_dir)
+        return key, previous
+
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps runs and models."""
+        return self.mlflow_tracking_uri or f"sqlite:///{(self.data_dir / 'mlflow.db').resolve()}"
+
+
+def load() -> Settings:
+    """Read the settings.
+
+    Raises
+    ------
+    SettingsError
+        Naming each wrong setting by its environment variable; values are not shown, some are
+        secrets.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = (
+            f"CANDLECAST_{str(fault['loc'][0]).upper()}: {fault['msg']}"
+            if fault["loc"]
+            else fault["msg"].removeprefix("Value error, ")
+            for fault in error.errors()
+        )
+        raise SettingsError("; ".join(faults)) from error
+
+
+def _development_key(folder: Path) -> bytes:
+    """Read the key file, or make it: linking is atomic, so that of two makers one wins."""
+    path = folder / "state.key"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"state.key.{os.getpid()}"
+        draft.touch(mode=0o600)
+        draft.write_text(secrets.token_hex(32))
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text().strip().encode()

@@ -1,0 +1,39 @@
+"""One base error; every error of ours tells what was wrong and what to do about it."""
+
+
+class CandlecastError(Exception):
+    """Base of every error that Candlecast raises on purpose."""
+
+
+class InvalidValue(CandlecastError, ValueError):
+    """A value from outside breaks a rule: names the field, the value and the remedy."""
+
+    def __init__(self, field: str, value: object, remedy: str) -> None:
+        super().__init__(f"{field}={value!r}: {remedy}")
+        self.field = field
+        self.value = value
+        self.remedy = remedy
+
+
+class DecodeError(CandlecastError):
+    """Bytes that are not what their key promises; carries them in ``raw``."""
+
+    def __init__(self, message: str, raw: bytes) -> None:
+        super().__init__(message)
+        self.raw = raw
+
+
+class StoreError(CandlecastError):
+    """Redis refused or failed a command."""
+
+
+class StoreUnavailable(StoreError):
+    """Redis cannot be reached, or did not answer in time."""
+
+
+class StateError(CandlecastError):
+    """A saved model state is missing, unsigned, of another model or unreadable."""
+
+
+class RegistryError(CandlecastError):
+    """MLflow refused or failed a call."""

@@ -1,0 +1,71 @@
+"""Every Redis key, queue name and job path, only here."""
+
+from dataclasses import dataclass
+
+CANDLES_QUEUE = "candles"
+HOUSEKEEPING_QUEUE = "housekeeping"
+# Stored in Redis by RQ while jobs are in flight: renaming one is a breaking change.
+UPDATE_JOB = "worker.jobs.update_pending"
+SNAPSHOT_JOB = "worker.jobs.snapshot_moved"
+DEFAULT_PREFIX = "candlecast:"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys under one prefix; ``series`` is ``exchange:symbol:timeframe``."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def candles(self, series: str) -> str:
+        """Stream of the series' candles, id ``<open_time_ms>-0``."""
+        return f"{self.prefix}candles:{series}"
+
+    def forecast(self, series: str) -> str:
+        """String: the newest forecast as JSON."""
+        return f"{self.prefix}forecast:{series}"
+
+    def forecasts(self, series: str) -> str:
+        """Capped stream of what was forecast when."""
+        return f"{self.prefix}forecasts:{series}"
+
+    def forecast_channel(self, series: str) -> str:
+        """Pub/sub channel of the same JSON."""
+        return f"{self.prefix}forecast-channel:{series}"
+
+    def model(self, series: str) -> str:
+        """Hash: cursor, etag, state and counters."""
+        return f"{self.prefix}model:{series}"
+
+    @property
+    def series(self) -> str:
+        """Set of the known series."""
+        return f"{self.prefix}series"
+
+    @property
+    def pending(self) -> str:
+        """Sorted set: series, scored by the millisecond from which they may be claimed."""
+        return f"{self.prefix}pending"
+
+    @property
+    def fleet(self) -> str:
+        """String with a short life: the fingerprint and signing key the workers share."""
+        return f"{self.prefix}fleet"
+
+    @property
+    def dead_letters(self) -> str:
+        """Capped stream of refused and unlearnable candles with their reasons."""
+        return f"{self.prefix}dead-letters"
+
+    @property
+    def tick(self) -> str:
+        """Guard: one tick of the fleet at a time."""
+        return f"{self.prefix}tick"
+
+    @property
+    def housekeeping(self) -> str:
+        """Guard: exists until the next housekeeping is due."""
+        return f"{self.prefix}housekeeping"
+
+    def rq_queue(self, name: str) -> str:
+        """RQ's own list of a queue's job ids; its length is what `ring` is measured against."""
+        return f"rq:queue:{name}"

@@ -1,0 +1,101 @@
+"""One connection to Redis: its errors translated, its scripts loaded and run."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import cache
+from importlib import resources
+from typing import Any, Self
+
+import redis
+
+from shared.errors import InvalidValue, StoreError, StoreUnavailable
+from shared.keys import CANDLES_QUEUE, HOUSEKEEPING_QUEUE, Keys
+
+_UNREACHABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.AuthenticationError,
+    redis.exceptions.NoPermissionError,
+)
+
+
+class Link:
+    """A client, the keys of one prefix and the scripts that work on them.
+
+    Raises
+    ------
+    StoreUnavailable
+        When Redis cannot be reached or refuses the password.
+    StoreError
+        When Redis fails a command.
+    """
+
+    def __init__(self, client: Any, keys: Keys) -> None:
+        self.redis: Any = client
+        self.keys = keys
+        self._script_keys = [
+            *(keys.pending, keys.rq_queue(CANDLES_QUEUE), keys.series, keys.dead_letters),
+            *(keys.candles(""), keys.model(""), keys.forecast(""), keys.forecasts("")),
+            *(keys.forecast_channel(""), keys.fleet, keys.tick, keys.housekeeping),
+            keys.rq_queue(HOUSEKEEPING_QUEUE),
+        ]
+        self._scripts: dict[str, Any] = {}
+
+    @classmethod
+    def open(cls, url: str, keys: Keys) -> Self:
+        """Connect and ping.
+
+        Raises
+        ------
+        InvalidValue
+            When the URL is not one that redis-py understands.
+        """
+        try:
+            # An interrupted RESP3 reply would be read as the answer to the next command.
+            client = redis.Redis.from_url(
+                url, protocol=2, socket_connect_timeout=3, socket_timeout=15
+            )
+        except ValueError as error:
+            raise InvalidValue(
+                "redis_url", url.rpartition("@")[2], f"{error}; write redis://:password@host:6379/0"
+            ) from error
+        link = cls(client, keys)
+        with link.translated():
+            client.ping()
+        return link
+
+    @property
+    def address(self) -> str:
+        """Host, port and database, without the password."""
+        kwargs = self.redis.get_connection_kwargs()
+        place = kwargs.get("path") or f"{kwargs.get('host')}:{kwargs.get('port')}"
+        return f"{place}/{kwargs.get('db', 0)}"
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[Any]:
+        """Give the client for a few commands; turn Redis's errors into ours."""
+        try:
+            yield self.redis
+        except _UNREACHABLE as error:
+            raise StoreUnavailable(f"Redis at {self.address}: {error}") from error
+        except redis.RedisError as error:
+            raise StoreError(f"Redis at {self.address}: {error}") from error
+        except BaseException:
+            # Whatever broke in may have left a reply unread on a connection.
+            self.redis.connection_pool.disconnect()
+            raise
+
+    def run(self, name: str, *args: Any, pipe: Any = None) -> Any:
+        """Run a script, or queue it on a pipeline."""
+        if name not in self._scripts:
+            self._scripts[name] = self.redis.register_script(_source(name))
+        if pipe is not None:
+            return self._scripts[name](keys=self._script_keys, args=args, client=pipe)
+        with self.translated():
+            return self._scripts[name](keys=self._script_keys, args=args)
+
+
+@cache
+def _source(name: str) -> str:
+    folder = resources.files("shared") / "scripts"
+    return (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()

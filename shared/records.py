@@ -1,0 +1,217 @@
+"""What the store takes and gives: limits, claims, commits and the record of a model."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from shared.candle import Series
+
+_NUMBERS = ("cursor", "since", "suspect", "snapshot_version", "snapshot_revision")
+_COUNTS = (
+    *("sequence", "revision", "attempts", "appended", "settled"),
+    *("dead_letters", "duplicates", "revised", "refused"),
+)
+Entry = tuple[bytes, list[bytes]]
+"""One entry of a candle log as Redis returns it: id and flat fields."""
+
+
+def _int(raw: bytes | None) -> int | None:
+    return int(raw) if raw else None
+
+
+def _text(raw: bytes | None) -> str | None:
+    return raw.decode() if raw else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Constants of the protocol; times in milliseconds, the rest counts."""
+
+    claim_series: int = 64
+    claim_candles: int = 2_000
+    series_candles: int = 500
+    lease_ms: int = 2_000
+    job_ms: int = 1_000
+    series_ms: int = 250
+    flush_ms: int = 50
+    max_waiting: int = 10_000
+    unclosed_grace_ms: int = 5_000
+    retention: int = 2_000
+    history: int = 100
+    dead_letters: int = 10_000
+    fleet_ttl_ms: int = 60_000
+    tick_guard_ms: int = 500
+    snapshot_period_ms: int = 900_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appended:
+    """What became of the candles of one append."""
+
+    accepted: int
+    duplicates: int
+    revised: int
+    refused: int
+    stopped: str | None
+    """``gap`` or ``full``: why the candles from ``taken`` on were not dealt with."""
+    last_open_time: int | None
+    behind: int
+    """Candles between the model's cursor and the end of the log."""
+
+    @classmethod
+    def read(cls, answer: list[Any]) -> Self:
+        """Type the answer of the append script."""
+        accepted, duplicates, revised, refused, stopped, last, behind = answer
+        return cls(
+            accepted=accepted,
+            duplicates=duplicates,
+            revised=revised,
+            refused=refused,
+            stopped=_text(stopped),
+            last_open_time=_int(last),
+            behind=behind,
+        )
+
+    @property
+    def taken(self) -> int:
+        """Candles dealt with, from the front of what was appended."""
+        return self.accepted + self.duplicates + self.revised + self.refused
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One due series: its committed model and the candles beyond its cursor."""
+
+    series: Series
+    etag: str
+    cursor: int | None
+    attempts: int
+    condemned: bool
+    """The next candle has taken three workers down alone: bury it unlearned."""
+    revision: int
+    sequence: int
+    since: int | None
+    state: bytes | None
+    fingerprint: str | None
+    appended_at: int | None
+    snapshot: tuple[int, str | None] | None
+    entries: list[Entry]
+
+    @classmethod
+    def read(cls, row: list[Any]) -> Self:
+        """Type one row of the claim script's answer."""
+        version = _int(row[11])
+        return cls(
+            series=Series.parse(row[0].decode()),
+            etag=row[1].decode(),
+            cursor=_int(row[2]),
+            attempts=row[3],
+            condemned=bool(row[4]),
+            revision=int(row[5]),
+            sequence=int(row[6]),
+            since=_int(row[7]),
+            state=row[8] or None,
+            fingerprint=_text(row[9]),
+            appended_at=_int(row[10]),
+            snapshot=(version, _text(row[12])) if version else None,
+            entries=[(entry_id, values) for entry_id, values in row[13]],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """The answer to one claim; ``holder`` is the fleet that may learn now."""
+
+    now: int
+    holder: str
+    claims: list[Claim]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """A candle that is set aside, and why."""
+
+    candle: str
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What one claim has learned; ``entries`` are the log entries it covers, the dead one too."""
+
+    claim: Claim
+    entries: list[Entry]
+    learned: int
+    state: bytes
+    fingerprint: str
+    scores: Mapping[str, Any]
+    since: int | None
+    forecast: bytes | None = None
+    dead_letter: DeadLetter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    """The answer to one tick."""
+
+    now: int
+    holder: str
+    ring: int
+    housekeeping: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRecord:
+    """One series' committed model and counters, read in one call."""
+
+    series: Series
+    cursor: int | None
+    last_open_time: int | None
+    sequence: int
+    since: int | None
+    revision: int
+    etag: str | None
+    state: bytes | None = field(repr=False)
+    fingerprint: str | None
+    scores: dict[str, Any] = field(repr=False)
+    attempts: int
+    suspect: int | None
+    appended: int
+    settled: int
+    """Candles of the log at or before the cursor, learned or buried, each counted once."""
+    dead_letters: int
+    duplicates: int
+    revised: int
+    refused: int
+    waiting: int
+    """Candles of the log beyond the cursor."""
+    snapshot_version: int | None
+    snapshot_alias: str | None
+    snapshot_revision: int | None
+
+    @classmethod
+    def read(
+        cls, series: Series, fields: dict[bytes, bytes], last: bytes | None, waiting: int
+    ) -> Self:
+        """Type a model hash and the end of its log."""
+        numbers: dict[str, Any] = {name: _int(fields.get(name.encode())) for name in _NUMBERS}
+        counts: dict[str, Any] = {name: _int(fields.get(name.encode())) or 0 for name in _COUNTS}
+        return cls(
+            series=series,
+            last_open_time=_int(last),
+            waiting=waiting,
+            etag=_text(fields.get(b"etag")),
+            state=fields.get(b"state"),
+            fingerprint=_text(fields.get(b"fingerprint")),
+            scores=json.loads(fields.get(b"scores") or b"{}"),
+            snapshot_alias=_text(fields.get(b"snapshot_alias")),
+            **numbers,
+            **counts,
+        )
+
+    @property
+    def lost(self) -> int:
+        """Candles that were accepted and are neither settled nor waiting: zero, always."""
+        return self.appended - self.settled - self.waiting

@@ -1,0 +1,76 @@
+-- Append closed candles of one series to its log and mark it pending (design rule 3).
+-- Answers: accepted, duplicates, revised, refused, why it stopped, end of the log, lag, doorbells.
+local per_claim, series = tonumber(ARGV[1]), ARGV[2]
+local step, origin, gap_ok = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local max_waiting, grace, cap = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local FIRST, WIDTH = 9, 6
+local log, model = LOG .. series, MODEL .. series
+local now = now_ms()
+
+for i = FIRST, #ARGV, WIDTH do
+  local open = tonumber(ARGV[i])
+  if (open - origin) % step ~= 0 then return {'off_grid', (i - FIRST) / WIDTH} end
+  if open + step > now + grace then return {'unclosed', (i - FIRST) / WIDTH, text(now)} end
+end
+
+local last, cursor = log_end(log), tonumber(redis.call('HGET', model, 'cursor') or nil)
+local held = redis.call('XLEN', log)
+local room = max_waiting - held
+if room < (#ARGV - FIRST + 1) / WIDTH then
+  room = room + count_learned(log, cursor)
+end
+
+local accepted, duplicates, revised, refused, stopped = 0, 0, 0, 0, ''
+
+-- A time that the log has passed: told apart by what the log holds there.
+local function old(i)
+  local entry = redis.call('XRANGE', log, ARGV[i], ARGV[i])[1]
+  if not entry then
+    refused = refused + 1
+    return
+  end
+  local same = true
+  for k = 1, 5 do same = same and entry[2][2 * k] == ARGV[i + k] end
+  if same then
+    duplicates = duplicates + 1
+  else
+    revised = revised + 1
+    bury(series, table.concat(ARGV, ' ', i, i + 5), 'revised',
+      'the log holds ' .. entry[1] .. ' ' .. table.concat(entry[2], ' '), cap)
+  end
+end
+
+local function add(i)
+  if accepted == 0 then
+    -- The mark comes first: a candle without a mark would never be learned.
+    redis.call('ZADD', PENDING, 'NX', text(now), series)
+    redis.call('SADD', SERIES, series)
+  end
+  redis.call('XADD', log, ARGV[i] .. '-0', 'o', ARGV[i + 1], 'h', ARGV[i + 2], 'l', ARGV[i + 3],
+    'c', ARGV[i + 4], 'v', ARGV[i + 5])
+  last = tonumber(ARGV[i])
+  accepted = accepted + 1
+end
+
+for i = FIRST, #ARGV, WIDTH do
+  local open = tonumber(ARGV[i])
+  if last and open <= last then
+    old(i)
+  elseif accepted >= room then
+    stopped = 'full'
+    break
+  elseif last and open ~= last + step and not gap_ok then
+    stopped = 'gap'
+    break
+  else
+    add(i)
+  end
+end
+
+if accepted > 0 then redis.call('HSET', model, 'appended_at', text(now)) end
+for name, count in pairs({appended = accepted, duplicates = duplicates, revised = revised, refused = refused}) do
+  if count > 0 then redis.call('HINCRBY', model, name, count) end
+end
+local behind = last and (cursor and (last - cursor) / step or held + accepted) or 0
+return {'ok', accepted, duplicates, revised, refused, stopped, last and text(last) or '', behind,
+  ring(now, per_claim)}

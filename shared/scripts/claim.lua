@@ -1,0 +1,43 @@
+-- Hand out due series with their states and next candles (design rules 4 and 5).
+-- Answers: Redis's time, the fleet's holder, and for each series what the worker needs.
+local max_series, max_candles, per_series = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local lease, fleet, nonce, fleet_ttl = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local BATCH_FAILURES, ALONE_FAILURES = 2, 3
+local now = now_ms()
+
+redis.call('SET', FLEET, fleet, 'NX', 'PX', fleet_ttl)
+local holder = redis.call('GET', FLEET)
+if holder ~= fleet then return {text(now), holder, {}} end
+
+local claims = {}
+for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, max_series)) do
+  if max_candles <= 0 then break end
+  local model = MODEL .. series
+  local m = redis.call('HMGET', model, 'etag', 'cursor', 'attempts', 'suspect', 'until', 'revision', 'sequence',
+    'since', 'state', 'fingerprint', 'appended_at', 'snapshot_version', 'snapshot_alias')
+  local etag, cursor, attempts, suspect = m[1], m[2], tonumber(m[3] or 0), m[4]
+  local alone = attempts > 0 or suspect
+  if not alone or #claims == 0 then
+    if attempts >= BATCH_FAILURES and not suspect then
+      -- What killed whole claims is among the candles handed out: look at them one by one.
+      suspect, attempts = m[5], 0
+      redis.call('HSET', model, 'suspect', suspect)
+    end
+    local count = suspect and 1 or math.min(per_series, max_candles)
+    local entries = redis.call('XRANGE', LOG .. series, cursor and '(' .. cursor .. '-0' or '-', '+', 'COUNT', count)
+    if #entries == 0 then
+      redis.call('ZREM', PENDING, series)
+      redis.call('HDEL', model, 'attempts', 'suspect', 'until')
+    else
+      etag = etag or nonce .. '-' .. #claims
+      redis.call('HSET', model, 'etag', etag, 'attempts', attempts + 1, 'until', text(open_time(entries[#entries])))
+      redis.call('ZADD', PENDING, text(now + lease), series)
+      max_candles = max_candles - #entries
+      local condemned = suspect and attempts >= ALONE_FAILURES
+      claims[#claims + 1] = {series, etag, cursor or '', attempts, condemned and 1 or 0, m[6] or '0', m[7] or '0',
+        m[8] or '', m[9] or '', m[10] or '', m[11] or '', m[12] or '', m[13] or '', entries}
+      if alone then break end
+    end
+  end
+end
+return {text(now), holder, claims}

@@ -1,0 +1,46 @@
+-- Make one series' learning durable and public, or nothing (design rule 6).
+-- Answers: whether it was committed, and the doorbells missing.
+local per_claim, series, etag, new_etag = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local old_cursor, cursor, digest, learned = ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local state, fingerprint, scores, since = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local forecast, forecast_ttl, history = ARGV[13], ARGV[14], ARGV[15]
+local retention_ms, cap = tonumber(ARGV[16]), ARGV[17]
+local dead_candle, dead_reason, dead_error = ARGV[18], ARGV[19], ARGV[20]
+local log, model = LOG .. series, MODEL .. series
+local now = now_ms()
+
+-- The token undoes losers, the slice proves that the log still says what was learned.
+if redis.call('HGET', model, 'etag') ~= etag then return {0, ring(now, per_claim)} end
+local parts, settled = {}, 0
+for _, entry in ipairs(redis.call('XRANGE', log, old_cursor ~= '' and '(' .. old_cursor .. '-0' or '-', cursor .. '-0')) do
+  parts[#parts + 1] = entry[1]
+  for _, value in ipairs(entry[2]) do parts[#parts + 1] = value end
+  settled = settled + 1
+end
+if redis.sha1hex(table.concat(parts)) ~= digest then return {0, ring(now, per_claim)} end
+
+redis.call('HSET', model, 'etag', new_etag, 'cursor', cursor, 'state', state, 'fingerprint', fingerprint,
+  'scores', scores, 'since', since)
+redis.call('HDEL', model, 'attempts', 'until')
+redis.call('HINCRBY', model, 'revision', 1)
+redis.call('HINCRBY', model, 'sequence', learned)
+redis.call('HINCRBY', model, 'settled', settled)
+local suspect = tonumber(redis.call('HGET', model, 'suspect') or nil)
+if suspect and tonumber(cursor) >= suspect then redis.call('HDEL', model, 'suspect') end
+if dead_reason ~= '' then bury(series, dead_candle, dead_reason, dead_error, cap) end
+
+local published = tonumber(redis.call('HGET', model, 'published') or nil)
+if forecast ~= '' and not (published and published > tonumber(cursor)) then
+  redis.call('SET', FORECAST .. series, forecast, 'PX', forecast_ttl)
+  redis.call('XADD', FORECASTS .. series, 'MAXLEN', history, '*', 'forecast', forecast)
+  redis.call('PUBLISH', CHANNEL .. series, forecast)
+  redis.call('HSET', model, 'published', cursor)
+end
+
+redis.call('XTRIM', log, 'MINID', text(math.max(0, tonumber(cursor) - retention_ms)) .. '-0')
+if log_end(log) > tonumber(cursor) then
+  redis.call('ZADD', PENDING, text(now), series)
+else
+  redis.call('ZREM', PENDING, series)
+end
+return {1, ring(now, per_claim)}

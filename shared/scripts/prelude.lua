@@ -1,0 +1,42 @@
+-- Put before every script. KEYS are always the same thirteen, in the order of store.py;
+-- a name ending in a colon is completed with the series.
+local PENDING, QUEUE, SERIES, DEAD_LETTERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local LOG, MODEL, FORECAST, FORECASTS, CHANNEL = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local FLEET, TICK, HOUSEKEEPING, HOUSEKEEPING_QUEUE = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
+
+-- Only Redis's clock decides anything.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function open_time(entry)
+  return tonumber(string.match(entry[1], '^%d+'))
+end
+
+-- Open time of the log's last candle, or nil.
+local function log_end(log)
+  local entries = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
+  return entries[1] and open_time(entries[1])
+end
+
+-- How many candles of the log are not beyond the cursor; retention keeps this small.
+local function count_learned(log, cursor)
+  return cursor and #redis.call('XRANGE', log, '-', text(cursor)) or 0
+end
+
+-- How many doorbells are missing: one for each claim's worth of due series.
+local function ring(now, per_claim)
+  local due = redis.call('ZCOUNT', PENDING, '-inf', text(now))
+  return math.max(0, math.ceil(due / per_claim) - redis.call('LLEN', QUEUE))
+end
+
+local function bury(series, candle, reason, message, cap)
+  redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', cap, '*', 'series', series, 'candle', candle,
+    'reason', reason, 'error', message)
+  redis.call('HINCRBY', MODEL .. series, 'dead_letters', 1)
+end

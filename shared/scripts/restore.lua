@@ -1,0 +1,26 @@
+-- Put a state at a cursor of the log back in force (design rules 9 and 12).
+-- Answers 'ok', 'lost' (the etag is not the one seen) or 'hole' (the log no longer holds that candle).
+local per_claim, series, etag, new_etag = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
+local cursor, state, fingerprint, scores = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local sequence, since, accept_hole = ARGV[9], ARGV[10], ARGV[11] == '1'
+local log, model = LOG .. series, MODEL .. series
+local now = now_ms()
+
+if etag ~= '' and redis.call('HGET', model, 'etag') ~= etag then return {'lost', ring(now, per_claim)} end
+if cursor ~= '' and not accept_hole and #redis.call('XRANGE', log, cursor, cursor) == 0 then
+  return {'hole', ring(now, per_claim)}
+end
+
+-- Candles that will be learned again are no longer settled.
+local old = redis.call('HGET', model, 'cursor')
+if old then
+  local again = count_learned(log, tonumber(old)) - (cursor ~= '' and count_learned(log, tonumber(cursor)) or 0)
+  redis.call('HINCRBY', model, 'settled', -again)
+end
+redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', fingerprint, 'scores', scores,
+  'sequence', sequence, 'since', since)
+if cursor ~= '' then redis.call('HSET', model, 'cursor', cursor) else redis.call('HDEL', model, 'cursor') end
+redis.call('HDEL', model, 'attempts', 'suspect', 'until')
+redis.call('HINCRBY', model, 'revision', 1)
+redis.call('ZADD', PENDING, text(now), series)
+return {'ok', ring(now, per_claim)}

@@ -1,0 +1,22 @@
+-- The heartbeat of the fleet (design rules 8 and 11).
+-- Answers: Redis's time, the fleet's holder, doorbells missing, whether housekeeping is due.
+local per_claim, fleet, fleet_ttl, take_over = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
+local guard_ms, lease, period_ms = ARGV[5], tonumber(ARGV[6]), ARGV[7]
+local now = now_ms()
+
+local holder = redis.call('GET', FLEET)
+if take_over or not holder or holder == fleet then
+  redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
+  holder = fleet
+end
+if not redis.call('SET', TICK, 1, 'NX', 'PX', guard_ms) then return {text(now), holder, 0, 0} end
+
+-- No lease reaches further than this: such a score is of a clock that stepped back since.
+for _, series in ipairs(redis.call('ZRANGE', PENDING, '(' .. text(now + lease), '+inf', 'BYSCORE', 'LIMIT', 0, 1000)) do
+  redis.call('ZADD', PENDING, text(now), series)
+end
+local housekeeping = 0
+if redis.call('LLEN', HOUSEKEEPING_QUEUE) == 0 and redis.call('SET', HOUSEKEEPING, 1, 'NX', 'PX', period_ms) then
+  housekeeping = 1
+end
+return {text(now), holder, ring(now, per_claim), housekeeping}
