@@ -97,7 +97,9 @@ class Settings(BaseSettings):
             if not 1 <= horizon <= _LONGEST_HORIZON:
                 raise ValueError(f"horizons: {name}={horizon} must be 1 to {_LONGEST_HORIZON}")
         if self.environment == "production" and self.state_key is None:
-            raise ValueError("state_key: production needs CANDLECAST_STATE_KEY (openssl rand -hex 32)")
+            raise ValueError(
+                "state_key: production needs CANDLECAST_STATE_KEY (openssl rand -hex 32)"
+            )
         return self
 
     def horizon(self, series: str) -> int:

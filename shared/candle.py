@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
@@ -16,6 +16,7 @@ _TIMEFRAMES = (
 )
 # Weekly candles open on Monday; the epoch was a Thursday.
 _MONDAY_MS = 4 * _UNIT_MS["d"]
+_INNER = ("open", "close")
 _EXCHANGE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _SYMBOL = re.compile(r"[A-Za-z0-9._/:-]{1,64}")
 
@@ -156,21 +157,14 @@ class Candle:
             raise self._fault()
 
     def _fault(self) -> InvalidValue:
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if not math.isfinite(value):
-                return InvalidValue(name, value, "must be a finite number")
-            if name in {"open_time", "volume"}:
-                if value < 0:
-                    return InvalidValue(name, value, "must be >= 0")
-            elif value <= 0:
-                return InvalidValue(name, value, "must be > 0")
-        if self.low > self.high:
-            return InvalidValue("low", self.low, f"must be <= high ({self.high!r})")
-        for name in ("open", "close"):
-            value = getattr(self, name)
-            if value < self.low:
-                return InvalidValue(name, value, f"must be >= low ({self.low!r})")
-            if value > self.high:
-                return InvalidValue(name, value, f"must be <= high ({self.high!r})")
-        raise AssertionError("a candle was refused for no reason")
+        prices = ("open", "high", "low", "close")
+        rules = [
+            *((n, math.isfinite(getattr(self, n)), "must be finite") for n in (*prices, "volume")),
+            *((name, getattr(self, name) > 0, "must be > 0") for name in prices),
+            *((name, getattr(self, name) >= 0, "must be >= 0") for name in ("open_time", "volume")),
+            ("low", self.low <= self.high, f"must be <= high ({self.high!r})"),
+            *((n, getattr(self, n) >= self.low, f"must be >= low ({self.low!r})") for n in _INNER),
+            *((n, getattr(self, n) <= self.high, f"must be <= high ({self.high!r})") for n in _INNER),
+        ]
+        name, remedy = next((name, remedy) for name, holds, remedy in rules if not holds)
+        return InvalidValue(name, getattr(self, name), remedy)

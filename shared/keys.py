@@ -66,6 +66,11 @@ class Keys:
         """Guard: exists until the next housekeeping is due."""
         return f"{self.prefix}housekeeping"
 
+    @property
+    def snapshot_lock(self) -> str:
+        """Guard: one round of snapshots at a time."""
+        return f"{self.prefix}snapshot-lock"
+
     def rq_queue(self, name: str) -> str:
         """RQ's own list of a queue's job ids; its length is what `ring` is measured against."""
         return f"rq:queue:{name}"

@@ -3,9 +3,10 @@
 The rules are in the Lua scripts beside this file; here they are called and their answers typed.
 """
 
+import contextlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from shared import doorbell
@@ -236,6 +237,19 @@ class Store:
         }
         with self.link.translated() as redis:
             redis.hset(self.keys.model(str(series)), mapping=fields)
+
+    @contextlib.contextmanager
+    def snapshot_lock(self, *, lives_s: float, wait_s: float = 0) -> Iterator[bool]:
+        """Hold the one right to take snapshots; yield whether it was free within the wait."""
+        with self.link.translated() as redis:
+            lock = redis.lock(self.keys.snapshot_lock, timeout=lives_s)
+            held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
+        try:
+            yield held
+        finally:
+            if held:
+                with self.link.translated():
+                    lock.release()
 
     def overview(self) -> dict[str, Any]:
         """Return what concerns all series: the fleet, marks, jobs and dead letters."""

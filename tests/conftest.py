@@ -18,7 +18,9 @@ from shared.store import Store
 from worker.embedded import redis_server
 
 # Settings of whoever runs the tests must not change them.
-for _name in [name for name in os.environ if name.startswith("CANDLECAST_") and name != "CANDLECAST_SHARED"]:
+for _name in [
+    name for name in os.environ if name.startswith("CANDLECAST_") and name != "CANDLECAST_SHARED"
+]:
     del os.environ[_name]
 
 ROOT = Path(__file__).parents[1]

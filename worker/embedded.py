@@ -1,4 +1,4 @@
-"""A real Valkey from the wheel, for the demo and the tests: nothing to install, nothing left behind."""
+"""A real Valkey from the wheel, for the demo and the tests."""
 
 import contextlib
 from collections.abc import Iterator

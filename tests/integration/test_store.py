@@ -18,7 +18,10 @@ FLEET = "fleet-a"
 
 def candles(first: int, count: int, close: float = 100.0) -> list[Candle]:
     """Hourly candles from the ``first``-th hour on."""
-    return [Candle(T0 + i * HOUR, close, close + 1, close - 1, close, 5.0) for i in range(first, first + count)]
+    return [
+        Candle(T0 + i * HOUR, close, close + 1, close - 1, close, 5.0)
+        for i in range(first, first + count)
+    ]
 
 
 def learned(claim: Claim, count: int | None = None, dead: DeadLetter | None = None) -> Commit:
@@ -132,7 +135,12 @@ def test_commit_moves_the_cursor_and_publishes(store: Store) -> None:
 
     record = store.model(SERIES)
     assert (won, ring) == ([True], 0)
-    assert (record.cursor, record.sequence, record.settled, record.revision) == (T0 + 2 * HOUR, 3, 3, 1)
+    assert (record.cursor, record.sequence, record.settled, record.revision) == (
+        T0 + 2 * HOUR,
+        3,
+        3,
+        1,
+    )
     assert (record.attempts, record.waiting, record.lost) == (0, 0, 0)
     assert store.forecasts([SERIES]) == [b"{}"]
     assert store.overview()["pending"] == 0
@@ -283,7 +291,16 @@ def test_readers_never_go_back_after_a_restore(store: Store) -> None:
     """While the past is learned again, the newest forecast stays published."""
     store.append(SERIES, candles(0, 4))
     store.commit([learned(only(store.claim(FLEET)))])
-    store.restore(SERIES, etag=None, cursor=None, state=b"", fingerprint="f", scores={}, sequence=0, since=None)
+    store.restore(
+        SERIES,
+        etag=None,
+        cursor=None,
+        state=b"",
+        fingerprint="f",
+        scores={},
+        sequence=0,
+        since=None,
+    )
     claim = only(store.claim(FLEET))
     store.link.redis.set(store.keys.forecast(str(SERIES)), b"newest")
 

@@ -1,0 +1,74 @@
+"""Settings: defaults, the environment, and errors that name the setting."""
+
+from pathlib import Path
+
+import pytest
+
+from config import settings
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_horizons_are_set_by_timeframe_and_by_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A series' own horizon wins over its timeframe's; the rest keep their defaults."""
+    monkeypatch.setenv("CANDLECAST_HORIZONS", "1h=12, binance:BTC/USDT:1h=48")
+
+    read = settings.load()
+
+    assert read.horizon("binance:BTC/USDT:1h") == 48
+    assert read.horizon("binance:ETH/USDT:1h") == 12
+    assert read.horizon("binance:ETH/USDT:1m") == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("HORIZONS", "1h=65", "1h=65 must be 1 to 64"),
+        ("HORIZONS", "1h=many", "HORIZONS"),
+        ("STATE_KEY", "short", "CANDLECAST_STATE_KEY: .*32"),
+        ("RETENTION", "1", "CANDLECAST_RETENTION"),
+        ("ENVIRONMENT", "production", "CANDLECAST_STATE_KEY"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """The error names the variable and does not show the value, which may be a secret."""
+    monkeypatch.setenv(f"CANDLECAST_{name}", value)
+
+    with pytest.raises(settings.SettingsError, match=says):
+        settings.load()
+
+
+def test_settings_are_read_from_a_file_beside(tmp_path: Path) -> None:
+    """A `.env` file in the working folder is read."""
+    (tmp_path / ".env").write_text("CANDLECAST_PREFIX=other:\n")
+
+    assert settings.load().prefix == "other:"
+
+
+def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither keys nor the password in the URL are in the representation."""
+    monkeypatch.setenv("CANDLECAST_STATE_KEY", "k" * 32)
+    monkeypatch.setenv("CANDLECAST_REDIS_URL", "redis://:secret@localhost:1/0")
+
+    shown = repr(settings.load())
+
+    assert "k" * 32 not in shown
+    assert "secret" not in shown
+
+
+def test_a_development_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    """Two processes without a key sign alike, and only their user can read the file."""
+    first, _ = settings.load().signing_keys()
+    second, previous = settings.load().signing_keys()
+
+    path = tmp_path / ".candlecast" / "state.key"
+    assert first == second
+    assert len(first) >= 32
+    assert previous is None
+    assert path.stat().st_mode & 0o077 == 0
+    assert [p.name for p in path.parent.iterdir()] == ["state.key"]

@@ -1,0 +1,88 @@
+"""The live code path over a file of candles, without Redis: every forecast, scored."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from models.learner import Learner, Outlook
+from shared.candle import Candle, Series
+from shared.forecast import QUANTILE_LEVELS
+from worker.publish import significant
+
+_ORIGINS_A_CHUNK = 1_000
+_TIME = pa.timestamp("ms", tz="UTC")
+SCHEMA = pa.schema(
+    [
+        ("series", pa.string()),
+        ("candle_open_time", _TIME),
+        ("horizon", pa.int16()),
+        ("last_close", pa.float64()),
+        ("target_time", _TIME),
+        *((f"q{level:g}", pa.float64()) for level in QUANTILE_LEVELS),
+    ]
+)
+
+
+class Backtest:
+    """Forecasts of several series in one ``forecasts.parquet``, scores in ``report.json``.
+
+    Parameters
+    ----------
+    out
+        Folder; made where it is missing.
+    """
+
+    def __init__(self, out: Path) -> None:
+        out.mkdir(parents=True, exist_ok=True)
+        self.out = out
+        self._writer = pq.ParquetWriter(out / "forecasts.parquet", SCHEMA, compression="zstd")
+        self.report: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Finish both files."""
+        self._writer.close()
+        (self.out / "report.json").write_text(json.dumps(self.report, indent=2) + "\n")
+
+    def run(self, series: Series, candles: Iterable[Candle], learner: Learner) -> Iterator[int]:
+        """Learn and forecast candle by candle; yield how many are done after each chunk.
+
+        One row for each origin and horizon: ``target_time`` is the close of the target candle,
+        quantiles are prices.
+        """
+        chunk: list[tuple[Candle, Outlook]] = []
+        for candle in candles:
+            learner.learn_one(candle)
+            chunk.append((candle, learner.outlook()))
+            if len(chunk) == _ORIGINS_A_CHUNK:
+                self._write(series, chunk)
+                chunk.clear()
+                yield learner.sequence
+        if chunk:
+            self._write(series, chunk)
+        self.report[str(series)] = {"candles": learner.sequence, "scores": learner.scores()}
+        yield learner.sequence
+
+    def _write(self, series: Series, chunk: list[tuple[Candle, Outlook]]) -> None:
+        horizons = len(chunk[0][1].target_times)
+        quantiles = significant(np.concatenate([outlook.quantiles for _, outlook in chunk]))
+        opened = np.repeat([candle.open_time for candle, _ in chunk], horizons)
+        closes = np.repeat([candle.close for candle, _ in chunk], horizons)
+        targets = np.concatenate([outlook.target_times for _, outlook in chunk])
+        columns = [
+            pa.array([str(series)] * len(opened)),
+            pa.array(opened, _TIME),
+            pa.array(np.tile(np.arange(1, horizons + 1, dtype=np.int16), len(chunk))),
+            pa.array(closes),
+            pa.array(targets.astype(np.int64), _TIME),
+            *(pa.array(quantiles[:, level]) for level in range(len(QUANTILE_LEVELS))),
+        ]
+        self._writer.write_table(pa.table(columns, schema=SCHEMA))

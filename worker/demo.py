@@ -1,0 +1,228 @@
+"""Everything embedded in one command: server, producer, workers, housekeeping, dashboards."""
+
+import contextlib
+import fcntl
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from shared.errors import CandlecastError
+from shared.store import Store
+from worker import board
+from worker.embedded import redis_server
+
+_STOP_S = 20.0
+_PLAIN_PERIOD_S = 10.0
+_SNAPSHOT_PERIOD_S = 60
+_BIN = Path(sys.executable).parent
+_SYMBOLS = ("BTC/USDT", "ETH/USDT")
+
+
+class DemoFailed(CandlecastError):
+    """The demo cannot run; says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the demo was asked for."""
+
+    data: Path
+    seconds: float | None
+    mlflow_page: bool
+    find_exchange: Callable[[], str | None]
+    """Returns a public exchange that answers, or None."""
+
+
+class Crew:
+    """The processes of the demo, each with a log file; all of them end with it."""
+
+    def __init__(self, logs: Path, env: dict[str, str]) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self.logs = logs
+        self.env = env
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, *command: str, **env: str) -> None:
+        """Start a program of this environment's own."""
+        with (self.logs / f"{name}.log").open("ab") as log:
+            # A session of its own: Ctrl-C reaches the demo alone, which then ends all in order.
+            self._running[name] = subprocess.Popen(
+                [str(_BIN / command[0]), *command[1:]],
+                env=self.env | env,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """Raise `DemoFailed` where a process has ended by itself."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise DemoFailed(
+                    f"{name} ended with code {process.returncode}: see {self.logs / name}.log"
+                )
+
+    def stop(self, *names: str) -> None:
+        """End these, or all; what does not end in time is killed with all it started."""
+        chosen = {
+            name: self._running.pop(name)
+            for name in list(self._running)
+            if name in names or not names
+        }
+        for process in chosen.values():
+            process.terminate()
+        deadline = time.monotonic() + _STOP_S
+        for process in chosen.values():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.1, deadline - time.monotonic()))
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def run(plan: Plan, console: Console) -> None:
+    """Run until Ctrl-C, SIGTERM or the end of the time; leave no process behind.
+
+    Raises
+    ------
+    DemoFailed
+        When another demo uses the folder, or a process ends by itself.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    plan.data.mkdir(parents=True, exist_ok=True)
+    with _alone(plan.data), redis_server(plan.data / "redis", _password(plan.data)) as url:
+        env = os.environ | {
+            "CANDLECAST_REDIS_URL": url,
+            "CANDLECAST_DATA_DIR": str(plan.data),
+            "CANDLECAST_SNAPSHOT_PERIOD_S": str(_SNAPSHOT_PERIOD_S),
+            "CANDLECAST_LOG_FORMAT": "json",
+            "OPENBLAS_NUM_THREADS": "1",
+        }
+        crew = Crew(plan.data / "logs", env)
+        store = Store.connect(url)
+        try:
+            _start(crew, plan, console)
+            _watch(crew, plan, store, console)
+        except KeyboardInterrupt:
+            console.print("stopping ...")
+        finally:
+            # A second Ctrl-C must not leave processes behind.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            _finish(crew, store, console)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    with (data / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoFailed(
+                f"another demo runs on {data}: stop it, or give another folder with --data"
+            ) from None
+        yield
+
+
+def _password(data: Path) -> str:
+    path = data / "redis.password"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(24))
+    return path.read_text()
+
+
+def _start(crew: Crew, plan: Plan, console: Console) -> None:
+    crew.start("worker", "candlecast", "worker", "--processes", "2")
+    crew.start("housekeeping", "candlecast", "worker", "--queue", "housekeeping")
+    port = _free_port(9181)
+    bind = ("--bind", "127.0.0.1", "--port", str(port), "--json")
+    url = crew.env["CANDLECAST_REDIS_URL"]
+    crew.start("rq-dashboard", "rq-dashboard", *bind, RQ_DASHBOARD_REDIS_URL=url)
+    console.print(f"data and logs   {plan.data}")
+    console.print(f"Redis           {url}", soft_wrap=True)
+    console.print(f"rq-dashboard    http://127.0.0.1:{port}")
+    if plan.mlflow_page:
+        _start_mlflow(crew, plan, console)
+    exchange = plan.find_exchange()
+    frames = ("--timeframe", "1m")
+    if exchange:
+        console.print(f"candles         live from {exchange}")
+        history = ("--history", "2000")
+        crew.start("producer", "candlecast", "live", exchange, *_SYMBOLS, *frames, *history)
+    else:
+        console.print("candles         no public exchange answers: running the simulated market")
+        crew.start("producer", "candlecast", "simulate", *_SYMBOLS, *frames)
+
+
+def _start_mlflow(crew: Crew, plan: Plan, console: Console) -> None:
+    port = _free_port(5000)
+    store = f"sqlite:///{(plan.data / 'mlflow.db').resolve()}"
+    crew.start(
+        "mlflow",
+        *("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", store),
+    )
+    console.print(f"MLflow          http://127.0.0.1:{port}")
+
+
+def _free_port(wanted: int) -> int:
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise DemoFailed("no free port on the loopback address")
+
+
+def _watch(crew: Crew, plan: Plan, store: Store, console: Console) -> None:
+    until = time.monotonic() + plan.seconds if plan.seconds is not None else float("inf")
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=2) as live:
+            while time.monotonic() < until:
+                crew.check()
+                live.update(board.table(board.rows(store)))
+                time.sleep(min(1.0, max(0.0, until - time.monotonic())))
+        return
+    while time.monotonic() < until:
+        crew.check()
+        _print_lines(store, console)
+        time.sleep(min(_PLAIN_PERIOD_S, max(0.0, until - time.monotonic())))
+
+
+def _print_lines(store: Store, console: Console) -> None:
+    for row in board.rows(store):
+        console.print(row.line(), soft_wrap=True, highlight=False)
+
+
+def _finish(crew: Crew, store: Store, console: Console) -> None:
+    """End the producer, keep the last state of the models, then end the rest."""
+    try:
+        crew.stop("producer")
+        console.print("taking the last snapshot ...")
+        snapshot = subprocess.run(
+            [str(_BIN / "candlecast"), "snapshot"],
+            env=crew.env,
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            check=False,
+        )
+        console.print((snapshot.stdout + snapshot.stderr).strip(), soft_wrap=True)
+        _print_lines(store, console)
+    finally:
+        crew.stop()
+    console.print("stopped; a second start carries on from the data folder")

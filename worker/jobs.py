@@ -1,0 +1,91 @@
+"""RQ's entry points: they put the parts together from the settings, and nothing else."""
+
+import dataclasses
+import hashlib
+import json
+from functools import cache
+from typing import Any
+
+import structlog
+from rq import get_current_job
+
+from config import logs, settings
+from models import state
+from shared.keys import HOUSEKEEPING_QUEUE
+from shared.store import Store
+from worker.update import Model, Updater
+
+log = structlog.get_logger(__name__)
+
+
+@cache
+def configured() -> settings.Settings:
+    """Read the settings once a process, and set logging up by them."""
+    read = settings.load()
+    logs.configure(level=read.log_level, fmt=read.log_format)
+    return read
+
+
+@cache
+def store() -> Store:
+    """Connect to Redis once a process."""
+    read = configured()
+    return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
+
+
+@cache
+def signer() -> state.Signer:
+    """Return what signs states and checks them."""
+    return state.Signer(*configured().signing_keys())
+
+
+@cache
+def updater() -> Updater:
+    """Return the process's updater."""
+    read = configured()
+    horizons = sorted(read.horizons.items())
+    wanted = {str(horizon): state.fingerprint(read.model, horizon) for _, horizon in horizons}
+    digest = hashlib.sha256(json.dumps([horizons, wanted], sort_keys=True).encode()).hexdigest()
+    fleet = f"{read.model}-{digest[:16]}-{signer().key_id}"
+    return Updater(store(), Model(read.model, signer(), read.horizon, fleet))
+
+
+def update_pending() -> dict[str, int]:
+    """Learn what is due (queue ``candles``)."""
+    _bind_job()
+    tally = dataclasses.asdict(updater().run())
+    if any(tally.values()):
+        log.info("learned", **tally)
+    return tally
+
+
+def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
+    """Put the models that moved into MLflow (queue ``housekeeping``)."""
+    # Candle workers never need MLflow, which takes seconds and memory to import.
+    from worker.registry import MlflowRegistry
+    from worker.snapshot import take_snapshots
+
+    _bind_job()
+    read = configured()
+    with store().snapshot_lock(lives_s=read.snapshot_budget_s + 60, wait_s=wait_s) as held:
+        if not held:
+            return {"skipped": "another round of snapshots is under way"}
+        registry = MlflowRegistry(read.tracking_uri())
+        report = take_snapshots(store(), registry, signer(), budget_s=read.snapshot_budget_s)
+    return dataclasses.asdict(report)
+
+
+def preload(queue: str) -> None:
+    """Load what a queue's jobs need before the first one waits for it."""
+    if queue == HOUSEKEEPING_QUEUE:
+        import worker.registry  # noqa: F401
+
+
+def rq_connection() -> Any:
+    """Return a connection for RQ's own use."""
+    return Store.connect(configured().redis_url).link.redis
+
+
+def _bind_job() -> None:
+    job = get_current_job()
+    structlog.contextvars.bind_contextvars(job=job.id if job else None)
