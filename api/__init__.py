@@ -1,0 +1,1 @@
+"""Read-only views of what workers publish. Imports ``shared``."""
