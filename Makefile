@@ -1,0 +1,50 @@
+# Python 3.11+, pip and make are all that `make demo` and `make test` need: each does its own set-up.
+# PYTHON=/path/to/python picks the interpreter; otherwise the first python3 that is new enough.
+
+BIN := .venv/bin
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
+UV := uv==0.13.9
+COMPILE = build/lock/bin/uv pip compile pyproject.toml - --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-system check format lock clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup:  ## create or update .venv from the hashed lock (the others call this)
+	@.ci/setup
+
+demo: setup  ## everything in one: make demo ARGS="--seconds 60"
+# In the foreground of a terminal Ctrl-C shall reach the demo and not make, which would call it an
+# error: `set -m` gives the demo a process group of its own.
+	@read -r _ _ _ _ group _ _ front _ 2>/dev/null </proc/$$$$/stat && [ "$$group" = "$$front" ] && set -m; \
+	$(BIN)/candlecast demo $(ARGS)
+
+test: setup  ## all tests that need nothing but Python: make test ARGS="-k candle"
+	@$(BIN)/pytest $(ARGS)
+
+test-system: setup  ## tests against Debian's redis-server and redis-cli, which it installs
+	@command -v redis-server >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy redis-server; }
+	@$(BIN)/pytest -m system $(ARGS)
+
+check: setup  ## lint, format, types, import rules
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup  ## let ruff mend what it can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+lock: setup  ## pin again after a change in pyproject.toml; make lock ARGS=--upgrade for new versions
+	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install -q $(UV); }
+# setuptools is there to install this project itself without a network.
+	echo 'setuptools>=80' | $(COMPILE) --extra all --extra dev $(ARGS) -o requirements.txt
+	echo 'setuptools>=80' | $(COMPILE) -c requirements.txt -o requirements-core.txt
+
+clean:  ## remove the virtual environment, builds and caches (never .candlecast, the demo's data)
+	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

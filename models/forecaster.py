@@ -1,0 +1,205 @@
+"""The forecasters' common interface, and the default one, composed of the estimators beside it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
+
+from models.calendar import Seasonality
+from models.distribution import at_levels, to_prices
+from models.features import Features
+from models.hours import HOUR_MS, TradingHours
+from models.memory import Array, Memory, bounded
+from models.mixture import GradientMixture
+from models.moves import Move, measure
+from models.pending import Pending, knots
+from models.quantiles import QuantileTracker
+from models.scale import Origin, RecursiveLeastSquares, ScaleExpert, SlowLevel, regressors
+from models.ticks import TickGrid
+from shared.errors import InvalidValue
+
+
+class QuantileForecaster(Protocol):
+    """What every forecaster can do: River's ``Forecaster``, and quantiles.
+
+    ``y`` is the close price of a candle; ``x`` holds its ``open_time`` (UTC milliseconds),
+    ``open``, ``high``, ``low``, ``close`` and ``volume``.
+    """
+
+    def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
+        """Learn the next candle."""
+
+    def forecast(self, horizon: int, xs: Sequence[Mapping[str, Any]] | None = None) -> list[float]:
+        """Return the median close price of each of the next ``horizon`` candles."""
+
+    def forecast_quantiles(self, horizon: int, levels: Sequence[float]) -> Array:
+        """Return quantiles of the close prices, shape (horizon, len(levels)), non-decreasing."""
+
+
+# What is known at an origin, in the columns of the rows that wait for its targets.
+_LOG_CLOSE, _SPENT, _EXPECTED, _MIXED, _EXPERTS = 0, 1, 2, 3, 4
+_LABEL_FLOOR = 1e-9
+_LABEL_CLIP = 7.0
+_RETURN_SHARE = 0.7
+# The doubt about a series of few candles: its variance counts 1 + _DOUBT / candles times, and a
+# guess of 2 % an hour is added that fades within ten candles.
+_YOUNG = 500
+_DOUBT = 1.0
+_VARIANCE_AN_HOUR = 1e-4
+
+
+class ScaleMixtureForecaster(Memory):
+    """The default forecaster: a scale from several experts, times tracked quantiles.
+
+    The variance of the next h candles is forecast, not their direction, which in liquid markets
+    is near chance. Everything is learned at the *knots* among the horizons and interpolated
+    between them in the logarithm of the horizon; each label is learned when its candle arrives,
+    from what was known at its origin.
+
+    Parameters
+    ----------
+    timeframe_ms
+        Length of a candle in milliseconds.
+    horizon
+        Number of candles ahead, 1 to 64.
+
+    Attributes
+    ----------
+    hours, calendar, features, experts, mixture, tracker, ticks
+        The parts, in the order in which a candle passes them.
+    """
+
+    _learned = (
+        *("hours", "calendar", "features", "experts", "mixture", "tracker", "ticks"),
+        *("pending", "candles", "log_close"),
+    )
+
+    def __init__(self, timeframe_ms: int = 3_600_000, horizon: int = 24) -> None:
+        self.timeframe_ms = timeframe_ms
+        self.horizon = horizon
+        self.knots = knots(horizon)
+        self.hours = TradingHours(timeframe_ms, horizon)
+        self.calendar = Seasonality(timeframe_ms)
+        self.features = Features(timeframe_ms)
+        self.experts: tuple[ScaleExpert, ...] = (
+            RecursiveLeastSquares(self.knots),
+            SlowLevel(2000),
+            SlowLevel(66),
+        )
+        self.mixture = GradientMixture(self.knots, prior=(0.35, 0.05, 0.02), still=1)
+        self.tracker = QuantileTracker(self.knots)
+        self.ticks = TickGrid()
+        self.pending = Pending(self.knots, _EXPERTS + len(self.experts))
+        self.candles = 0
+        self.log_close: float | None = None
+        self._remember(scale=(len(self.knots),))
+        self.scale: Array
+        self._steps = np.array(self.knots)
+        self._roots = np.sqrt(self._steps)
+        self._all_roots = np.sqrt(np.arange(1, horizon + 1))
+        self._between = _between_knots(horizon)
+
+    def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
+        """Learn the next candle: first the labels it completes, then what it says itself."""
+        if x is None:
+            raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
+        open_time = x["open_time"]
+        move = measure(x, self.log_close)
+        self.hours.learn_one(open_time)
+        self.calendar.learn_one(open_time, move.variance)
+        self._learn_labels(open_time, move)
+        self.features.learn_one(move, self.calendar.now)
+        self.ticks.learn_one(y)
+        self.candles += 1
+        self.log_close = move.log_close
+        self._look_ahead(open_time, move)
+
+    def forecast(
+        self,
+        horizon: int,
+        xs: Sequence[Mapping[str, Any]] | None = None,  # noqa: ARG002 - River's signature
+    ) -> list[float]:
+        """Return the median close price of each of the next ``horizon`` candles."""
+        return [float(price) for price in self.forecast_quantiles(horizon, (0.5,))[:, 0]]
+
+    def forecast_quantiles(self, horizon: int, levels: Sequence[float]) -> Array:
+        """Return quantiles of the close prices.
+
+        Parameters
+        ----------
+        horizon
+            Number of candles ahead, up to the forecaster's own.
+        levels
+            Probabilities within (0, 1), rising; the nine of `shared.forecast` are tracked, others
+            interpolated.
+
+        Returns
+        -------
+        Prices, shape (horizon, len(levels)): positive, finite, non-decreasing along the levels.
+
+        Raises
+        ------
+        InvalidValue
+            When the horizon is too long, or no candle has been learned yet.
+        """
+        if not 1 <= horizon <= self.horizon:
+            raise InvalidValue("horizon", horizon, f"use 1 to {self.horizon}")
+        if not self.candles:
+            raise InvalidValue("candles", 0, "learn a candle before forecasting")
+        deviation = np.exp(self._between @ self.scale / 2) * self._all_roots
+        returns = (self._between @ self.tracker.predict_one()) * deviation[:, None]
+        np.maximum.accumulate(returns, axis=1, out=returns)
+        returns = self.ticks.transform_one(returns)[:horizon]
+        return to_prices(at_levels(returns, levels), self.ticks.close)
+
+    def _learn_labels(self, open_time: int, move: Move) -> None:
+        """Teach the parts what the horizons that end with this candle have brought."""
+        position = self.hours.position
+        self.pending.rows[:, _SPENT] += (
+            _RETURN_SHARE * move.log_return**2 + (1 - _RETURN_SHARE) * move.variance
+        )
+        rows, known = self.pending.due(self.pending.slots(position), open_time)
+        label = np.log(rows[:, _SPENT] / self._steps + _LABEL_FLOOR) - rows[:, _EXPECTED]
+        label = bounded(label, _LABEL_CLIP)
+        for expert in self.experts:
+            expert.learn_one(label, position, known)
+        z = (move.log_close - rows[:, _LOG_CLOSE]) / (np.exp(rows[:, _MIXED] / 2) * self._roots)
+        self.tracker.learn_one(z, known)
+        gradient = self.tracker.gradient
+        self.mixture.learn_one(rows[:, _EXPERTS:], rows[:, _MIXED], gradient, known)
+
+    def _look_ahead(self, open_time: int, move: Move) -> None:
+        """Forecast the scale at the knots, and keep what is known until the targets arrive."""
+        position, path = self.hours.position, self.hours.path
+        season, ahead = self.calendar.now, self.calendar.ahead(path)
+        features = self.features.transform_one(move, season, ahead)
+        expected = self.features.level + ahead[self._steps - 1]
+        origin = Origin(position, regressors(features, open_time), expected, move.log_return)
+        rows = np.zeros((len(self.knots), self.pending.width))
+        for column, expert in enumerate(self.experts, _EXPERTS):
+            expert.observe(origin)
+            rows[:, column] = expert.predict_one(origin)
+        self.mixture.weigh(self.features.stillness)
+        mixed = self.mixture.predict_one(rows[:, _EXPERTS:])
+        self.scale[:] = _widened(mixed, self.candles, self.timeframe_ms)
+        rows[:, _LOG_CLOSE], rows[:, _EXPECTED] = move.log_close, expected
+        rows[:, _MIXED] = self.scale
+        self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
+
+
+def _widened(scale: Array, candles: int, timeframe_ms: int) -> Array:
+    """Widen the log variance of a young series, of which a few candles say little."""
+    if candles >= _YOUNG:
+        return scale
+    guess = math.log(_VARIANCE_AN_HOUR * timeframe_ms / HOUR_MS) - candles * math.log(4)
+    return np.logaddexp(scale + math.log1p(_DOUBT / candles), guess)
+
+
+@cache
+def _between_knots(horizon: int) -> Array:
+    """Matrix (horizon, m) that interpolates linearly in the logarithm of the horizon."""
+    at = np.log(knots(horizon))
+    wanted = np.log(np.arange(1, horizon + 1))
+    return np.column_stack([np.interp(wanted, at, unit) for unit in np.eye(len(at))])

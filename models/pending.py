@@ -1,0 +1,81 @@
+"""Forecasts that wait for their targets."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.memory import Array, Memory
+
+
+class Pending(Memory):
+    """What was known at each origin, kept by horizon until the target candle arrives.
+
+    Horizon h has a ring of h rows, so that the row which a candle completes lies just where the
+    row of the same candle goes. A row carries the open time of its target and is given back only
+    to the candle of exactly that time: where the target candle is missing, the row is dropped,
+    and never matched with a neighbour.
+
+    Parameters
+    ----------
+    horizons
+        Rising numbers of candles ahead, m of them.
+    width
+        Numbers in a row.
+
+    Attributes
+    ----------
+    rows
+        All rows of all rings, shape (sum of horizons, width); what runs on for every waiting
+        origin may be added to a whole column.
+    """
+
+    def __init__(self, horizons: tuple[int, ...], width: int) -> None:
+        self.horizons = horizons
+        self.width = width
+        total = sum(horizons)
+        self._remember(rows=(total, width), targets=(total,))
+        self.targets: Array
+        self.rows: Array
+        self.targets[:] = -1
+        self._lengths = np.array(horizons)
+        self._starts = np.cumsum(self._lengths) - self._lengths
+
+    def slots(self, position: int) -> NDArray[np.int64]:
+        """Where the rows of the candle at ``position`` go, and those it completes lie: (m,)."""
+        slots: NDArray[np.int64] = self._starts + position % self._lengths
+        return slots
+
+    def due(self, slots: NDArray[np.int64], open_time: int) -> tuple[Array, Array]:
+        """Return the rows whose time may have come.
+
+        Returns
+        -------
+        rows
+            Shape (m, width), a copy; where unknown, finite but meaningless.
+        known
+            Shape (m,): 1 where the candle of ``open_time`` is the row's target, else 0. Learning
+            with steps multiplied by it learns nothing from the rest.
+        """
+        return self.rows[slots], (self.targets[slots] == open_time).astype(np.float64)
+
+    def put(self, slots: NDArray[np.int64], targets: NDArray[np.int64], rows: Array) -> None:
+        """Keep a row for each horizon: open times of the targets (m,), numbers (m, width)."""
+        self.targets[slots] = targets
+        self.rows[slots] = rows
+
+
+def knots(horizon: int) -> tuple[int, ...]:
+    """Horizons at which things are learned; those between are interpolated.
+
+    >>> knots(24)
+    (1, 2, 3, 4, 6, 8, 12, 16, 24)
+    >>> knots(7)
+    (1, 2, 3, 4, 6, 7)
+    """
+    return with_last((1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64), horizon)
+
+
+def with_last(horizons: Sequence[int], last: int) -> tuple[int, ...]:
+    """Return the horizons below ``last``, and ``last``."""
+    return (*(horizon for horizon in horizons if horizon < last), last)

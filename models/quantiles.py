@@ -1,0 +1,86 @@
+"""Tracking of the quantiles of the standardised error."""
+
+import numpy as np
+
+from models.memory import Array, Memory
+from shared.forecast import QUANTILE_LEVELS
+
+LEVELS = np.array(QUANTILE_LEVELS)
+
+# Quantiles of |z|, which serve both tails: their levels, speeds and values for a normal z.
+_LEVELS_ABS = np.array((0.5, 0.8, 0.9, 0.95))
+_SPEEDS = 1.5 * (1 + 0.8 * np.arange(4))
+_NORMAL = (0.6745, 1.2816, 1.6449, 1.9600)
+_LEAST_RATIO = 1.02
+_TILT_SPEEDS = 0.3 * np.array((2, 2, 2, 1, 1, 1, 2, 2, 2))
+_TILT_LEAK = 0.3
+
+
+class QuantileTracker(Memory):
+    r"""Quantiles of z, a return divided by its forecast scale, followed one error at a time.
+
+    Four quantiles of \|z\| serve both tails (half the noise); a slower signed tilt at each level
+    makes room for skew. Each step raises a quantile that was exceeded and lowers one that was
+    not, in proportion to their levels, so that coverage is right in the long run whatever the
+    market does.
+
+    Parameters
+    ----------
+    horizons
+        Numbers of candles ahead, m of them.
+
+    Attributes
+    ----------
+    sizes
+        Quantiles of \|z\|, shape (m, 4).
+    tilts
+        Signed offsets, shape (m, 9).
+    gradient
+        Gradient of the CRPS in the log scale at the last lesson, shape (m,).
+
+    References
+    ----------
+    Gibbs & Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021.
+    """
+
+    _learned = ("candles",)
+
+    def __init__(self, horizons: tuple[int, ...] = (1,)) -> None:
+        self.horizons = horizons
+        count = len(horizons)
+        self._remember(sizes=(count, 4), tilts=(count, len(LEVELS)))
+        self.sizes: Array
+        self.tilts: Array
+        self.sizes[:] = _NORMAL
+        self.candles = 0
+        self.gradient = np.zeros(count)
+        self._caution = np.array(horizons) ** -0.75
+
+    def predict_one(self) -> Array:
+        """Return the quantiles of z at the nine levels, shape (m, 9); they may cross."""
+        quantiles = self.tilts.copy()
+        quantiles[:, 5:] += self.sizes
+        quantiles[:, 3::-1] -= self.sizes
+        return quantiles
+
+    def learn_one(self, z: Array, known: Array) -> None:
+        """Learn standardised errors.
+
+        Parameters
+        ----------
+        z
+            Return from the origin over its forecast standard deviation, shape (m,).
+        known
+            1 where the horizon's target is known, else 0, shape (m,).
+        """
+        self.candles += 1
+        quantiles = self.predict_one()
+        above = LEVELS - (z[:, None] < quantiles)
+        self.gradient = np.einsum("hl,hl->h", above, quantiles) / len(LEVELS)
+        step = self._caution * max((self.candles + 500) ** -0.7, 0.0007) * known
+        exceeded = (abs(z)[:, None] > self.sizes) - (1 - _LEVELS_ABS)
+        self.tilts *= (1 - _TILT_LEAK * step)[:, None]
+        self.tilts += above * (step * self.sizes[:, 1])[:, None] * _TILT_SPEEDS
+        self.sizes += exceeded * _SPEEDS * step[:, None] * self.sizes
+        floor = self.sizes[:, :-1] * _LEAST_RATIO
+        np.maximum(self.sizes[:, 1:], floor, out=self.sizes[:, 1:])

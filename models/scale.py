@@ -1,0 +1,184 @@
+"""The scale experts: each says how wide the next candles will be, as log variance a candle."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from models.ewma import Ewma
+from models.features import SIZE, clock
+from models.memory import Array, Memory, bounded
+
+INPUTS = 1 + SIZE + 6
+_CLIP = 6.0
+_HALF = np.triu_indices(INPUTS)
+
+
+@dataclass(slots=True)
+class Origin:
+    """What is known at an origin, as the scale experts see it.
+
+    Attributes
+    ----------
+    position
+        Number of the candle by the market's clock.
+    inputs
+        Constant, features and clock, shape (44,).
+    expected
+        Log variance a candle that level and calendar alone expect up to each horizon, shape (m,).
+    log_return
+        The candle's return.
+    """
+
+    position: int
+    inputs: Array
+    expected: Array
+    log_return: float
+
+
+class ScaleExpert(Protocol):
+    """One opinion about the log variance per candle up to each of m horizons."""
+
+    def observe(self, origin: Origin) -> None:
+        """Take in the newest candle."""
+
+    def predict_one(self, origin: Origin) -> Array | float:
+        """Return the log variance a candle, shape (m,) or one for all."""
+
+    def learn_one(self, y: Array, position: int, known: Array) -> None:
+        """Learn labels (log variance less what was expected) that the candle at ``position`` ends.
+
+        ``y`` and ``known`` have shape (m,): a label counts where ``known`` is 1, not where it is 0.
+        """
+
+
+def regressors(features: Array, open_time: int) -> Array:
+    """Put a constant, the features (37,) and the clock of the open time together: (44,)."""
+    return np.concatenate(((1.0,), features, clock(open_time)))
+
+
+class RecursiveLeastSquares(Memory):
+    """Linear regression on the features, one output a horizon, all sharing one gain.
+
+    Labels come late: the gain of an origin is worked out at once and applied when the label is
+    known, to the error of the coefficients in force by then. Forgetting alone would blow the
+    covariance up in directions that are no longer visited, so the ridge it starts with is kept
+    alive by pseudo-observations of zero, for one coefficient at a time.
+
+    Parameters
+    ----------
+    horizons
+        Rising numbers of candles ahead, m of them.
+    forgetting
+        Weight of the past at each candle.
+    ridge
+        Strength of the pull to zero, in candles.
+    ridge_every
+        Candles between two pseudo-observations.
+
+    References
+    ----------
+    Ljung & Söderström, "Theory and Practice of Recursive Identification" (1983).
+    """
+
+    _learned = ("candles",)
+
+    def __init__(
+        self,
+        horizons: tuple[int, ...] = (1,),
+        forgetting: float = 0.9999,
+        ridge: float = 20.0,
+        ridge_every: int = 4,
+    ) -> None:
+        self.horizons = horizons
+        self.forgetting = forgetting
+        self.ridge = ridge
+        self.ridge_every = ridge_every
+        self._remember(coefficients=(len(horizons), INPUTS))
+        self.coefficients: Array
+        self.candles = 0
+        # Float32 in memory as in the saved state: nothing is rounded by saving.
+        self.inputs = np.zeros((horizons[-1], INPUTS), np.float32)
+        self.gains = np.zeros((horizons[-1], INPUTS), np.float32)
+        self.covariance = np.eye(INPUTS) / ridge
+        self._scratch = np.empty((INPUTS, INPUTS))
+        self._back = np.array(horizons)
+        self._ridge_variance = 1 / (INPUTS * (1 - forgetting) * ridge * ridge_every)
+
+    def observe(self, origin: Origin) -> None:
+        """Narrow the covariance by the newest inputs and keep them until their labels come."""
+        x = origin.inputs
+        direction = self.covariance @ x
+        spread = self.forgetting + float(x @ direction)
+        slot = origin.position % self._back[-1]
+        self.inputs[slot] = x
+        self.gains[slot] = direction / spread
+        direction /= math.sqrt(spread)
+        self._narrow(direction)
+        self.covariance *= 1 / self.forgetting
+        if self.candles % self.ridge_every == 0:
+            self._keep_ridge(self.candles // self.ridge_every % INPUTS)
+        self.candles += 1
+
+    def predict_one(self, origin: Origin) -> Array:
+        """Return the log variance a candle up to each horizon, shape (m,)."""
+        return bounded(self.coefficients @ origin.inputs, _CLIP) + origin.expected
+
+    def learn_one(self, y: Array, position: int, known: Array) -> None:
+        """Learn labels by the gains of their origins."""
+        slots = (position - self._back) % self._back[-1]
+        predicted = np.einsum("hi,hi->h", self.inputs[slots], self.coefficients)
+        self.coefficients += self.gains[slots] * ((y - predicted) * known)[:, None]
+
+    def _narrow(self, direction: Array) -> None:
+        # The product of a vector with itself is symmetric to the last bit, and so stays the
+        # covariance: half of it is all that needs saving.
+        self.covariance -= np.multiply(direction[:, None], direction, out=self._scratch)
+
+    def _keep_ridge(self, index: int) -> None:
+        """Observe that one coefficient is zero."""
+        direction = self.covariance[index].copy()
+        variance = self._ridge_variance + float(direction[index])
+        self.coefficients -= self.coefficients[:, index, None] * (direction / variance)
+        self._narrow(direction / math.sqrt(variance))
+
+    def memory(self) -> tuple[Any, ...]:
+        """Copy out what was learned, of the symmetric covariance one half."""
+        half = self.covariance[_HALF]
+        return super().memory(), half.tobytes(), self.inputs.tobytes(), self.gains.tobytes()
+
+    def recall(self, memory: tuple[Any, ...]) -> None:
+        """Put back what `memory` copied out."""
+        learned, half, inputs, gains = memory
+        super().recall(learned)
+        self.covariance[_HALF] = self.covariance.T[_HALF] = np.frombuffer(half)
+        self.inputs[:] = np.frombuffer(inputs, np.float32).reshape(self.inputs.shape)
+        self.gains[:] = np.frombuffer(gains, np.float32).reshape(self.gains.shape)
+
+
+class SlowLevel(Memory):
+    """The average squared return over many candles: right where nothing can be foreseen.
+
+    Parameters
+    ----------
+    span
+        Candles it looks back on.
+    """
+
+    _learned = ("_square",)
+
+    def __init__(self, span: int = 2000) -> None:
+        self.span = span
+        self._square = Ewma(span)
+
+    def observe(self, origin: Origin) -> None:
+        """Take in the newest return."""
+        self._square.update(origin.log_return * origin.log_return)
+
+    def predict_one(self, origin: Origin) -> float:  # noqa: ARG002 - all know the same average
+        """Return the log variance a candle, the same for all horizons."""
+        return math.log(self._square.get() + 1e-10)
+
+    def learn_one(self, y: Array, position: int, known: Array) -> None:
+        """Learn nothing: returns are all that this expert needs."""

@@ -1,0 +1,208 @@
+"""Prequential scores: every forecast is scored when its candle arrives, before it is learned."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.distribution import NORMAL_SCORES, chance_of_rise, deviation
+from models.memory import Array, Memory
+from models.pending import Pending, with_last
+from models.quantiles import LEVELS
+from shared.forecast import Skill
+
+SCORED_HORIZONS = (1, 3, 6, 12, 24)
+BANDS = (50, 80, 90, 95)
+
+# What is summed up for each horizon, one row each.
+_SUMS = (
+    *("candles", "crps", "crps_baseline", "excess_squared"),
+    *(f"inside_{band}" for band in BANDS),
+    *("error", "error_naive", "percentage_error", "moves", "moves_right"),
+    *("brier", "qlike", "qlike_baseline"),
+)
+_ROW = {name: row for row, name in enumerate(_SUMS)}
+
+# Columns of what waits for its target.
+_CLOSE, _NAIVE, _QUANTILES = 0, 1, 2
+
+_DECAY = 0.999
+_LEAST_CANDLES = 200
+_LEAST_EXCESS = 0.01
+_STANDARD_ERRORS = 3.0
+_LEAST_VARIANCE = 1e-16
+
+
+class Prequential(Memory):
+    """Scores of a forecaster and of the baseline at the scored horizons.
+
+    Every score is kept twice: as a mean over all scored candles and as a recency-weighted one
+    that looks back on about a thousand.
+
+    Parameters
+    ----------
+    horizon
+        Number of candles that are forecast; scored are those of 1, 3, 6, 12 and 24 below it, and
+        itself.
+
+    Attributes
+    ----------
+    horizons
+        The scored horizons, m of them.
+    recent, total
+        Sums of the scores, recency-weighted and plain, shape (scores, m).
+    """
+
+    _learned = ("pending",)
+
+    def __init__(self, horizon: int = 24) -> None:
+        self.horizon = horizon
+        self.horizons = with_last(SCORED_HORIZONS, horizon)
+        self.pending = Pending(self.horizons, _QUANTILES + len(LEVELS))
+        shape = (len(_SUMS), len(self.horizons))
+        self._remember(recent=shape, total=shape)
+        self.recent: Array
+        self.total: Array
+        self._steps = np.array(self.horizons)
+        self._roots = np.sqrt(self._steps)
+
+    def learn_one(self, position: int, open_time: int, close: float) -> None:
+        """Score what was forecast for the candle of ``open_time`` that closed at ``close``."""
+        rows, known = self.pending.due(self.pending.slots(position), open_time)
+        rows[known == 0] = 1.0  # any finite row will do where nothing is scored
+        scores = _scores(rows, close) * known
+        self.recent *= 1 - (1 - _DECAY) * known
+        self.recent += scores
+        self.total += scores
+
+    def put(
+        self,
+        position: int,
+        path: NDArray[np.int64],
+        close: float,
+        quantiles: Array,
+        naive_volatility: float,
+    ) -> None:
+        """Keep a forecast until its targets arrive.
+
+        Parameters
+        ----------
+        position, path
+            The market's clock: number of the newest candle, open times of the next, shape (H,).
+        close
+            Close of the newest candle.
+        quantiles
+            Price quantiles, shape (H, 9).
+        naive_volatility
+            The baseline's standard deviation of the log return of one candle.
+        """
+        rows = np.empty((len(self.horizons), self.pending.width))
+        rows[:, _CLOSE] = close
+        rows[:, _NAIVE] = naive_volatility * self._roots
+        rows[:, _QUANTILES:] = np.log(quantiles[self._steps - 1] / close)
+        self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
+
+    @property
+    def is_worse(self) -> bool:
+        """Whether the recent CRPS is worse than the baseline's, beyond noise.
+
+        The excess over the baseline, averaged over the horizons, has to exceed three standard
+        errors. Errors of forecasts h ahead overlap, so that n of them count as n / h, and the
+        horizons are taken to err together.
+        """
+        candles = self.recent[_ROW["candles"]]
+        if candles.min() < _LEAST_CANDLES:
+            return False
+        naive = self.recent[_ROW["crps_baseline"]] / candles
+        excess = self.recent[_ROW["crps"]] / candles - naive
+        variance = self.recent[_ROW["excess_squared"]] / candles - excess**2
+        errors = np.sqrt(variance.clip(0) * self._steps / candles) / naive
+        return bool((excess / naive).mean() > max(_STANDARD_ERRORS * errors.mean(), _LEAST_EXCESS))
+
+    def skill(self) -> tuple[Skill, ...]:
+        """Return the recent skill at each scored horizon, as it is published."""
+        means = (_means(sums.tolist()) for sums in self.recent.T)
+        counts = self.total[_ROW["candles"]].tolist()
+        return tuple(
+            Skill(
+                horizon=horizon,
+                candles=int(count),
+                crps=mean["crps_skill"],
+                coverage_90=mean["coverage_90"],
+                mae=mean["mae_skill"],
+            )
+            for horizon, count, mean in zip(self.horizons, counts, means, strict=True)
+        )
+
+    def scores(self) -> dict[str, Any]:
+        """Return every score by horizon, recent and total, ready for JSON."""
+        return {
+            str(horizon): {"recent": _means(recent.tolist()), "total": _means(total.tolist())}
+            for horizon, recent, total in zip(
+                self.horizons, self.recent.T, self.total.T, strict=True
+            )
+        }
+
+
+def _scores(rows: Array, close: float) -> Array:
+    """Score waiting rows (m, width) against the close they waited for: (scores, m)."""
+    origin, naive, quantiles = rows[:, _CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
+    change = np.log(close / origin)
+    column, median = change[:, None], quantiles[:, 4]
+    up, error = np.sign(change), abs(origin * np.exp(median) - close)
+    scores = np.empty((len(_SUMS), len(rows)))
+    scores[0] = 1
+    scores[1] = _crps(column, quantiles)
+    scores[2] = _crps(column, naive[:, None] * NORMAL_SCORES)
+    scores[3] = (scores[1] - scores[2]) ** 2
+    # The bands from the inside out: 25-75 %, 10-90 %, ...
+    scores[4:8] = ((quantiles[:, 3::-1] <= column) & (column <= quantiles[:, 5:])).T
+    scores[8] = error
+    scores[9] = abs(origin - close)
+    scores[10] = error / close
+    scores[11] = abs(up)
+    scores[12] = (abs(up) + np.sign(median) * up) / 2
+    scores[13] = (chance_of_rise(quantiles) - (1 + up) / 2) ** 2
+    scores[14] = _qlike(change, deviation(quantiles))
+    scores[15] = _qlike(change, naive)
+    return scores
+
+
+def _crps(change: Array, quantiles: Array) -> Array:
+    """Twice the mean pinball loss over the levels: (m, 1) against (m, 9) gives (m,)."""
+    distance = change - quantiles
+    pinball: Array = distance @ LEVELS - np.add.reduce(np.minimum(distance, 0), 1)
+    return pinball * (2 / len(LEVELS))
+
+
+def _qlike(change: Array, deviation: Array) -> Array:
+    """Loss of a forecast variance against the squared return (Patton 2011)."""
+    variance = np.maximum(deviation * deviation, _LEAST_VARIANCE)
+    return np.log(variance) + change * change / variance
+
+
+def _means(sums: list[float]) -> dict[str, float | None]:
+    """Turn one horizon's sums into scores; None where nothing was scored."""
+    total = dict(zip(_SUMS, sums, strict=True))
+
+    def share(name: str, of: str = "candles") -> float | None:
+        return total[name] / total[of] if total[of] else None
+
+    def skill(name: str, naive: str) -> float | None:
+        return 1 - total[name] / total[naive] if total[naive] else None
+
+    return {
+        "candles": total["candles"],
+        "crps": share("crps"),
+        "crps_baseline": share("crps_baseline"),
+        "crps_skill": skill("crps", "crps_baseline"),
+        **{f"coverage_{band}": share(f"inside_{band}") for band in BANDS},
+        "mae": share("error"),
+        "mae_naive": share("error_naive"),
+        "mae_skill": skill("error", "error_naive"),
+        "mape": share("percentage_error"),
+        "direction_accuracy": share("moves_right", "moves"),
+        "brier": share("brier"),
+        "qlike": share("qlike"),
+        "qlike_baseline": share("qlike_baseline"),
+    }

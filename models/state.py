@@ -1,0 +1,172 @@
+"""A learner as signed, versioned bytes: exact, and never unpickled unsigned."""
+
+import hashlib
+import hmac
+import io
+import json
+import pickle
+import struct
+from typing import Any
+
+import numpy as np
+from river.__version__ import __version__ as river_version
+
+from models import catalog
+from models.learner import Learner
+from shared.errors import StateError
+
+FORMAT = 1
+"""Version of the bytes; part of the fingerprint."""
+
+_MAGIC = b"CCST"
+_LENGTH = struct.Struct(">H")
+_START = len(_MAGIC) + 32
+_VERSIONS = {"numpy": np.__version__, "river": river_version}
+
+# All that a state may name when it is read: our estimators and values, River's, NumPy's arrays.
+_MODULES = ("models.", "shared.candle", "river.")
+_GLOBALS = (
+    {("builtins", name) for name in ("bytearray", "complex", "frozenset", "range", "set", "slice")}
+    | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
+    | {
+        ("numpy", "dtype"),
+        ("numpy", "ndarray"),
+        ("numpy._core.numeric", "_frombuffer"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("random", "Random"),
+    }
+)
+# What unpickling raises on bytes of another version of our classes, or of nonsense.
+_READING_ERRORS = (
+    *(pickle.UnpicklingError, AttributeError, EOFError, ImportError),
+    *(LookupError, TypeError, ValueError),
+)
+
+
+class Signer:
+    """Signs states with a secret key, and checks them with it or the one before.
+
+    Parameters
+    ----------
+    key
+        Secret of this installation.
+    previous
+        The key before it, accepted but not signed with: so a key rotates without loss.
+
+    Attributes
+    ----------
+    key_id
+        Public name of the key: the first 8 hex digits of its SHA-256.
+    """
+
+    def __init__(self, key: bytes, previous: bytes | None = None) -> None:
+        if not key:
+            raise StateError("the state key is empty: set CANDLECAST_STATE_KEY")
+        self.key_id = _key_id(key)
+        self._key = key
+        self._keys = {_key_id(secret): secret for secret in (previous, key) if secret}
+
+    def sign(self, content: bytes) -> bytes:
+        """Return the HMAC-SHA256 of the content, 32 bytes."""
+        return hmac.digest(self._key, content, "sha256")
+
+    def check(self, content: bytes, signature: bytes, key_id: str) -> None:
+        """Raise `StateError` unless a known key made this signature."""
+        key = self._keys.get(key_id)
+        if key is None:
+            raise StateError(
+                f"state signed with key {key_id}, known are {', '.join(self._keys)}: set "
+                "CANDLECAST_STATE_KEY_PREVIOUS to the key before, or let the series be rebuilt"
+            )
+        if not hmac.compare_digest(hmac.digest(key, content, "sha256"), signature):
+            raise StateError(f"state does not match its signature by key {key_id}")
+
+
+def fingerprint(model: str, horizon: int) -> str:
+    """Return 16 hex digits that name what a state belongs to.
+
+    Model name and version, its parameters, the horizon, the hash of the shipped constants and the
+    format of the state; neither the release of the code nor the versions of the libraries.
+    """
+    entry = catalog.model(model)
+    facts = [model, entry.version, dict(entry.parameters), horizon, entry.constants, FORMAT]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def dump(learner: Learner, signer: Signer) -> bytes:
+    """Return the learner as signed bytes that continue bit-identically when loaded.
+
+    Layout: magic, HMAC-SHA256 of all that follows, length of the header, header (JSON: format,
+    fingerprint, key, library versions), pickle.
+    """
+    header = json.dumps(
+        {
+            "format": FORMAT,
+            "fingerprint": fingerprint(learner.model, learner.horizon),
+            "key": signer.key_id,
+            "libraries": _VERSIONS,
+        }
+    ).encode()
+    content = _LENGTH.pack(len(header)) + header + pickle.dumps(learner, protocol=5)
+    return _MAGIC + signer.sign(content) + content
+
+
+def load(raw: bytes, signer: Signer, fingerprint: str) -> Learner:
+    """Read what `dump` returned.
+
+    Raises
+    ------
+    StateError
+        When the bytes are no state, not signed by a known key, of another fingerprint or format,
+        or cannot be read.
+    """
+    signature, content = raw[len(_MAGIC) : _START], raw[_START:]
+    if not raw.startswith(_MAGIC) or len(content) < _LENGTH.size:
+        raise StateError(f"not a saved state: it begins with {raw[:8]!r}")
+    header, body = _split(content)
+    signer.check(content, signature, str(header.get("key")))
+    if header.get("format") != FORMAT:
+        raise StateError(f"state of format {header.get('format')}, this version reads {FORMAT}")
+    if header.get("fingerprint") != fingerprint:
+        raise StateError(f"state of model {header.get('fingerprint')}, wanted {fingerprint}")
+    try:
+        learner = _Unpickler(io.BytesIO(body)).load()
+    except _READING_ERRORS as error:
+        raise StateError(
+            f"state cannot be read ({type(error).__name__}: {error}); it was written with "
+            f"{header.get('libraries')}, here are {_VERSIONS}"
+        ) from error
+    if not isinstance(learner, Learner):
+        raise StateError(f"state holds a {type(learner).__name__}, not a learner")
+    return learner
+
+
+def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """Take header and pickle apart; of an untrusted header nothing but the key's name is used."""
+    (length,) = _LENGTH.unpack_from(content)
+    end = _LENGTH.size + length
+    try:
+        header = json.loads(content[_LENGTH.size : end])
+    except ValueError as error:
+        raise StateError(f"the state's header is no JSON: {error}") from error
+    if not isinstance(header, dict):
+        raise StateError("the state's header is no JSON object")
+    return header, content[end:]
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:8]
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds classes of an allow-list only, as a second wall behind the signature."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _GLOBALS:
+            return super().find_class(module, name)
+        if module.startswith(_MODULES):
+            found = super().find_class(module, name)
+            if isinstance(found, type):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a state")

@@ -1,0 +1,248 @@
+"""Commands that bring candles in."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from producers.feed import Feed
+    from producers.files import BadRow, CandleFile
+    from shared.candle import Series
+    from shared.store import Store
+
+app = typer.Typer(no_args_is_help=True)
+
+Timeframes = Annotated[
+    list[str], typer.Option("--timeframe", help="Length of the candles; may be repeated.")
+]
+
+
+@app.command()
+def replay(
+    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or Feather files of candles.")],
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="exchange:symbol:timeframe, once for each file, where the file name "
+            "exchange-SYMBOL-timeframe does not say it."
+        ),
+    ] = None,
+    speed: Annotated[
+        str, typer.Option(help="Candles per second of each file, or max.", metavar="max|N")
+    ] = "max",
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Put bad rows into the dead letters and go on.")
+    ] = False,
+) -> None:
+    """Push the candles of files, all files side by side; holes in a file are holes of the market.
+
+    Needs the columns open_time, open, high, low, close, volume.
+
+    Example: candlecast replay binance-BTCUSDT-1h.parquet --speed max
+    """
+    from producers import files as candle_files
+
+    with _stopping() as stopped:
+        pace = _speed(speed)
+        bad: list[tuple[CandleFile, BadRow]] = []
+        found = _read(files, series or [], skip_bad=skip_bad, bad=bad)
+        store = _store()
+        for file, row in bad:
+            place = f"{file.path}: row {row.row}, column {row.column}: {row.error}"
+            store.dead_letter(str(file.series), row.candle, "invalid", place)
+        feeds = [candle_files.FileFeed(file, pace) for file in found]
+        _push(store, feeds, stopped, total=sum(map(len, found)), bad_rows=len(bad))
+
+
+@app.command()
+def simulate(
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="Symbols; BTC/USDT and ETH/USDT by default.")
+    ] = None,
+    timeframe: Timeframes = ["1m"],  # noqa: B006 -- typer copies it
+    history_days: Annotated[
+        float, typer.Option(min=0, help="Days of history to push first, at full speed.")
+    ] = 14,
+    history_candles: Annotated[
+        int | None, typer.Option(min=0, help="History as candles of each series instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed is another market.")] = 0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many candles of each series.")
+    ] = None,
+) -> None:
+    """Push a simulated market: its history up to now, then each candle as it closes.
+
+    The same seed gives the same candles everywhere, so a restart goes on where the logs end.
+
+    Example: candlecast simulate BTC/USDT --timeframe 1m --timeframe 1h --history-days 7
+    """
+    from producers.simulated import (
+        DAY_MS,
+        EXCHANGE,
+        SimulatedFeed,
+        SimulatedMarket,
+        first_open_time,
+    )
+    from shared.candle import Series, Timeframe
+
+    with _stopping(seconds) as stopped:
+        frames = [Timeframe(name) for name in timeframe]
+        names = symbols or ["BTC/USDT", "ETH/USDT"]
+        wanted = {Series(EXCHANGE, symbol, frame): symbol for symbol in names for frame in frames}
+        markets = {symbol: SimulatedMarket(symbol, seed) for symbol in names}
+        store = _store()
+        now_ms = time.time_ns() // 1_000_000
+        feeds = []
+        for series, symbol in wanted.items():
+            frame = series.timeframe
+            history = (
+                history_days * DAY_MS if history_candles is None else history_candles * frame.ms
+            )
+            start = max(_start(store, series, int(now_ms - history)), first_open_time(frame))
+            feeds.append(SimulatedFeed(markets[symbol], series, start, count))
+        _push(store, feeds, stopped)
+
+
+@app.command()
+def live(
+    exchange: Annotated[str, typer.Argument(help="Name in ccxt, such as binance.")],
+    symbols: Annotated[list[str], typer.Argument(help="Symbols in ccxt's spelling.")],
+    timeframe: Timeframes = ["1m"],  # noqa: B006 -- typer copies it
+    history: Annotated[
+        int, typer.Option(min=1, help="Candles of history, where a series has none yet.")
+    ] = 500,
+    seconds: Annotated[
+        float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")
+    ] = None,
+) -> None:
+    """Push the closed candles of an exchange, as they close, by REST.
+
+    Goes on where the logs end, and fills what is missing since.
+
+    Example: candlecast live kraken BTC/USD ETH/USD --timeframe 1m --timeframe 1h --history 1000
+    """
+    from producers.exchange import Exchange, connect
+    from producers.polling import ExchangeFeed
+    from shared.candle import Timeframe
+
+    with _stopping(seconds) as stopped:
+        frames = [Timeframe(name) for name in timeframe]
+        source = Exchange(connect(exchange))
+        wanted = dict.fromkeys(
+            source.series(symbol, frame) for symbol in symbols for frame in frames
+        )
+        store = _store()
+
+        def feed(series: "Series") -> ExchangeFeed:
+            def refuse(row: str, error: str) -> None:
+                store.dead_letter(str(series), row, "invalid", error)
+
+            since = source.now_ms() - history * series.timeframe.ms
+            return ExchangeFeed(source, series, _start(store, series, since), refuse)
+
+        _push(store, [feed(series) for series in wanted], stopped)
+
+
+def _start(store: "Store", series: "Series", since: int) -> int:
+    """Open time of the first candle to push: the next one of the log, else that of ``since``."""
+    end = store.end(series)
+    return series.timeframe.floor(since) if end is None else end + series.timeframe.ms
+
+
+def _read(
+    files: list[Path], names: list[str], *, skip_bad: bool, bad: "list[tuple[CandleFile, BadRow]]"
+) -> "list[CandleFile]":
+    from producers.files import read_candles
+    from shared.candle import Series
+    from shared.errors import InvalidValue
+
+    if names and len(names) != len(files):
+        raise InvalidValue(
+            "series", len(names), f"say --series once for each of {len(files)} files"
+        )
+    found: dict[Series, CandleFile] = {}
+    given: list[str | None] = [*names] or [None] * len(files)
+    for path, name in zip(files, given, strict=True):
+        rows: list[BadRow] = []
+        series = Series.parse(name) if name else None
+        file = read_candles(path, series, rows.append if skip_bad else None)
+        if file.series in found:
+            raise InvalidValue(
+                "file",
+                str(path),
+                f"{found[file.series].path} has {file.series} too; replay one after the other",
+            )
+        found[file.series] = file
+        bad.extend((file, row) for row in rows)
+    return list(found.values())
+
+
+def _speed(text: str) -> float | None:
+    from shared.errors import InvalidValue
+
+    try:
+        speed = None if text == "max" else float(text)
+    except ValueError:
+        speed = 0.0
+    if speed is not None and not 0 < speed < float("inf"):
+        raise InvalidValue(
+            "speed", text, "write max or a number of candles per second, such as 100"
+        )
+    return speed
+
+
+def _store() -> "Store":
+    from config import logs, settings
+    from shared.store import Store
+
+    read = settings.load()
+    logs.configure(level=read.log_level, fmt=read.log_format)
+    return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
+
+
+def _push(
+    store: "Store",
+    feeds: "Sequence[Feed]",
+    stopped: Callable[[], bool],
+    *,
+    total: int | None = None,
+    bad_rows: int = 0,
+) -> None:
+    from rich.console import Console
+
+    from producers import display
+    from producers.push import Push
+
+    started = time.monotonic()
+    with display.progress(total, Console(stderr=True)) as show:
+        totals = Push(store, feeds, progress=show).run(stopped)
+    typer.echo(display.summary(totals, time.monotonic() - started, bad_rows))
+
+
+@contextmanager
+def _stopping(seconds: float | None = None) -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM, and the time limit, into a condition to stop at."""
+    until = float("inf") if seconds is None else time.monotonic() + seconds
+    asked = False
+
+    def ask(number: int, _: object) -> None:
+        nonlocal asked
+        asked = True
+        # A second one ends the process the hard way.
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked or time.monotonic() >= until
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,97 @@
+"""What a push shows: a progress bar on a terminal, else plain lines, and one line at the end."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from producers.push import Totals
+
+_LINE_PERIOD_S = 5.0
+
+
+@contextmanager
+def progress(
+    total: int | None, console: Console, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Totals], None]]:
+    """Give a callback that shows the totals as they grow.
+
+    Parameters
+    ----------
+    total
+        Candles to come; None when there is no end to them.
+    console
+        Where to show them: a bar on a terminal, else a line every five seconds.
+    clock
+        Seconds, monotonic.
+    """
+    pace = _Pace(clock)
+    if not console.is_terminal:
+        lines = _Lines(total, console, pace, clock)
+        yield lines.show
+        return
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
+        task = bar.add_task("candles", total=total)
+
+        def show(totals: Totals) -> None:
+            speed = f"{pace(totals.taken):,.0f} candles/s, workers {totals.behind:,} behind"
+            bar.update(task, completed=totals.taken, description=speed)
+
+        yield show
+
+
+def summary(totals: Totals, seconds: float, bad_rows: int = 0) -> str:
+    """Say in one line what became of the candles.
+
+    >>> summary(Totals(accepted=9, duplicates=1, behind=4), 2.0)
+    '9 accepted, 1 duplicates, 0 revised, 0 refused in 2.0 s (5 candles/s); workers 4 behind'
+    """
+    text = (
+        f"{totals.accepted} accepted, {totals.duplicates} duplicates, {totals.revised} revised, "
+        f"{totals.refused} refused in {seconds:.1f} s "
+        f"({totals.taken / max(seconds, 1e-3):,.0f} candles/s); workers {totals.behind} behind"
+    )
+    if bad_rows:
+        text += f"; {bad_rows} bad rows in the dead letters"
+    if totals.unsent:
+        text += f"; stopped before {totals.unsent} more were sent"
+    return text
+
+
+class _Pace:
+    """Candles per second over about the last five seconds."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._marks = [(clock(), 0)]
+
+    def __call__(self, taken: int) -> float:
+        now = self._clock()
+        if now - self._marks[-1][0] >= 1:
+            self._marks = [*self._marks[-5:], (now, taken)]
+        since, before = self._marks[0]
+        return (taken - before) / max(now - since, 1e-3)
+
+
+class _Lines:
+    def __init__(
+        self, total: int | None, console: Console, pace: _Pace, clock: Callable[[], float]
+    ) -> None:
+        self._total = f" of {total:,}" if total is not None else ""
+        self._console = console
+        self._pace = pace
+        self._clock = clock
+        self._due = clock() + _LINE_PERIOD_S
+        self._shown = 0
+
+    def show(self, totals: Totals) -> None:
+        pace = self._pace(totals.taken)
+        if self._clock() < self._due or totals.taken == self._shown:
+            return
+        self._due = self._clock() + _LINE_PERIOD_S
+        self._shown = totals.taken
+        line = f"{totals.taken:,}{self._total} candles, {pace:,.0f} candles/s, "
+        self._console.print(f"{line}workers {totals.behind:,} behind", highlight=False)

@@ -1,0 +1,233 @@
+"""Candles from any exchange that ccxt knows, by polling its REST ``fetch_ohlcv``."""
+
+import difflib
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from shared.candle import Series, Timeframe
+from shared.errors import CandlecastError, InvalidValue
+
+PUBLIC = ("binance", "kraken", "okx", "bybit", "kucoin", "bitfinex", "coinbase")
+"""Exchanges that give candles without an account, in the order in which they are preferred."""
+
+PAGE = 500
+_TIMEOUT_S = 8.0
+_ATTEMPTS = 3
+_CLOCK_PERIOD_MS = 3_600_000
+_SHOWN = 20
+
+log = structlog.get_logger(__name__)
+
+
+class ExchangeError(CandlecastError):
+    """An exchange is unknown, cannot be reached or refuses what was asked."""
+
+
+class Ccxt(Protocol):
+    """What is used of a ccxt exchange."""
+
+    @property
+    def id(self) -> str:
+        """Name in ccxt."""
+        ...
+
+    @property
+    def has(self) -> Mapping[str, Any]:
+        """What it can do, by method."""
+        ...
+
+    @property
+    def timeframes(self) -> Mapping[str, Any] | None:
+        """Its timeframes in ccxt's spelling and its own."""
+        ...
+
+    @property
+    def markets(self) -> Mapping[str, Any] | None:
+        """What is traded, by symbol; None before `load_markets`."""
+        ...
+
+    def load_markets(self) -> Any:
+        """Fetch what is traded."""
+        ...
+
+    def fetch_ohlcv(
+        self, symbol: str, timeframe: str, since: int | None, limit: int | None
+    ) -> Sequence[Sequence[Any]]:
+        """Fetch candles from ``since`` (UTC milliseconds) on."""
+        ...
+
+    def fetch_time(self) -> int | None:
+        """Fetch the exchange's clock."""
+        ...
+
+    def milliseconds(self) -> int:
+        """Return this machine's clock."""
+        ...
+
+
+class Exchange:
+    """One exchange: its clock, its markets and its candles, with errors translated.
+
+    Parameters
+    ----------
+    source
+        A ccxt exchange, see `connect`.
+    sleep
+        Seconds; between attempts to load the markets.
+    """
+
+    def __init__(self, source: Ccxt, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._source = source
+        self._ahead_ms = 0
+        self._clock_due = 0
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._call(source.load_markets)
+                self._check_clock()
+                break
+            except Unreachable:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                sleep(2.0**attempt)
+
+    @property
+    def name(self) -> str:
+        """Name in ccxt."""
+        return self._source.id
+
+    def now_ms(self) -> int:
+        """Return the exchange's own time, UTC milliseconds."""
+        return self._source.milliseconds() + self._ahead_ms
+
+    def series(self, symbol: str, timeframe: Timeframe) -> Series:
+        """Return the series of a market.
+
+        Raises
+        ------
+        InvalidValue
+            When the exchange has not this symbol or timeframe; names those that come nearest.
+        """
+        markets = self._source.markets or {}
+        if symbol not in markets:
+            raise InvalidValue("symbol", symbol, f"{self.name} has {_nearest(symbol, markets)}")
+        timeframes = self._source.timeframes or {}
+        if str(timeframe) not in timeframes:
+            raise InvalidValue(
+                "timeframe", str(timeframe), f"{self.name} has {_listed(timeframes)}"
+            )
+        return Series(self.name, symbol, timeframe)
+
+    def rows(self, series: Series, since: int) -> list[Sequence[Any]]:
+        """Fetch rows of open time, open, high, low, close and volume from ``since`` on, in order.
+
+        Raises
+        ------
+        Unreachable
+            When the network or the exchange fails; asking again may help.
+        ExchangeError
+            When the exchange refuses.
+        """
+        self._check_clock()
+        rows = self._call(
+            self._source.fetch_ohlcv, series.symbol, str(series.timeframe), since, PAGE
+        )
+        return sorted((row for row in rows if row[0] >= since), key=lambda row: int(row[0]))
+
+    def _check_clock(self) -> None:
+        """Measure, once an hour, how far the exchange's clock is ahead of ours."""
+        now_ms = self._source.milliseconds()
+        if now_ms < self._clock_due or not self._source.has.get("fetchTime"):
+            return
+        time_ms = self._call(self._source.fetch_time)
+        self._ahead_ms = 0 if time_ms is None else time_ms - self._source.milliseconds()
+        self._clock_due = now_ms + _CLOCK_PERIOD_MS
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> Any:
+        import ccxt  # noqa: PLC0415 (an extra)
+
+        try:
+            return function(*args)
+        except ccxt.NetworkError as error:
+            raise Unreachable(_reason(self.name, error)) from error
+        except ccxt.BaseError as error:
+            raise ExchangeError(_reason(self.name, error)) from error
+
+
+class Unreachable(ExchangeError):
+    """The network or the exchange fails for now."""
+
+
+def connect(name: str, timeout_s: float = _TIMEOUT_S) -> Ccxt:
+    """Return ccxt's exchange of that name, its rate limit respected; nothing is fetched yet.
+
+    Raises
+    ------
+    InvalidValue
+        When ccxt has no such exchange, or it gives no candles.
+    """
+    try:
+        import ccxt  # noqa: PLC0415 (an extra)
+    except ImportError as error:
+        raise CandlecastError("live candles need ccxt: pip install 'candlecast[live]'") from error
+    if name not in ccxt.exchanges:
+        raise InvalidValue("exchange", name, f"ccxt has {_nearest(name, ccxt.exchanges)}")
+    source: Ccxt = getattr(ccxt, name)(
+        {"enableRateLimit": True, "timeout": round(timeout_s * 1_000)}
+    )
+    if not source.has.get("fetchOHLCV"):
+        raise InvalidValue("exchange", name, "it gives no candles; choose another one")
+    return source
+
+
+def first_reachable(names: Iterable[str] = PUBLIC, timeout_s: float = 5.0) -> str | None:
+    """Return the first of the exchanges that answers within the time, None where none does.
+
+    All are asked at once, and none can hold this up longer: a name server that does not answer
+    would block for minutes.
+    """
+    asked = {name: _Probe(name, timeout_s) for name in names}
+    deadline = time.monotonic() + timeout_s
+    for name, probe in asked.items():
+        probe.join(max(0.0, deadline - time.monotonic()))
+        if probe.answered:
+            return name
+    return None
+
+
+class _Probe(threading.Thread):
+    def __init__(self, name: str, timeout_s: float) -> None:
+        super().__init__(daemon=True)
+        self.source = connect(name, timeout_s)
+        self.answered = False
+        self.start()
+
+    def run(self) -> None:
+        import ccxt  # noqa: PLC0415 (an extra)
+
+        try:
+            # Candles themselves: some exchanges answer with their time where they do not serve.
+            self.answered = bool(self.source.fetch_ohlcv("BTC/USDT", "1m", None, 2))
+        except ccxt.BaseError as error:
+            log.debug("exchange_silent", exchange=self.source.id, error=str(error))
+
+
+def _reason(name: str, error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"{name}: {text[:300]}"
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    names = list(known)
+    folded = {text.lower(): text for text in names}
+    near = difflib.get_close_matches(name.lower(), folded, n=5, cutoff=0.5)
+    return f"{_listed(folded[text] for text in near)} like it" if near else _listed(names)
+
+
+def _listed(names: Iterable[str]) -> str:
+    chosen = list(names)
+    shown = ", ".join(chosen[:_SHOWN])
+    return f"{shown} and {len(chosen) - _SHOWN} more" if len(chosen) > _SHOWN else shown

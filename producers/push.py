@@ -1,0 +1,257 @@
+"""Push: feeds into the candle logs, in batches, at the pace that the logs can take."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from producers.feed import Feed
+from shared.candle import Candle, Series
+from shared.errors import InvalidValue, StoreUnavailable
+from shared.records import Appended
+
+BATCH = 500
+_FULL_WAIT_S = (0.05, 2.0)
+_DOWN_WAIT_S = (0.25, 2.0)
+_IDLE_S = (0.005, 0.5)
+_MEMORY_CHECK_S = 1.0
+_MEMORY_LIMIT = 0.9
+
+log = structlog.get_logger(__name__)
+
+
+class CandleStore(Protocol):
+    """What `Push` needs of `shared.store.Store`."""
+
+    def append(
+        self, series: Series, candles: Sequence[Candle], *, gap_ok: bool = False
+    ) -> Appended:
+        """Append closed candles to the series' log."""
+        ...
+
+    def used_memory_share(self) -> float:
+        """Share of Redis's memory limit in use."""
+        ...
+
+
+@dataclass(slots=True)
+class Totals:
+    """What became of the candles of all feeds so far.
+
+    ``holes`` counts how often a source confirmed that it has nothing between the end of a log and
+    its next candle, ``behind`` the candles that workers have yet to learn, and ``unsent`` those
+    that were taken from their feeds but not dealt with when the push was stopped.
+    """
+
+    accepted: int = 0
+    duplicates: int = 0
+    revised: int = 0
+    refused: int = 0
+    holes: int = 0
+    behind: int = 0
+    unsent: int = 0
+
+    @property
+    def taken(self) -> int:
+        """Candles dealt with."""
+        return self.accepted + self.duplicates + self.revised + self.refused
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One feed with the candles that Redis has not taken yet; each lane waits for itself alone."""
+
+    feed: Feed
+    waiting: list[Candle] = field(default_factory=list)
+    confirmed: bool = False
+    resume_at: float = 0.0
+    delay: float = 0.0
+    behind: int = 0
+    early_since: float | None = None
+    ended: bool = False
+
+    def pause(self, now: float) -> None:
+        self.delay = _grown(self.delay, _FULL_WAIT_S)
+        self.resume_at = now + self.delay
+
+
+class Push:
+    """Move candles from feeds to the store until the feeds end or it is told to stop.
+
+    - A full log is waited for, longer each time, while the other series go on.
+    - At a gap the feed goes back to the end of the log; what comes next is the source's
+      confirmation that there is nothing between, and is appended with ``gap_ok``. So a Redis that
+      has forgotten candles gets them again from any source that still has them.
+    - Everything waits while Redis uses more than 90 % of its memory, or cannot be reached: candles
+      leave the lane only with Redis's answer, and sending one twice only counts a duplicate.
+
+    Parameters
+    ----------
+    store
+        Where the candles go.
+    feeds
+        One for each series.
+    progress
+        Called with the totals after each round.
+    patience_s
+        How long an unreachable Redis is waited for before `StoreUnavailable` is raised.
+    clock, sleep
+        Seconds, monotonic; ``sleep`` may return early (when a signal arrives).
+    """
+
+    def __init__(
+        self,
+        store: CandleStore,
+        feeds: Iterable[Feed],
+        *,
+        progress: Callable[[Totals], None] = lambda _: None,
+        patience_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._lanes = [_Lane(feed) for feed in feeds]
+        self._progress = progress
+        self._patience_s = patience_s
+        self._clock = clock
+        self._sleep = sleep
+        self._memory_due = 0.0
+        self._memory_short = False
+        self._down_since: float | None = None
+        self.totals = Totals()
+
+    def run(self, stop: Callable[[], bool] = lambda: False) -> Totals:
+        """Push until every feed has ended or ``stop()`` holds.
+
+        Raises
+        ------
+        StoreUnavailable
+            When Redis stays unreachable longer than the patience.
+        InvalidValue
+            When Redis's clock stays so far behind that it takes candles for open ones.
+        """
+        down_delay = 0.0
+        while not stop() and not all(lane.ended for lane in self._lanes):
+            try:
+                idle = self._wait_for_memory() or self._round(stop)
+            except StoreUnavailable as error:
+                self._check_patience(error)
+                down_delay = idle = _grown(down_delay, _DOWN_WAIT_S)
+            else:
+                down_delay = 0.0
+                self._note_recovery()
+            self._sum_up()
+            if idle:
+                self._sleep(idle)
+        return self.totals
+
+    def _round(self, stop: Callable[[], bool]) -> float:
+        """Give every lane its turn; return the seconds until one can move again."""
+        moved = False
+        for lane in self._lanes:
+            if stop():
+                return 0.0
+            moved |= self._turn(lane)
+        if moved or all(lane.ended for lane in self._lanes):
+            return 0.0
+        now = self._clock()
+        waits = [self._wait_of(lane, now) for lane in self._lanes if not lane.ended]
+        return min(max(min(waits), _IDLE_S[0]), _IDLE_S[1])
+
+    def _wait_of(self, lane: _Lane, now: float) -> float:
+        paused = lane.resume_at - now
+        return paused if lane.waiting else max(paused, lane.feed.wait_s() or 0.0)
+
+    def _turn(self, lane: _Lane) -> bool:
+        if lane.ended or lane.resume_at > self._clock():
+            return False
+        if not lane.waiting:
+            wait = lane.feed.wait_s()
+            lane.ended = wait is None
+            if wait is None or wait > 0:
+                return False
+            lane.waiting = list(lane.feed.take(BATCH))
+        return bool(lane.waiting) and self._append(lane)
+
+    def _append(self, lane: _Lane) -> bool:
+        try:
+            answer = self._store.append(lane.feed.series, lane.waiting, gap_ok=lane.confirmed)
+        except InvalidValue as error:
+            self._wait_for_clock(lane, error)
+            return False
+        lane.early_since = None
+        self._count(lane, answer)
+        del lane.waiting[: answer.taken]
+        if answer.stopped == "full":
+            self._wait_for_workers(lane, answer.behind)
+        else:
+            lane.delay = 0.0
+        # One confirmation holds for one append: the log may have changed since.
+        lane.confirmed = False
+        if answer.stopped == "gap" and answer.last_open_time is not None:
+            self.totals.holes += 1
+            lane.waiting.clear()
+            lane.feed.rewind(answer.last_open_time)
+            lane.confirmed = True
+        return answer.taken > 0 or lane.confirmed
+
+    def _count(self, lane: _Lane, answer: Appended) -> None:
+        totals = self.totals
+        totals.accepted += answer.accepted
+        totals.duplicates += answer.duplicates
+        totals.revised += answer.revised
+        totals.refused += answer.refused
+        lane.behind = answer.behind
+
+    def _sum_up(self) -> None:
+        self.totals.behind = sum(lane.behind for lane in self._lanes)
+        self.totals.unsent = sum(len(lane.waiting) for lane in self._lanes)
+        self._progress(self.totals)
+
+    def _wait_for_workers(self, lane: _Lane, behind: int) -> None:
+        shortly = lane.delay < _FULL_WAIT_S[1]
+        lane.pause(self._clock())
+        if shortly and lane.delay == _FULL_WAIT_S[1]:
+            log.warning("log_full", series=str(lane.feed.series), behind=behind)
+
+    def _wait_for_clock(self, lane: _Lane, error: InvalidValue) -> None:
+        """Wait a while: feeds give out closed candles only, so Redis's clock must be behind."""
+        now = self._clock()
+        if lane.early_since is None:
+            lane.early_since = now
+            log.warning("clock_behind", series=str(lane.feed.series), error=str(error))
+        elif now - lane.early_since > self._patience_s:
+            raise error
+        lane.pause(now)
+
+    def _wait_for_memory(self) -> float:
+        """Seconds to wait before anything is appended: none while Redis has memory left."""
+        now = self._clock()
+        if now < self._memory_due:
+            return 0.0
+        share = self._store.used_memory_share()
+        short = share > _MEMORY_LIMIT
+        if short != self._memory_short:
+            log.warning("memory_short" if short else "memory_back", used_share=round(share, 3))
+        self._memory_short = short
+        self._memory_due = now if short else now + _MEMORY_CHECK_S
+        return _MEMORY_CHECK_S if short else 0.0
+
+    def _check_patience(self, error: StoreUnavailable) -> None:
+        now = self._clock()
+        if self._down_since is None:
+            self._down_since = now
+            log.warning("redis_unreachable", error=str(error), retrying_for_s=self._patience_s)
+        elif now - self._down_since > self._patience_s:
+            raise error
+
+    def _note_recovery(self) -> None:
+        if self._down_since is not None:
+            self._down_since = None
+            log.info("redis_back")
+
+
+def _grown(delay: float, bounds: tuple[float, float]) -> float:
+    return min(max(2 * delay, bounds[0]), bounds[1])

@@ -1,0 +1,100 @@
+"""`docker-compose.yml`: the services, what they open, and that no secret stands in it."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from config.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+# Candle workers carry the core alone; what speaks to MLflow or draws pages needs more.
+TARGETS = {"worker": "worker"} | dict.fromkeys(
+    ("producer", "housekeeping", "mlflow", "rq-dashboard"), "full"
+)
+every_service = pytest.mark.parametrize("name", SERVICES)
+
+
+def test_services() -> None:
+    """Everything the system is made of, and nothing else."""
+    assert set(SERVICES) == {*TARGETS, "redis"}
+    assert {
+        name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service
+    } == TARGETS
+
+
+@every_service
+def test_ports_are_on_loopback(name: str) -> None:
+    """No port is published to another machine."""
+    ports = SERVICES[name].get("ports", [])
+
+    assert [port for port in ports if not re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)] == []
+
+
+@every_service
+def test_health_is_checked(name: str) -> None:
+    """Compose can tell whether a service is well, and starts again what ended."""
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+@every_service
+def test_privileges_are_dropped(name: str) -> None:
+    """No service can gain rights, or run as root."""
+    service = SERVICES[name]
+
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert "build" in service or service["user"] != "root"
+
+
+def test_images_do_not_run_as_root() -> None:
+    """Every image that is built ends as the unprivileged user."""
+    stages = (ROOT / "Dockerfile").read_text().split("\nFROM base AS ")[1:]
+
+    users = {stage.split()[0]: re.findall(r"^USER (\S+)$", stage, re.MULTILINE) for stage in stages}
+
+    assert users == {"worker": ["candlecast"], "full": ["candlecast"]}
+
+
+def test_images_are_pinned() -> None:
+    """Every image from outside has a full version."""
+    bases = re.findall(r"^FROM (\S+:\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    images = [service["image"] for service in SERVICES.values() if "image" in service]
+
+    assert bases
+    assert [i for i in bases + images if not re.search(r":\d+\.\d+\.\d+-[a-z-]+$", i)] == []
+
+
+@every_service
+def test_secrets_come_from_outside(name: str) -> None:
+    """Passwords and keys are references to the environment that must be set."""
+    environment = SERVICES[name].get("environment", {})
+    secrets = {
+        key: value
+        for key, value in environment.items()
+        if value is not None and re.search(r"PASSWORD$|_KEY$|REDIS_URL$", key)
+    }
+
+    assert [key for key, value in secrets.items() if not re.search(r"\$\{\w+:\?", value)] == []
+    assert [part for part in SERVICES[name]["command"] if re.search(r"\w:\w+@", part)] == []
+
+
+@every_service
+def test_settings_exist(name: str) -> None:
+    """Every CANDLECAST_ variable is a setting: a misspelt one would be ignored in silence."""
+    ours = [key for key in SERVICES[name].get("environment", {}) if key.startswith("CANDLECAST_")]
+    known = {f"CANDLECAST_{field.upper()}" for field in Settings.model_fields}
+
+    assert [key for key in ours if key not in known] == []
+
+
+def test_redis_keeps_what_it_acknowledged() -> None:
+    """Redis writes an append-only file, wants a password and never evicts."""
+    config = SERVICES["redis"]["command"][2]
+
+    for line in ("appendonly yes", "maxmemory-policy noeviction", 'requirepass "$$REDIS_PASSWORD"'):
+        assert line in config

@@ -1,0 +1,326 @@
+"""The pushing loop against a store that keeps the rules of the candle log in memory."""
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from producers.push import BATCH, Push, Totals
+from shared.candle import Candle, Series
+from shared.errors import InvalidValue, StoreUnavailable
+from shared.records import Appended
+
+MINUTE = 60_000
+T0 = 1_700_000_040_000
+ONE = Series.parse("x:ONE/USD:1m")
+TWO = Series.parse("x:TWO/USD:1m")
+
+
+def candle(index: int) -> Candle:
+    """The ``index``-th minute."""
+    return Candle(T0 + index * MINUTE, 2.0, 3.0, 1.0, 2.0, float(index))
+
+
+def indices(candles: Sequence[Candle]) -> list[int]:
+    """Which minutes these are."""
+    return [(found.open_time - T0) // MINUTE for found in candles]
+
+
+class Clock:
+    """Time that passes by sleeping."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.naps: list[float] = []
+        self.events: list[tuple[float, Callable[[], object]]] = []
+
+    def __call__(self) -> float:
+        """Now, in seconds."""
+        return self.now
+
+    def at(self, seconds: float, event: Callable[[], object]) -> None:
+        """Let something happen when so much time has passed."""
+        self.events.append((self.now + seconds, event))
+
+    def sleep(self, seconds: float) -> None:
+        """Pass time, and let happen what is due."""
+        assert seconds > 0
+        self.naps.append(seconds)
+        self.now += seconds
+        for due, event in [event for event in self.events if event[0] <= self.now]:
+            self.events.remove((due, event))
+            event()
+
+
+class Log:
+    """A store in memory: logs in order, gaps refused, room for as many candles as it is told."""
+
+    def __init__(self) -> None:
+        self.logs: dict[Series, list[Candle]] = {}
+        self.room: dict[Series, int] = {}
+        self.memory = 0.0
+        self.down = False
+        self.early = False
+        self.calls: list[tuple[Series, int, bool]] = []
+
+    def used_memory_share(self) -> float:
+        """Whatever the test says."""
+        return self.memory
+
+    def append(
+        self, series: Series, candles: Sequence[Candle], *, gap_ok: bool = False
+    ) -> Appended:
+        """Append by the rules of the design."""
+        if self.down:
+            raise StoreUnavailable("down")
+        if self.early:
+            raise InvalidValue("open_time", candles[0].open_time, "not closed")
+        assert 0 < len(candles) <= BATCH
+        self.calls.append((series, len(candles), gap_ok))
+        log = self.logs.setdefault(series, [])
+        counts = {"accepted": 0, "duplicates": 0, "revised": 0, "refused": 0}
+        stopped = None
+        for new in candles:
+            last = log[-1].open_time if log else None
+            if last is not None and new.open_time <= last:
+                same = [old for old in log if old.open_time == new.open_time]
+                kind = ("duplicates" if same[0] == new else "revised") if same else "refused"
+                counts[kind] += 1
+            elif self.room.get(series, 10**9) <= len(log):
+                stopped = "full"
+                break
+            elif last is not None and new.open_time != last + MINUTE and not gap_ok:
+                stopped = "gap"
+                break
+            else:
+                log.append(new)
+                counts["accepted"] += 1
+        last = log[-1].open_time if log else None
+        return Appended(**counts, stopped=stopped, last_open_time=last, behind=len(log))
+
+
+class ListFeed:
+    """Some candles of one series; ``due`` says from when (of the clock) each one is there."""
+
+    def __init__(
+        self, series: Series, numbers: Sequence[int], clock: Clock, due: float = 0
+    ) -> None:
+        self.series = series
+        self.candles = [candle(number) for number in numbers]
+        self.position = 0
+        self.clock = clock
+        self.due = due
+        self.rewinds: list[int] = []
+
+    def wait_s(self) -> float | None:
+        """Nothing before ``due``."""
+        if self.position == len(self.candles):
+            return None
+        return max(0.0, self.due - self.clock())
+
+    def take(self, count: int) -> list[Candle]:
+        """The next candles."""
+        batch = self.candles[self.position : self.position + count]
+        self.position += len(batch)
+        return batch
+
+    def rewind(self, after: int) -> None:
+        """Back to the first one after that time."""
+        self.rewinds.append((after - T0) // MINUTE)
+        self.position = sum(found.open_time <= after for found in self.candles)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """A clock of the test's own."""
+    return Clock()
+
+
+@pytest.fixture
+def log() -> Log:
+    """An empty store."""
+    return Log()
+
+
+def push(log: Log, clock: Clock, *feeds: ListFeed, **options: object) -> Push:
+    """A push on the test's clock."""
+    return Push(log, feeds, clock=clock, sleep=clock.sleep, **options)  # type: ignore[arg-type]
+
+
+def test_all_candles_arrive_in_batches_and_order(log: Log, clock: Clock) -> None:
+    """A feed of 1,234 candles becomes three batches of at most 500, in order, without a nap."""
+    totals = push(log, clock, ListFeed(ONE, range(1_234), clock)).run()
+
+    assert indices(log.logs[ONE]) == list(range(1_234))
+    assert [size for _, size, _ in log.calls] == [500, 500, 234]
+    assert (totals.accepted, totals.taken, totals.behind) == (1_234, 1_234, 1_234)
+    assert clock.naps == []
+
+
+def test_feeds_move_side_by_side(log: Log, clock: Clock) -> None:
+    """Two feeds take turns batch by batch."""
+    feeds = [ListFeed(ONE, range(1_500), clock), ListFeed(TWO, range(1_500), clock)]
+
+    push(log, clock, *feeds).run()
+
+    assert [series for series, _, _ in log.calls] == [ONE, TWO] * 3
+
+
+def test_full_log_waits_alone_and_longer_each_time(log: Log, clock: Clock) -> None:
+    """The full series waits with growing pauses and loses nothing; the other one goes on."""
+    log.room[ONE] = 700
+    done_at: list[float] = []
+
+    def note(_: Totals) -> None:
+        if len(log.logs.get(TWO, [])) == 1_000 and not done_at:
+            done_at.append(clock())
+
+    clock.at(5.0, lambda: log.room.update({ONE: 1_000}))
+    feeds = [ListFeed(ONE, range(1_000), clock), ListFeed(TWO, range(1_000), clock)]
+    totals = push(log, clock, *feeds, progress=note).run()
+
+    assert indices(log.logs[ONE]) == list(range(1_000))
+    assert done_at == [1_000.0]
+    assert totals.accepted == 2_000
+    asked = [call for call in log.calls if call[0] == ONE]
+    assert 3 < len(asked) < 12
+
+
+def test_partly_taken_batch_is_finished_before_new_candles(log: Log, clock: Clock) -> None:
+    """What a full log left over goes first, candle by candle as room appears."""
+    log.room[ONE] = 1
+    for second in range(1, 20):
+        clock.at(second * 3.0, lambda room=second + 1: log.room.update({ONE: room}))  # type: ignore[misc]
+
+    totals = push(log, clock, ListFeed(ONE, range(20), clock)).run()
+
+    assert indices(log.logs[ONE]) == list(range(20))
+    assert totals.duplicates == 0
+
+
+def test_gap_is_filled_from_the_source(log: Log, clock: Clock) -> None:
+    """A log that ends earlier than thought gets what is missing, and nothing is called a hole."""
+    log.logs[ONE] = [candle(i) for i in range(5)]
+    feed = ListFeed(ONE, range(20), clock)
+    feed.position = 12
+
+    totals = push(log, clock, feed).run()
+
+    assert indices(log.logs[ONE]) == list(range(20))
+    assert feed.rewinds == [4]
+    assert totals.accepted == 15
+
+
+def test_hole_is_accepted_only_after_the_source_confirmed_it(log: Log, clock: Clock) -> None:
+    """``gap_ok`` is said once for a hole, right after going back to the end of the log."""
+    feed = ListFeed(ONE, [0, 1, 2, 7, 8], clock)
+
+    totals = push(log, clock, feed).run()
+
+    assert indices(log.logs[ONE]) == [0, 1, 2, 7, 8]
+    assert feed.rewinds == [2]
+    assert [gap_ok for _, _, gap_ok in log.calls] == [False, True]
+    assert totals.holes == 1
+
+
+def test_confirmation_holds_for_one_append(log: Log, clock: Clock) -> None:
+    """A Redis that forgets candles after a confirmed hole gets them again, not a silent hole."""
+    feed = ListFeed(ONE, [0, 1, 5, *range(6, 1_200)], clock)
+    worker = push(log, clock, feed)
+
+    def forget(_: Totals) -> None:
+        if len(log.logs[ONE]) > 900:
+            del log.logs[ONE][100:]
+            worker._progress = lambda _: None
+
+    worker._progress = forget
+    worker.run()
+
+    assert indices(log.logs[ONE]) == [0, 1, *range(5, 1_200)]
+
+
+def test_duplicates_revised_and_late_candles_are_counted(log: Log, clock: Clock) -> None:
+    """Candles that the log has passed are told apart in the totals."""
+    log.logs[ONE] = [candle(5), Candle(T0 + 6 * MINUTE, 9.0, 9.0, 9.0, 9.0, 9.0), candle(7)]
+
+    totals = push(log, clock, ListFeed(ONE, range(4, 10), clock)).run()
+
+    assert totals == Totals(accepted=2, duplicates=2, revised=1, refused=1, behind=5)
+
+
+def test_unreachable_redis_costs_time_and_no_candle(log: Log, clock: Clock) -> None:
+    """While Redis is away the push waits; then every candle arrives once."""
+    log.down = True
+    clock.at(20.0, lambda: setattr(log, "down", False))
+
+    totals = push(log, clock, ListFeed(ONE, range(600), clock)).run()
+
+    assert indices(log.logs[ONE]) == list(range(600))
+    assert totals.accepted == 600
+    assert len(clock.naps) < 20
+
+
+def test_patience_with_redis_ends(log: Log, clock: Clock) -> None:
+    """A Redis that stays away ends the push with its error after the patience."""
+    log.down = True
+
+    with pytest.raises(StoreUnavailable):
+        push(log, clock, ListFeed(ONE, range(6), clock), patience_s=30.0).run()
+
+    assert 30 < clock.now - 1_000 < 40
+
+
+def test_short_memory_pauses_everything(log: Log, clock: Clock) -> None:
+    """Above 90 % of Redis's memory nothing is appended until there is room again."""
+    log.memory = 0.95
+
+    def recover() -> None:
+        assert log.calls == []
+        log.memory = 0.5
+
+    clock.at(10.0, recover)
+    push(log, clock, ListFeed(ONE, range(6), clock)).run()
+
+    assert indices(log.logs[ONE]) == list(range(6))
+    assert clock.now >= 1_010
+
+
+def test_redis_with_a_slow_clock_is_waited_for(log: Log, clock: Clock) -> None:
+    """Candles that Redis takes for open ones stay in hand until its clock agrees, not for ever."""
+    log.early = True
+    clock.at(5.0, lambda: setattr(log, "early", False))
+    push(log, clock, ListFeed(ONE, range(6), clock)).run()
+    assert indices(log.logs[ONE]) == list(range(6))
+
+    log.early = True
+    with pytest.raises(InvalidValue, match="not closed"):
+        push(log, clock, ListFeed(TWO, range(6), clock)).run()
+
+
+def test_stop_ends_soon_and_counts_what_was_not_sent(log: Log, clock: Clock) -> None:
+    """A stop while the log is full returns, and the totals say what was in hand."""
+    log.room[ONE] = 100
+
+    totals = push(log, clock, ListFeed(ONE, range(1_000), clock)).run(lambda: clock() > 1_003)
+
+    assert (totals.accepted, totals.unsent) == (100, 400)
+    assert clock.now < 1_006
+
+
+def test_idle_feeds_are_slept_for_in_short_naps(log: Log, clock: Clock) -> None:
+    """A feed that is due later is waited for, in naps short enough to hear a signal."""
+    push(log, clock, ListFeed(ONE, range(3), clock, due=1_007.3)).run()
+
+    assert clock.now == pytest.approx(1_007.3, abs=0.01)
+    assert max(clock.naps) <= 0.5
+    assert indices(log.logs[ONE]) == [0, 1, 2]
+
+
+def test_progress_sees_the_totals_grow(log: Log, clock: Clock) -> None:
+    """The callback is called after each round with what was taken so far."""
+    seen: list[int] = []
+
+    push(
+        log, clock, ListFeed(ONE, range(1_200), clock), progress=lambda t: seen.append(t.taken)
+    ).run()
+
+    assert seen[:3] == [500, 1_000, 1_200]

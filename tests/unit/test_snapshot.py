@@ -1,0 +1,206 @@
+"""What becomes a version, in which order, and what happens to those that fail."""
+
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from models import state
+from models.learner import Learner
+from shared.candle import Candle, Series
+from shared.errors import RegistryError, StoreUnavailable
+from shared.records import ModelRecord
+from worker.snapshot import metrics_of, model_name, take_snapshots
+
+HOUR = 3_600_000
+SIGNER = state.Signer(b"0123456789abcdef0123456789abcdef")
+BTC, ETH, DAY = (Series.parse(f"test:{name}") for name in ("BTC/USDT:1h", "ETH/USDT:1h", "A/B:1d"))
+
+
+def record(series: Series, **fields: Any) -> ModelRecord:
+    """A model that has learned two candles and was never snapshot."""
+    learner = Learner(series.timeframe, 2)
+    for position, close in enumerate((101.0, 100.5)):
+        learner.learn_one(Candle(position * series.timeframe.ms, 100.0, 102.0, 99.0, close, 5.0))
+    values = dict.fromkeys(field.name for field in dataclasses.fields(ModelRecord))
+    values |= {"series": series, "cursor": series.timeframe.ms, "sequence": 2, "revision": 2}
+    values |= {"state": state.dump(learner, SIGNER), "scores": learner.scores()}
+    return ModelRecord(**{**values, "fingerprint": state.fingerprint("default", 2), **fields})
+
+
+class FakeRecords:
+    """Committed models, held in a dictionary."""
+
+    def __init__(self, *records: ModelRecord) -> None:
+        self.held = {record.series: record for record in records}
+
+    def series(self) -> list[Series]:
+        """Every series held."""
+        return list(self.held)
+
+    def models(self, names: Sequence[Series]) -> list[ModelRecord]:
+        """The models as they are now."""
+        return [self.held[name] for name in names]
+
+    def set_snapshot(
+        self, series: Series, *, version: int, alias: str | None, revision: int
+    ) -> None:
+        """Note a version, as the store does."""
+        self.held[series] = dataclasses.replace(
+            self.held[series],
+            snapshot_version=version,
+            snapshot_alias=alias,
+            snapshot_revision=revision,
+        )
+
+
+class FakeRegistry:
+    """Versions, held in a list; refuses the series it is told to."""
+
+    def __init__(self, *, refuses: Series | None = None) -> None:
+        self.refuses = refuses
+        self.written: list[tuple[Series, Mapping[str, float]]] = []
+
+    def write(self, record: ModelRecord, metrics: Mapping[str, float]) -> int:
+        """Number the versions in the order in which they come."""
+        if record.series == self.refuses:
+            raise RegistryError("disk is full")
+        self.written.append((record.series, metrics))
+        return len(self.written)
+
+
+def test_a_moved_model_becomes_a_version_once() -> None:
+    """The version and the revision it holds are noted, so that the next round has nothing to do."""
+    records, registry = FakeRecords(record(BTC)), FakeRegistry()
+
+    first = take_snapshots(records, registry, SIGNER, budget_s=60)
+    second = take_snapshots(records, registry, SIGNER, budget_s=60)
+
+    assert first.written == {str(BTC): 1}
+    assert second.written == {}
+    assert registry.written == [(BTC, metrics_of(record(BTC).scores))]
+    noted = records.held[BTC]
+    assert (noted.snapshot_version, noted.snapshot_alias, noted.snapshot_revision) == (1, None, 2)
+
+
+def test_nothing_learned_is_no_version() -> None:
+    """The empty state of a series that is learned again is not kept."""
+    registry = FakeRegistry()
+
+    report = take_snapshots(
+        FakeRecords(record(BTC, sequence=0, cursor=None)), registry, SIGNER, budget_s=60
+    )
+
+    assert (report.written, report.failed, registry.written) == ({}, {}, [])
+
+
+def test_oldest_snapshot_first() -> None:
+    """Never snapshot comes first, then the longest market time: one day before three hours."""
+    registry = FakeRegistry()
+    records = FakeRecords(
+        record(ETH, revision=13, snapshot_revision=10),
+        record(DAY, revision=5, snapshot_revision=4),
+        record(BTC),
+    )
+
+    take_snapshots(records, registry, SIGNER, budget_s=60)
+
+    assert [series for series, _ in registry.written] == [BTC, DAY, ETH]
+
+
+def test_a_failing_series_does_not_hold_up_the_rest() -> None:
+    """What MLflow refuses is reported with its reason and tried again by the next round."""
+    records = FakeRecords(record(BTC), record(ETH))
+
+    report = take_snapshots(records, FakeRegistry(refuses=BTC), SIGNER, budget_s=60)
+    again = take_snapshots(records, FakeRegistry(), SIGNER, budget_s=60)
+
+    assert report.written == {str(ETH): 1}
+    assert report.failed == {str(BTC): "disk is full"}
+    assert again.written == {str(BTC): 1}
+
+
+@pytest.mark.parametrize("damage", [{"state": b"garbage"}, {"state": None}, {"fingerprint": "f00"}])
+def test_a_state_that_no_worker_could_load_is_not_kept(damage: dict[str, Any]) -> None:
+    """Unsigned bytes, no bytes or another model's never reach MLflow."""
+    registry = FakeRegistry()
+
+    report = take_snapshots(FakeRecords(record(BTC, **damage)), registry, SIGNER, budget_s=60)
+
+    assert list(report.failed) == [str(BTC)]
+    assert registry.written == []
+
+
+def test_the_budget_ends_a_round_and_the_next_goes_on() -> None:
+    """What did not fit is counted, and is first in the next round."""
+    records = FakeRecords(record(BTC), record(ETH), record(DAY))
+    seconds = iter([0.0, 1.0, 11.0])
+
+    report = take_snapshots(
+        records, FakeRegistry(), SIGNER, budget_s=10, clock=lambda: next(seconds)
+    )
+    rest = take_snapshots(records, FakeRegistry(), SIGNER, budget_s=60)
+
+    assert (len(report.written), report.left) == (1, 2)
+    assert not report.written.keys() & rest.written.keys()
+    assert len(rest.written) == 2
+
+
+def test_a_round_that_was_faster_is_left_alone() -> None:
+    """Between the list and its turn another round wrote the series: no second version."""
+
+    class Overtaken(FakeRecords):
+        def models(self, names: Sequence[Series]) -> list[ModelRecord]:
+            """Answer, and be overtaken at once."""
+            before = super().models(names)
+            self.set_snapshot(BTC, version=7, alias=None, revision=2)
+            return before
+
+    registry = FakeRegistry()
+
+    report = take_snapshots(Overtaken(record(BTC)), registry, SIGNER, budget_s=60)
+
+    assert (report.written, registry.written) == ({}, [])
+
+
+def test_a_lost_redis_ends_the_round() -> None:
+    """Without Redis there is no model to read, so that is nobody's failure."""
+
+    class Gone(FakeRecords):
+        def set_snapshot(
+            self, series: Series, *, version: int, alias: str | None, revision: int
+        ) -> None:
+            raise StoreUnavailable(f"{series} {version} {alias} {revision}: connection refused")
+
+    with pytest.raises(StoreUnavailable):
+        take_snapshots(Gone(record(BTC)), FakeRegistry(), SIGNER, budget_s=60)
+
+
+def test_names_do_not_collide() -> None:
+    """Symbols that differ only in their separators have models of their own."""
+    symbols = ("BTC/USDT", "BTC-USDT", "BTC:USDT", "BTC.USDT", "BTC/USDT:USDT", "BTC-USDT-USDT")
+    names = [model_name(Series.parse(f"test:{symbol}:1h")) for symbol in symbols]
+
+    assert len(set(names)) == len(symbols)
+    assert not any(sign in name for name in names for sign in "/:")
+
+
+def test_metrics_are_what_the_learner_scored() -> None:
+    """Recent, total and overall; one of two horizons has its target, so the mean is of that one."""
+    metrics = metrics_of(record(BTC).scores)
+
+    assert metrics["crps_h1"] == metrics["crps_total_h1"] == metrics["crps"] > 0
+    assert metrics["candles_h2"] == 0
+    assert "mae_h2" not in metrics
+    for name in ("mae", "mape", "direction_accuracy", "crps_skill", "coverage_90"):
+        assert f"{name}_h1" in metrics
+
+
+def test_orchestration_needs_no_mlflow() -> None:
+    """MLflow takes seconds to import: only who writes versions pays for it."""
+    code = "import sys, worker.snapshot; sys.exit('mlflow' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
