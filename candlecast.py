@@ -42,9 +42,11 @@ def demo(
     """
     from rich.console import Console
 
+    from config import logs
     from producers.exchange import first_reachable
     from worker.demo import Plan, run
 
+    logs.configure(level="warning")
     finder = (lambda: None) if simulated else first_reachable
     run(Plan(data.resolve(), seconds, mlflow_page, finder), Console())
 

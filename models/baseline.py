@@ -48,7 +48,7 @@ class RandomWalk(Memory):
     ) -> None:
         """Take in a close price."""
         if self.close:
-            self._square.update(math.log(y / self.close) ** 2)
+            self._square.update((math.log(y) - math.log(self.close)) ** 2)
         self.close = y
 
     def forecast(

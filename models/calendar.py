@@ -36,7 +36,7 @@ class Seasonality(Memory):
 
     _learned = ("now", "candles", "_level", "_mean")
 
-    def __init__(self, timeframe_ms: int) -> None:
+    def __init__(self, timeframe_ms: int = HOUR_MS) -> None:
         self.timeframe_ms = timeframe_ms
         self._intraday = timeframe_ms < DAY_MS
         self._parts = min(12, HOUR_MS // timeframe_ms) if timeframe_ms < HOUR_MS else 0

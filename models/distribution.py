@@ -19,7 +19,7 @@ from shared.forecast import QUANTILE_LEVELS
 
 _ROOT_2 = math.sqrt(2)
 _FURTHEST = 4.0
-_LARGEST_LOG = 690.0
+_LEAST_PRICE, _MOST_PRICE = 1e-300, 1e300
 
 
 @cache
@@ -88,6 +88,6 @@ def _chance_of_rise(quantiles: list[float]) -> float:
 
 def to_prices(returns: Array, close: float) -> Array:
     """Turn log returns from ``close`` into prices, kept positive and finite."""
-    log_close = math.log(close)
-    least, most = -_LARGEST_LOG - log_close, _LARGEST_LOG - log_close
-    return close * np.exp(np.minimum(np.maximum(returns, least), most))
+    with np.errstate(over="ignore", under="ignore"):
+        prices = close * np.exp(returns)
+    return np.minimum(np.maximum(prices, _LEAST_PRICE), _MOST_PRICE)

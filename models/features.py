@@ -50,7 +50,7 @@ class Features(Memory):
 
     _learned = ("_level", "_volume")
 
-    def __init__(self, timeframe_ms: int) -> None:
+    def __init__(self, timeframe_ms: int = HOUR_MS) -> None:
         self.timeframe_ms = timeframe_ms
         self._remember(sums=(_ENDS[-1],), weights=(_ENDS[-1],))
         self.sums: Array

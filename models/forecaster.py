@@ -9,6 +9,7 @@ import numpy as np
 
 from models.calendar import Seasonality
 from models.distribution import at_levels, to_prices
+from models.ewma import Ewma
 from models.features import Features
 from models.hours import HOUR_MS, TradingHours
 from models.memory import Array, Memory, bounded
@@ -42,9 +43,12 @@ class QuantileForecaster(Protocol):
 _LOG_CLOSE, _SPENT, _EXPECTED, _MIXED, _EXPERTS = 0, 1, 2, 3, 4
 _LABEL_FLOOR = 1e-9
 _LABEL_CLIP = 7.0
+_LARGEST_RETURN = 100.0
 _RETURN_SHARE = 0.7
+# A candle's variance counts up to this many times the usual one, or up to its squared return.
+_WICK, _WICK_FROM = 100.0, 24
 # The doubt about a series of few candles: its variance counts 1 + _DOUBT / candles times, and a
-# guess of 2 % an hour is added that fades within ten candles.
+# guess of 1 % an hour is added that fades within ten candles.
 _YOUNG = 500
 _DOUBT = 1.0
 _VARIANCE_AN_HOUR = 1e-4
@@ -73,10 +77,10 @@ class ScaleMixtureForecaster(Memory):
 
     _learned = (
         *("hours", "calendar", "features", "experts", "mixture", "tracker", "ticks"),
-        *("pending", "candles", "log_close"),
+        *("pending", "usual", "candles", "log_close"),
     )
 
-    def __init__(self, timeframe_ms: int = 3_600_000, horizon: int = 24) -> None:
+    def __init__(self, timeframe_ms: int = HOUR_MS, horizon: int = 24) -> None:
         self.timeframe_ms = timeframe_ms
         self.horizon = horizon
         self.knots = knots(horizon)
@@ -92,6 +96,7 @@ class ScaleMixtureForecaster(Memory):
         self.tracker = QuantileTracker(self.knots)
         self.ticks = TickGrid()
         self.pending = Pending(self.knots, _EXPERTS + len(self.experts))
+        self.usual = Ewma(72)
         self.candles = 0
         self.log_close: float | None = None
         self._remember(scale=(len(self.knots),))
@@ -106,7 +111,7 @@ class ScaleMixtureForecaster(Memory):
         if x is None:
             raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
         open_time = x["open_time"]
-        move = measure(x, self.log_close)
+        move = self._tempered(measure(x, self.log_close))
         self.hours.learn_one(open_time)
         self.calendar.learn_one(open_time, move.variance)
         self._learn_labels(open_time, move)
@@ -151,8 +156,16 @@ class ScaleMixtureForecaster(Memory):
         deviation = np.exp(self._between @ self.scale / 2) * self._all_roots
         returns = (self._between @ self.tracker.predict_one()) * deviation[:, None]
         np.maximum.accumulate(returns, axis=1, out=returns)
-        returns = self.ticks.transform_one(returns)[:horizon]
+        returns = self.ticks.transform_one(bounded(returns, _LARGEST_RETURN))[:horizon]
         return to_prices(at_levels(returns, levels), self.ticks.close)
+
+    def _tempered(self, move: Move) -> Move:
+        """Bound what a lone wick can say: one bad print must not widen a week of forecasts."""
+        most = max(move.log_return**2, _WICK * self.usual.get())
+        if move.variance > most and self.candles >= _WICK_FROM:
+            move = move._replace(variance=most)
+        self.usual.update(move.variance + _LABEL_FLOOR)
+        return move
 
     def _learn_labels(self, open_time: int, move: Move) -> None:
         """Teach the parts what the horizons that end with this candle have brought."""

@@ -16,7 +16,7 @@ MONDAY_MS = 4 * DAY_MS  # the first Monday after the epoch, which was a Thursday
 _QUARTER_MS = HOUR_MS // 4
 _LONGEST_CLOSURE_MS = 4 * DAY_MS
 _CLOSED = 2
-_SESSION_SHARE = 1 / 8
+_SESSION_SHARE = 1 / 5
 
 
 class TradingHours(Memory):
@@ -24,7 +24,7 @@ class TradingHours(Memory):
 
     A market is taken to trade around the clock until its candles say otherwise: the week is cut
     into slots (a candle, at least a quarter of an hour), and a slot without a candle in two weeks
-    running is *closed*. Once an eighth of the week is closed the market is a *session market* and
+    running is *closed*. Once a fifth of the week is closed the market is a *session market* and
     closed slots are stepped over. One outage, however long, closes nothing, and one candle opens
     its slot again; a gap of four days or more says nothing about hours.
 
@@ -48,7 +48,7 @@ class TradingHours(Memory):
 
     _learned = ("absences", "position", "is_session", "path", "_open_time")
 
-    def __init__(self, timeframe_ms: int, horizon: int) -> None:
+    def __init__(self, timeframe_ms: int = HOUR_MS, horizon: int = 24) -> None:
         self.timeframe_ms = timeframe_ms
         self.horizon = horizon
         self._slot_ms = -(-_QUARTER_MS // timeframe_ms) * timeframe_ms

@@ -1,5 +1,6 @@
 """One series' learner: forecaster, baseline, prequential skill and fallback."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +112,7 @@ class Learner(Memory):
         if not self.sequence:
             raise InvalidValue("sequence", 0, "learn a candle before asking for an outlook")
         quantiles, is_fallback = self._speak(fallback=self.prequential.is_worse)
-        returns = np.log(quantiles / self.close)
+        returns = np.log(quantiles) - math.log(self.close)
         return Outlook(
             target_times=tuple((self.hours.path + self.timeframe.ms).tolist()),
             quantiles=quantiles,

@@ -16,7 +16,7 @@ def bounded(values: Array, limit: float) -> Array:
     return np.minimum(np.maximum(values, -limit), limit)
 
 
-class Memory(base.Base):
+class Memory(base.Estimator):
     """A River estimator that can be saved quickly and exactly.
 
     What it learns is declared: arrays through `_remember`, everything else (numbers, other

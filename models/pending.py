@@ -30,7 +30,7 @@ class Pending(Memory):
         origin may be added to a whole column.
     """
 
-    def __init__(self, horizons: tuple[int, ...], width: int) -> None:
+    def __init__(self, horizons: tuple[int, ...] = (1,), width: int = 1) -> None:
         self.horizons = horizons
         self.width = width
         total = sum(horizons)

@@ -1,5 +1,6 @@
 """Prequential scores: every forecast is scored when its candle arrives, before it is learned."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ _SUMS = (
 _ROW = {name: row for row, name in enumerate(_SUMS)}
 
 # Columns of what waits for its target.
-_CLOSE, _NAIVE, _QUANTILES = 0, 1, 2
+_LOG_CLOSE, _NAIVE, _QUANTILES = 0, 1, 2
 
 _DECAY = 0.999
 _LEAST_CANDLES = 200
@@ -97,9 +98,9 @@ class Prequential(Memory):
             The baseline's standard deviation of the log return of one candle.
         """
         rows = np.empty((len(self.horizons), self.pending.width))
-        rows[:, _CLOSE] = close
+        rows[:, _LOG_CLOSE] = math.log(close)
         rows[:, _NAIVE] = naive_volatility * self._roots
-        rows[:, _QUANTILES:] = np.log(quantiles[self._steps - 1] / close)
+        rows[:, _QUANTILES:] = np.log(quantiles[self._steps - 1]) - math.log(close)
         self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
 
     @property
@@ -146,10 +147,10 @@ class Prequential(Memory):
 
 def _scores(rows: Array, close: float) -> Array:
     """Score waiting rows (m, width) against the close they waited for: (scores, m)."""
-    origin, naive, quantiles = rows[:, _CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
-    change = np.log(close / origin)
+    origin, naive, quantiles = rows[:, _LOG_CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
+    change = math.log(close) - origin
     column, median = change[:, None], quantiles[:, 4]
-    up, error = np.sign(change), abs(origin * np.exp(median) - close)
+    up, error = np.sign(change), abs(np.exp(origin + median) - close)
     scores = np.empty((len(_SUMS), len(rows)))
     scores[0] = 1
     scores[1] = _crps(column, quantiles)
@@ -158,7 +159,7 @@ def _scores(rows: Array, close: float) -> Array:
     # The bands from the inside out: 25-75 %, 10-90 %, ...
     scores[4:8] = ((quantiles[:, 3::-1] <= column) & (column <= quantiles[:, 5:])).T
     scores[8] = error
-    scores[9] = abs(origin - close)
+    scores[9] = abs(np.exp(origin) - close)
     scores[10] = error / close
     scores[11] = abs(up)
     scores[12] = (abs(up) + np.sign(median) * up) / 2

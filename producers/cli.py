@@ -225,7 +225,8 @@ def _push(
     started = time.monotonic()
     with display.progress(total, Console(stderr=True)) as show:
         totals = Push(store, feeds, progress=show).run(stopped)
-    typer.echo(display.summary(totals, time.monotonic() - started, bad_rows))
+    seconds = time.monotonic() - started
+    typer.echo(display.summary(totals, seconds, total=total, bad_rows=bad_rows))
 
 
 @contextmanager

@@ -43,11 +43,11 @@ def progress(
         yield show
 
 
-def summary(totals: Totals, seconds: float, bad_rows: int = 0) -> str:
-    """Say in one line what became of the candles.
+def summary(totals: Totals, seconds: float, *, total: int | None = None, bad_rows: int = 0) -> str:
+    """Say in one line what became of the candles, ``total`` of which were to come.
 
-    >>> summary(Totals(accepted=9, duplicates=1, behind=4), 2.0)
-    '9 accepted, 1 duplicates, 0 revised, 0 refused in 2.0 s (5 candles/s); workers 4 behind'
+    >>> summary(Totals(accepted=8, duplicates=2, behind=4), 2.0, total=12)  # doctest: +ELLIPSIS
+    '8 accepted, 2 duplicates, 0 revised, 0 refused in 2.0 s (5 candles/s); ...; 2 not pushed'
     """
     text = (
         f"{totals.accepted} accepted, {totals.duplicates} duplicates, {totals.revised} revised, "
@@ -56,8 +56,9 @@ def summary(totals: Totals, seconds: float, bad_rows: int = 0) -> str:
     )
     if bad_rows:
         text += f"; {bad_rows} bad rows in the dead letters"
-    if totals.unsent:
-        text += f"; stopped before {totals.unsent} more were sent"
+    left = totals.unsent if total is None else total - totals.taken
+    if left > 0:
+        text += f"; {left} not pushed"
     return text
 
 

@@ -1,1 +1,4 @@
-"""The RQ side: update job, worker class, snapshots, backtest and demo. Imports ``shared`` and ``models``."""
+"""The RQ side: update job, worker class, snapshots, backtest and demo.
+
+Imports ``shared`` and ``models``.
+"""

@@ -4,11 +4,13 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ _STOP_S = 20.0
 _PLAIN_PERIOD_S = 10.0
 _SNAPSHOT_PERIOD_S = 60
 _BIN = Path(sys.executable).parent
+# Has the kernel end a process whose parent was killed; of Debian's essential packages.
+_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
 _SYMBOLS = ("BTC/USDT", "ETH/USDT")
 
 
@@ -57,7 +61,7 @@ class Crew:
         with (self.logs / f"{name}.log").open("ab") as log:
             # A session of its own: Ctrl-C reaches the demo alone, which then ends all in order.
             self._running[name] = subprocess.Popen(
-                [str(_BIN / command[0]), *command[1:]],
+                [*_WITH_US, str(_BIN / command[0]), *command[1:]],
                 env=self.env | env,
                 stdout=log,
                 stderr=log,
@@ -148,16 +152,13 @@ def _password(data: Path) -> str:
 
 def _start(crew: Crew, plan: Plan, console: Console) -> None:
     crew.start("worker", "candlecast", "worker", "--processes", "2")
-    crew.start("housekeeping", "candlecast", "worker", "--queue", "housekeeping")
     port = _free_port(9181)
     bind = ("--bind", "127.0.0.1", "--port", str(port), "--json")
     url = crew.env["CANDLECAST_REDIS_URL"]
     crew.start("rq-dashboard", "rq-dashboard", *bind, RQ_DASHBOARD_REDIS_URL=url)
-    console.print(f"data and logs   {plan.data}")
+    console.print(f"data and logs   {plan.data}", soft_wrap=True)
     console.print(f"Redis           {url}", soft_wrap=True)
     console.print(f"rq-dashboard    http://127.0.0.1:{port}")
-    if plan.mlflow_page:
-        _start_mlflow(crew, plan, console)
     exchange = plan.find_exchange()
     frames = ("--timeframe", "1m")
     if exchange:
@@ -167,17 +168,34 @@ def _start(crew: Crew, plan: Plan, console: Console) -> None:
     else:
         console.print("candles         no public exchange answers: running the simulated market")
         crew.start("producer", "candlecast", "simulate", *_SYMBOLS, *frames)
+    if plan.mlflow_page:
+        _start_mlflow(crew, plan, console)
+    crew.start("housekeeping", "candlecast", "worker", "--queue", "housekeeping")
 
 
 def _start_mlflow(crew: Crew, plan: Plan, console: Console) -> None:
+    """Serve MLflow's page, and wait for it: two makers of one new store would spoil it."""
     port = _free_port(5000)
-    store = f"sqlite:///{(plan.data / 'mlflow.db').resolve()}"
     crew.start(
         "mlflow",
         *("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", store),
+        *("--backend-store-uri", f"sqlite:///{plan.data / 'mlflow.db'}"),
+        MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
+        MLFLOW_DISABLE_TELEMETRY="true",
     )
+    deadline = time.monotonic() + _STOP_S
+    while not _answers(f"http://127.0.0.1:{port}/health") and time.monotonic() < deadline:
+        crew.check()
+        time.sleep(0.2)
     console.print(f"MLflow          http://127.0.0.1:{port}")
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1):  # noqa: S310 -- our own address
+            return True
+    except OSError:
+        return False
 
 
 def _free_port(wanted: int) -> int:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from rq import get_current_job
@@ -14,6 +14,9 @@ from models import state
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.store import Store
 from worker.update import Model, Updater
+
+if TYPE_CHECKING:
+    from worker.registry import MlflowRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +53,14 @@ def updater() -> Updater:
     return Updater(store(), Model(read.model, signer(), read.horizon, fleet))
 
 
+@cache
+def registry() -> "MlflowRegistry":
+    """Open MLflow's store once a process; candle workers never import what that takes."""
+    from worker.registry import MlflowRegistry
+
+    return MlflowRegistry(configured().tracking_uri())
+
+
 def update_pending() -> dict[str, int]:
     """Learn what is due (queue ``candles``)."""
     _bind_job()
@@ -61,8 +72,6 @@ def update_pending() -> dict[str, int]:
 
 def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
     """Put the models that moved into MLflow (queue ``housekeeping``)."""
-    # Candle workers never need MLflow, which takes seconds and memory to import.
-    from worker.registry import MlflowRegistry
     from worker.snapshot import take_snapshots
 
     _bind_job()
@@ -70,8 +79,7 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
     with store().snapshot_lock(lives_s=read.snapshot_budget_s + 60, wait_s=wait_s) as held:
         if not held:
             return {"skipped": "another round of snapshots is under way"}
-        registry = MlflowRegistry(read.tracking_uri())
-        report = take_snapshots(store(), registry, signer(), budget_s=read.snapshot_budget_s)
+        report = take_snapshots(store(), registry(), signer(), budget_s=read.snapshot_budget_s)
     return dataclasses.asdict(report)
 
 

@@ -58,9 +58,9 @@ class MlflowRegistry:
     """The registered models of one MLflow store or server.
 
     Each series has one registered model and one long-lived run (its id is a tag of the registered
-    model) whose metrics have the candles learned as their step. The files of a version come last
-    but one and the version itself last, so that what is registered can be loaded; whatever breaks
-    off before leaves a logged model without a version.
+    model) whose metrics have the candles learned as their step. Files and metrics come before the
+    version itself, so that what is registered can be loaded; whatever breaks off in between leaves
+    a logged model without a version, and the next round begins anew.
 
     Parameters
     ----------
@@ -94,7 +94,8 @@ class MlflowRegistry:
         """Keep a committed model as a new version and return its number."""
         name, client = model_name(record.series), self._client
         with self._translated():
-            run = self._run(record.series, name)
+            # Taken out until it has served: what somebody deleted is looked up again.
+            run = self._runs.pop(record.series, None) or self._run(record.series, name)
             tags = _tags(record)
             logged = client.create_logged_model(
                 self._experiment, name.replace(".", "-"), source_run_id=run, tags=tags
@@ -114,6 +115,7 @@ class MlflowRegistry:
             # What MLflow's own registration leaves on the model: its page then links the version.
             link = json.dumps([{"name": name, "version": version.version}])
             client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
+        self._runs[record.series] = run
         return int(version.version)
 
     def _log(self, run: str, model_id: str, step: int, metrics: Mapping[str, float]) -> None:
@@ -136,15 +138,18 @@ class MlflowRegistry:
 
     def _run(self, series: Series, name: str) -> str:
         """Return the series' run; the registered model, whose name is unique, says which."""
-        if series not in self._runs:
-            try:
-                registered = self._client.get_registered_model(name)
-            except MlflowException as error:
-                if error.error_code != _ABSENT:
-                    raise
-                registered = self._register(series, name)
-            self._runs[series] = registered.tags[_RUN_TAG]
-        return self._runs[series]
+        try:
+            registered = self._client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != _ABSENT:
+                raise
+            registered = self._register(series, name)
+        if _RUN_TAG not in registered.tags:
+            raise RegistryError(
+                f"registered model {name} at {self._address} has no tag {_RUN_TAG}: somebody "
+                "else made it; rename or delete it"
+            )
+        return str(registered.tags[_RUN_TAG])
 
     def _register(self, series: Series, name: str) -> Any:
         run = self._client.create_run(self._experiment, run_name=name, tags=_labels(series))

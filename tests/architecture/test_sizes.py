@@ -19,7 +19,7 @@ def modules() -> Iterator[Path]:
 
 
 def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Lines of a function's body: a command's options, one a line, and the docstring not counted."""
+    """Lines of a function's body, without its docstring and a command's list of options."""
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 

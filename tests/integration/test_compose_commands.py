@@ -116,15 +116,16 @@ class Stack:
 
     def stop(self) -> None:
         """End every service, Redis last, and kill what does not end."""
-        for service in reversed(self.running):
-            self.running[service].terminate()
-        for service in reversed(self.running):
-            process = self.running[service]
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        first = [process for name, process in self.running.items() if name != "redis"]
+        for group in (first, [self.running["redis"]]):
+            for process in group:
+                process.terminate()
+            for process in group:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(10)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
     def candlecast(self, *arguments: str) -> Any:
         """Run a command of ours where the worker runs and read its JSON."""

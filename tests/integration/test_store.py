@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -273,7 +274,13 @@ def test_restore_learns_again_what_lies_behind_the_state(store: Store) -> None:
     """A state put back at its cursor makes the later candles due and loses none."""
     store.append(SERIES, candles(0, 4))
     store.commit([learned(only(store.claim(FLEET)))])
-    put_back = {"state": b"old", "fingerprint": "f", "scores": {}, "sequence": 2, "since": T0}
+    put_back: dict[str, Any] = {
+        "state": b"old",
+        "fingerprint": "f",
+        "scores": {},
+        "sequence": 2,
+        "since": T0,
+    }
 
     assert store.restore(SERIES, etag=None, cursor=T0 - HOUR, **put_back) == "hole"
     assert store.restore(SERIES, etag="stale", cursor=T0 + HOUR, **put_back) == "lost"

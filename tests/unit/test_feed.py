@@ -51,12 +51,12 @@ class Recorded:
         return [row for row in rows if row[0] >= (since or 0)][:25]
 
 
-def file_feed() -> Feed:
+def file_feed(**options: Any) -> Feed:
     """A file of the candles."""
     numbers = [[c.open, c.high, c.low, c.close, c.volume] for c in CANDLES]
     times = np.array([c.open_time for c in CANDLES])
     series = Series("files", "BTC/USDT", FRAME)
-    return FileFeed(CandleFile(Path("f"), series, times, np.array(numbers)))
+    return FileFeed(CandleFile(Path("f"), series, times, np.array(numbers)), **options)
 
 
 def simulated_feed() -> Feed:
@@ -110,3 +110,20 @@ def test_waiting_asks_for_nothing(make: Callable[[], Feed]) -> None:
 
     assert {feed.wait_s() for _ in range(5)} == {0.0}
     assert drain(feed, 500) == CANDLES
+
+
+def test_file_keeps_its_speed() -> None:
+    """At four candles a second one is due each quarter; a rewind makes none late or early."""
+    now = 100.0
+    feed = file_feed(speed=4.0, clock=lambda: now)
+
+    assert (feed.wait_s(), len(feed.take(500))) == (0.0, 1)
+    assert feed.wait_s() == pytest.approx(0.25)
+    assert list(feed.take(500)) == []
+    now += 1.0
+    assert len(feed.take(500)) == 4
+    feed.rewind(START + 2 * HOUR)
+    assert len(feed.take(500)) == 2
+    now += 60.0
+    assert len(feed.take(500)) == COUNT - 5
+    assert feed.wait_s() is None

@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from producers.files import BadFile, BadRow, CandleFile, FileFeed, read_candles
-from producers.names import series_of
+from producers.files import BadFile, BadRow, read_candles
 from shared.candle import Series
-from shared.errors import InvalidValue
 
 HOUR = 3_600_000
 T0 = 1_704_067_200_000  # 2024-01-01
@@ -274,79 +272,3 @@ def test_numbers_as_text_are_read(write: Write) -> None:
 
     with pytest.raises(BadFile, match="row 10, column close: 'abc'"):
         read_candles(write(frame, "parquet"))
-
-
-@pytest.mark.parametrize(
-    ("name", "series"),
-    [
-        ("binance-BTCUSDT-1h.parquet", "binance:BTC/USDT:1h"),
-        ("mt5-EURUSD-1h.csv", "mt5:EUR/USD:1h"),
-        ("binance-ALGOBTC-1m.feather", "binance:ALGO/BTC:1m"),
-        ("kraken-ETHUSD-1h.parquet", "kraken:ETH/USD:1h"),
-        ("binance-BTCBUSD-1d.csv", "binance:BTC/BUSD:1d"),
-        ("binance-BNBUSD-1d.csv", "binance:BNB/USD:1d"),
-        ("binance-USDCUSDT-1d.csv", "binance:USDC/USDT:1d"),
-        ("okx-BTC-USDT-5m.csv", "okx:BTC/USDT:5m"),
-        ("bybit-BTC_USDT_USDT-1w.csv", "bybit:BTC/USDT:USDT:1w"),
-        ("nasdaq-AAPL-1d.csv", "nasdaq:AAPL:1d"),
-        ("Binance-btcusdt-1h.csv", "binance:BTC/USDT:1h"),
-    ],
-)
-def test_series_from_file_name(name: str, series: str) -> None:
-    """Known quote currencies are split off, so that a market has one name."""
-    assert str(series_of(Path("/some/folder") / name)) == series
-
-
-@pytest.mark.parametrize("name", ["candles.csv", "BTCUSDT-1h.csv", "x-BTCUSDT-60.csv", "x--1h.csv"])
-def test_file_name_without_series_says_the_remedy(name: str) -> None:
-    """A name that does not say the series is shown with the right form and ``--series``."""
-    with pytest.raises(InvalidValue, match=r"exchange-SYMBOL-timeframe.*--series") as caught:
-        series_of(Path(name))
-    assert name in str(caught.value)
-
-
-@pytest.fixture
-def file(write: Write) -> CandleFile:
-    """Thirty hourly candles."""
-    return read_candles(write(table()))
-
-
-def test_feed_gives_all_candles_in_order_and_ends(file: CandleFile) -> None:
-    """Batches follow each other without overlap, and the feed says that it has ended."""
-    feed = FileFeed(file)
-
-    taken = [candle for _ in range(4) for candle in feed.take(8)]
-
-    assert taken == list(file)
-    assert feed.wait_s() is None
-    assert list(feed.take(8)) == []
-
-
-def test_feed_rewinds_to_the_candle_after(file: CandleFile) -> None:
-    """After a rewind the feed goes on behind that time, also when no row has it."""
-    feed = FileFeed(file)
-    feed.take(20)
-
-    feed.rewind(T0 + 3 * HOUR)
-    assert feed.take(1)[0].open_time == T0 + 4 * HOUR
-    feed.rewind(T0 + 5 * HOUR + 1)
-    assert feed.take(1)[0].open_time == T0 + 6 * HOUR
-    feed.rewind(0)
-    assert feed.take(1)[0].open_time == T0
-
-
-def test_feed_keeps_its_speed(file: CandleFile) -> None:
-    """At four candles a second, one is due each quarter, and none is lost or early."""
-    now = 100.0
-    feed = FileFeed(file, speed=4.0, clock=lambda: now)
-
-    assert (feed.wait_s(), len(feed.take(500))) == (0.0, 1)
-    assert feed.wait_s() == pytest.approx(0.25)
-    assert list(feed.take(500)) == []
-    now += 1.0
-    assert len(feed.take(500)) == 4
-    feed.rewind(T0 + 2 * HOUR)
-    assert len(feed.take(500)) == 2
-    now += 60.0
-    assert len(feed.take(500)) == ROWS - 5
-    assert feed.wait_s() is None

@@ -11,7 +11,14 @@ from shared.wire import decimal, decode_candle, decode_forecast, encode_candle, 
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.0, "1"), (-0.0, "0"), (0.1, "0.1"), (1e22, "1e+22"), (64123.45, "64123.45"), (1e-9, "1e-09")],
+    [
+        (1.0, "1"),
+        (-0.0, "0"),
+        (0.1, "0.1"),
+        (1e22, "1e+22"),
+        (64123.45, "64123.45"),
+        (1e-9, "1e-09"),
+    ],
 )
 def test_each_number_has_one_spelling(value: float, text: str) -> None:
     """Equal numbers are equal bytes, else an equal candle would look revised."""
@@ -29,7 +36,8 @@ def test_a_candle_reads_back_from_its_log_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers", [[b"o", b"x"], [b"o", b"1"], [b"o", b"2", b"h", b"1", b"l", b"1", b"c", b"1", b"v", b"1"]]
+    "numbers",
+    [[b"o", b"x"], [b"o", b"1"], [b"o", b"2", b"h", b"1", b"l", b"1", b"c", b"1", b"v", b"1"]],
 )
 def test_an_entry_that_is_no_candle_is_an_error_that_keeps_it(numbers: list[bytes]) -> None:
     """Nonsense, missing fields and impossible prices are told with their bytes."""

@@ -1,0 +1,161 @@
+"""The default forecaster."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from river import checks
+from river.checks import time_series
+
+from models.forecaster import ScaleMixtureForecaster
+from models.hours import DAY_MS, HOUR_MS, MONDAY_MS
+from models.memory import Array
+from shared.errors import InvalidValue
+from shared.forecast import QUANTILE_LEVELS
+
+Candle = dict[str, Any]
+
+
+def market(count: int, *, seed: int = 1, step_ms: int = HOUR_MS, busy: float = 1.0) -> list[Candle]:
+    """Draw candles of a random walk, volatility 0.5 %, ``busy`` times that from 12:00 to 16:00."""
+    rng = np.random.default_rng(seed)
+    price, candles = 100.0, []
+    for time in range(MONDAY_MS, MONDAY_MS + count * step_ms, step_ms):
+        scale = 0.005 * (busy if 12 <= time // HOUR_MS % 24 < 16 else 1)
+        path = price * np.exp(np.cumsum(rng.normal(0, scale / 2, 4)))
+        o, price = price, float(path[-1])
+        high, low = max(o, *path), min(o, *path)
+        volume = float(rng.gamma(3))
+        candles.append(
+            {"open_time": time, "open": o, "high": high, "low": low, "close": price}
+            | {"volume": volume}
+        )
+    return candles
+
+
+def taught(candles: list[Candle], horizon: int = 24) -> ScaleMixtureForecaster:
+    """Learn candles."""
+    forecaster = ScaleMixtureForecaster(HOUR_MS, horizon)
+    for x in candles:
+        forecaster.learn_one(x["close"], x)
+    return forecaster
+
+
+def quantiles(forecaster: ScaleMixtureForecaster) -> Array:
+    """Return its price quantiles at the nine levels."""
+    return forecaster.forecast_quantiles(forecaster.horizon, QUANTILE_LEVELS)
+
+
+def test_river_checks() -> None:
+    """River's own checks of estimators and of forecasters hold."""
+    checks.check_estimator(ScaleMixtureForecaster())
+    dataset = [(x, x["close"]) for x in market(8)]
+    time_series.check_learn_one(ScaleMixtureForecaster(), dataset)
+    time_series.check_forecast(ScaleMixtureForecaster(), dataset)
+
+
+def test_finds_volatility_and_its_growth() -> None:
+    """On a plain random walk the 90 % band is that of the walk at every horizon."""
+    forecaster = taught(market(3000))
+    last = forecaster.forecast_quantiles(24, (0.05, 0.95))
+
+    width = np.log(last[:, 1] / last[:, 0]) / (2 * 1.645)
+
+    assert width == pytest.approx(0.005 * np.sqrt(np.arange(1, 25)), rel=0.2)
+
+
+def test_foresees_the_busy_hours() -> None:
+    """Before the hours in which the market moves three times as much the band widens."""
+    candles = market(24 * 60 + 12, busy=3.0)
+
+    before, after = (quantiles(taught(candles[:count])) for count in (-1, None))
+
+    widths = [float(np.log(one[0, 7] / one[0, 1])) for one in (before, after)]
+    assert before.shape == (24, 9)
+    assert widths[0] < 1.5 * widths[1]
+    assert widths[1] > 2 * 0.005 * 2 * 1.645
+
+
+def test_learns_from_what_was_known_at_the_origin() -> None:
+    """Changing later candles changes no earlier forecast."""
+    candles = market(80)
+    other = [*candles[:60], *({**x, "close": x["low"]} for x in candles[60:])]
+
+    assert (quantiles(taught(candles[:60])) == quantiles(taught(other[:60]))).all()
+    assert (quantiles(taught(candles)) != quantiles(taught(other))).any()
+
+
+def test_missing_target_teaches_nothing() -> None:
+    """Without the target candle no horizon learns; the next candle with targets teaches them."""
+    candles = market(40)
+    forecaster = taught(candles[:10], horizon=1)
+    sizes = forecaster.tracker.sizes.copy()
+
+    forecaster.learn_one(candles[11]["close"], candles[11])
+    assert (forecaster.tracker.sizes == sizes).all()
+
+    forecaster.learn_one(candles[12]["close"], candles[12])
+    assert (forecaster.tracker.sizes != sizes).any()
+
+
+def test_horizons_are_matched_by_time_across_a_hole() -> None:
+    """Three ahead of the candle before a hole is found behind it, two ahead is not."""
+    candles = market(40)
+    forecaster = taught(candles[:20], horizon=3)
+    before = forecaster.tracker.sizes.copy()
+
+    forecaster.learn_one(candles[22]["close"], candles[22])
+
+    assert (forecaster.tracker.sizes != before).any(axis=1).tolist() == [False, False, True]
+
+
+def test_one_wick_does_not_widen_a_week() -> None:
+    """A single bad low leaves the forecasts about where they were."""
+    candles = market(300)
+    wick = {**candles[-1], "low": 0.0001}
+
+    plain, shocked = (
+        np.log(quantiles(taught([*candles[:-1], last])) / last["close"])
+        for last in (candles[-1], wick)
+    )
+
+    assert (shocked[:, 8] < 4 * plain[:, 8]).all()
+
+
+def test_first_candle_is_wide() -> None:
+    """One flat candle of an unknown market: half a percent an hour and more is possible."""
+    forecast = quantiles(taught([{**market(1)[0], "high": 100, "low": 100, "close": 100.0}]))
+
+    assert (np.diff(forecast, axis=1) >= 0).all()
+    assert forecast[0, 8] > 100.5
+    assert forecast[0, 0] > 90
+
+
+def test_shorter_horizon_is_the_beginning_of_the_longer() -> None:
+    """Asking for fewer candles gives the first of them."""
+    forecaster = taught(market(50))
+
+    assert (forecaster.forecast_quantiles(5, QUANTILE_LEVELS) == quantiles(forecaster)[:5]).all()
+    assert forecaster.forecast(2) == quantiles(forecaster)[:2, 4].tolist()
+
+
+def test_daily_sessions_run_through() -> None:
+    """Daily candles of weekdays, one horizon: nothing breaks, and weekends are stepped over."""
+    weekdays = [x for day, x in enumerate(market(300, step_ms=DAY_MS)) if day % 7 < 5]
+    forecaster = ScaleMixtureForecaster(DAY_MS, 1)
+
+    for x in weekdays:
+        forecaster.learn_one(x["close"], x)
+
+    assert forecaster.hours.is_session
+    assert np.isfinite(quantiles(forecaster)).all()
+
+
+def test_refuses_what_it_cannot_forecast() -> None:
+    """Too far, or too early, or without the candle: the error says what to do."""
+    with pytest.raises(InvalidValue, match="use 1 to 24"):
+        taught(market(2)).forecast(25)
+    with pytest.raises(InvalidValue, match="learn a candle"):
+        ScaleMixtureForecaster().forecast(1)
+    with pytest.raises(InvalidValue, match="open_time"):
+        ScaleMixtureForecaster().learn_one(100.0)

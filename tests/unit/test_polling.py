@@ -1,0 +1,246 @@
+"""Polling an exchange that is late, fails or answers nonsense, on a clock of the test's own."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ccxt
+import pytest
+
+from producers.exchange import Exchange, ExchangeError
+from producers.polling import ExchangeFeed
+from shared.candle import Candle, Timeframe
+
+HOUR = 3_600_000
+START = 1_750_032_000_000
+
+
+@dataclass
+class Fake:
+    """An exchange whose rows, clock and failures the test decides; sleeping moves its clock."""
+
+    rows: list[list[Any]] = field(default_factory=list)
+    now_ms: int = START + 10 * HOUR + 5_000
+    ahead_ms: int = 0
+    page: int = 500
+    failures: list[Exception] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
+    id: str = "fake"
+    has: Mapping[str, Any] = field(default_factory=lambda: {"fetchTime": True})
+    timeframes: Mapping[str, Any] = field(default_factory=lambda: {"1h": "60", "1d": "D"})
+    markets: Mapping[str, Any] = field(
+        default_factory=lambda: {"BTC/USDT": {}, "ETH/USDT": {}, "BTC/EUR": {}}
+    )
+
+    def _fail(self) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+
+    def load_markets(self) -> None:
+        """May fail."""
+        self._fail()
+
+    def fetch_time(self) -> int:
+        """The exchange's clock."""
+        return self.now_ms + self.ahead_ms
+
+    def milliseconds(self) -> int:
+        """The clock of this machine."""
+        return self.now_ms
+
+    def clock(self) -> float:
+        """Seconds."""
+        return self.now_ms / 1_000
+
+    def sleep(self, seconds: float) -> None:
+        """Pass time."""
+        self.now_ms += round(seconds * 1_000)
+
+    def fetch_ohlcv(
+        self, symbol: str, timeframe: str, since: int | None, limit: int | None
+    ) -> list[list[Any]]:
+        """A page from ``since`` on; like some exchanges, with rows before it too."""
+        assert (symbol, timeframe, limit) == ("BTC/USDT", "1h", 500)
+        assert since is not None
+        self.asked.append(since)
+        self._fail()
+        first = next((i for i, row in enumerate(self.rows) if row[0] >= since), len(self.rows))
+        return self.rows[max(0, first - 1) : first + self.page]
+
+
+def row(hour: int, close: float = 10.0) -> list[Any]:
+    """Ccxt's row of an hourly candle."""
+    return [START + hour * HOUR, 10.0, 20.0, 5.0, close, 3.0]
+
+
+def feed(fake: Fake, since: int = START, **options: Any) -> ExchangeFeed:
+    """A feed of the fake exchange on its clock."""
+    exchange = Exchange(fake, sleep=fake.sleep)
+    series = exchange.series("BTC/USDT", Timeframe("1h"))
+    return ExchangeFeed(exchange, series, since, clock=fake.clock, **options)
+
+
+def hours(candles: list[Candle]) -> list[int]:
+    """Which hours these are."""
+    return [(candle.open_time - START) // HOUR for candle in candles]
+
+
+def wait(fake: Fake, source: ExchangeFeed) -> float:
+    """Pass the time that the feed asks for and return it."""
+    seconds = source.wait_s()
+    fake.sleep(seconds)
+    return seconds
+
+
+def test_the_open_candle_is_left_out_until_it_has_closed_for_two_seconds() -> None:
+    """The newest row is not given before its close plus the grace, and then as it is by then."""
+    fake = Fake(rows=[row(hour) for hour in range(11)])
+    source = feed(fake)
+    assert hours(source.take(500)) == list(range(10))
+    assert source.wait_s() == pytest.approx(3_600 - 5 + 2)
+    fake.now_ms = START + 11 * HOUR + 1_999
+    assert source.take(500) == []
+    fake.now_ms += 1
+    fake.rows[10] = row(10, close=12.5)
+
+    assert [candle.close for candle in source.take(500)] == [12.5]
+
+
+@pytest.mark.parametrize("ahead_ms", [-60_000, 60_000])
+def test_the_clock_of_the_exchange_decides(ahead_ms: int) -> None:
+    """A candle is closed by the exchange's time, whatever this machine's clock says."""
+    fake = Fake(rows=[row(hour) for hour in range(12)], ahead_ms=ahead_ms)
+    fake.now_ms = START + 10 * HOUR + 30_000
+
+    assert hours(feed(fake).take(500)) == list(range(10 if ahead_ms > 0 else 9))
+
+
+def test_history_comes_in_pages() -> None:
+    """Every page goes on where the last one ended, without waiting, to the last closed candle."""
+    fake = Fake(rows=[row(hour) for hour in range(10)], page=3)
+    source = feed(fake)
+
+    batches = []
+    while source.wait_s() == 0.0:
+        batches.append(hours(source.take(500)))
+
+    assert batches == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+
+
+def test_a_smaller_take_loses_nothing() -> None:
+    """What did not fit into a batch comes with the next one."""
+    source = feed(Fake(rows=[row(hour) for hour in range(10)]))
+
+    assert hours([*source.take(4), *source.take(500)]) == list(range(10))
+
+
+def test_a_long_time_without_trades_is_crossed() -> None:
+    """Where a market did not trade for longer than a page, the history goes on behind it."""
+    fake = Fake(rows=[row(5_000)], now_ms=START + 5_001 * HOUR + 5_000)
+    fake_page = fake.fetch_ohlcv
+
+    def window(symbol: str, timeframe: str, since: int, limit: int) -> list[list[Any]]:
+        found = fake_page(symbol, timeframe, since, limit)
+        return [entry for entry in found if entry[0] < since + 300 * HOUR]
+
+    fake.fetch_ohlcv = window  # type: ignore[method-assign,assignment]
+    source = feed(fake)
+    found: list[Candle] = []
+    while source.wait_s() == 0.0:
+        found.extend(source.take(500))
+
+    assert hours(found) == [5_000]
+
+
+def test_a_late_candle_is_asked_for_again_with_growing_waits() -> None:
+    """An exchange that publishes late is asked after 1, 2, 4 … seconds, and the candle is given."""
+    fake = Fake(rows=[row(hour) for hour in range(9)])
+    source = feed(fake)
+    assert hours(source.take(500)) == list(range(9))
+
+    waits = []
+    for _ in range(6):
+        assert source.take(500) == []
+        waits.append(wait(fake, source))
+    fake.rows.append(row(9))
+
+    assert waits == [1, 2, 4, 8, 16, 30]
+    assert hours(source.take(500)) == [9]
+
+
+def test_a_market_without_trades_is_asked_right_after_each_close() -> None:
+    """Waiting for a missing candle never delays the next one past its close."""
+    fake = Fake(rows=[row(hour) for hour in range(9)])
+    source = feed(fake)
+    source.take(500)
+    fake.now_ms = START + 11 * HOUR - 10_000
+    close = START + 11 * HOUR + 2_000
+    fake.rows.append(row(10))
+    while fake.now_ms < close:
+        assert source.take(500) == []
+        wait(fake, source)
+
+    assert fake.now_ms == close
+    assert hours(source.take(500)) == [10]
+
+
+def test_network_errors_are_retried_and_lose_nothing() -> None:
+    """A failing network costs growing waits; the same candles are asked for again."""
+    fake = Fake(rows=[row(hour) for hour in range(10)])
+    source = feed(fake)
+    fake.failures = [ccxt.RequestTimeout("slow"), ccxt.DDoSProtection("busy"), ccxt.NetworkError()]
+
+    waits = []
+    for _ in range(3):
+        assert source.take(500) == []
+        waits.append(wait(fake, source))
+
+    assert waits == [1, 2, 4]
+    assert hours(source.take(500)) == list(range(10))
+    assert set(fake.asked) == {START}
+
+
+def test_a_refusal_ends_the_feed_only_at_its_start() -> None:
+    """An exchange that refuses at once says so; one that served before is asked again."""
+    fake = Fake(rows=[row(hour) for hour in range(10)])
+    source = feed(fake)
+    fake.failures = [ccxt.BadSymbol("gone")]
+    with pytest.raises(ExchangeError, match="fake: gone"):
+        source.take(500)
+
+    source.take(5)
+    fake.failures = [ccxt.ExchangeError("maintenance")]
+    assert source.take(500) == []
+    wait(fake, source)
+    assert hours(source.take(500)) == list(range(5, 10))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [START + HOUR, None, 20.0, 5.0, 10.0, 3.0],
+        [START + HOUR, 10.0, 20.0, 15.0, 10.0, 3.0],
+        [START + HOUR, 0.0, 0.0, 0.0, 0.0, 0.0],
+        [START + HOUR + 60_000, 10.0, 20.0, 5.0, 10.0, 3.0],
+    ],
+    ids=["missing price", "low above open", "zeros", "off the grid"],
+)
+def test_bad_rows_are_set_aside_once(bad: list[Any]) -> None:
+    """A row that is no candle is handed over once, also when it is fetched again."""
+    refused: list[tuple[str, str]] = []
+    fake = Fake(rows=[row(0), bad, row(2)])
+    fake.now_ms = START + 3 * HOUR + 5_000
+    source = feed(fake, refuse=lambda text, error: refused.append((text, error)))
+
+    assert hours(source.take(500)) == [0, 2]
+    source.rewind(START)
+    assert hours(source.take(500)) == [2]
+    assert [json.loads(text) for text, _ in refused] == [bad]
+
+
+def test_missing_volume_is_zero() -> None:
+    """Indices have prices and no volume of their own."""
+    fake = Fake(rows=[[*row(0)[:5], None]], now_ms=START + HOUR + 5_000)
+
+    assert [candle.volume for candle in feed(fake).take(500)] == [0.0]

@@ -1,0 +1,72 @@
+"""Tracking of the quantiles of the standardised error."""
+
+import numpy as np
+import pytest
+
+from models.quantiles import LEVELS, QuantileTracker
+
+
+def test_starts_normal() -> None:
+    """Before the first error the quantiles are those of a normal distribution."""
+    quantiles = QuantileTracker((1, 6)).predict_one()
+
+    expected = [-1.96, -1.645, -1.282, -0.674, 0, 0.674, 1.282, 1.645, 1.96]
+    assert quantiles[0] == pytest.approx(expected, abs=0.001)
+    assert (quantiles[1] == quantiles[0]).all()
+
+
+def test_follows_a_fat_tailed_skewed_error() -> None:
+    """After 30,000 errors the share below each quantile is its level."""
+    rng = np.random.default_rng(4)
+    errors = rng.standard_t(4, 36_000) + rng.exponential(0.4, 36_000) - 0.4
+    tracker = QuantileTracker((1,))
+    below = np.zeros(9)
+    for count, error in enumerate(errors):
+        if count >= 30_000:
+            below += error < tracker.predict_one()[0]
+        tracker.learn_one(np.array([error]), np.ones(1))
+
+    assert below / 6000 == pytest.approx(LEVELS, abs=0.02)
+
+
+def test_unknown_errors_teach_nothing() -> None:
+    """A horizon without a known target keeps its quantiles to the last bit."""
+    tracker = QuantileTracker((1, 2))
+    tracker.learn_one(np.array([3.0, -2.0]), np.ones(2))
+    before = tracker.predict_one()[1].tolist()
+
+    tracker.learn_one(np.array([3.0, 50.0]), np.array([1.0, 0.0]))
+
+    assert tracker.predict_one()[1].tolist() == before
+
+
+def test_long_horizons_learn_more_slowly() -> None:
+    """Errors of long horizons overlap, so that each of them counts less."""
+    tracker = QuantileTracker((1, 24))
+    start = tracker.sizes.copy()
+
+    tracker.learn_one(np.array([5.0, 5.0]), np.ones(2))
+
+    moved = tracker.sizes - start
+    assert (moved[0] > 5 * moved[1]).all()
+    assert (moved[1] > 0).all()
+
+
+def test_sizes_never_cross() -> None:
+    """Each quantile of the size stays above the one before, whatever the errors."""
+    tracker = QuantileTracker((1,))
+    for error in np.random.default_rng(8).choice([0.0, 1.3, 1.31, 40.0], 5000):
+        tracker.learn_one(np.array([error]), np.ones(1))
+
+    assert (tracker.sizes > 0).all()
+    assert (np.diff(tracker.sizes, axis=1) >= 0).all()
+
+
+@pytest.mark.parametrize(("error", "sign"), [(9.0, 1), (0.0, -1)])
+def test_gradient_says_which_scale_would_have_been_better(error: float, sign: int) -> None:
+    """A large error asks for a larger scale, a small one for a smaller."""
+    tracker = QuantileTracker((1,))
+
+    tracker.learn_one(np.array([error]), np.ones(1))
+
+    assert np.sign(tracker.gradient[0]) == sign
