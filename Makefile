@@ -4,7 +4,7 @@
 BIN := .venv/bin
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo)
 UV := uv==0.13.9
-COMPILE = build/lock/bin/uv pip compile pyproject.toml - --quiet --universal --python-version 3.11 \
+COMPILE = .venv/lock/bin/uv pip compile pyproject.toml - --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
@@ -40,7 +40,7 @@ format: setup  ## let ruff mend what it can
 	@$(BIN)/ruff format
 
 lock: setup  ## pin again after a change in pyproject.toml; make lock ARGS=--upgrade for new versions
-	@test -x build/lock/bin/uv || { $(BIN)/python -m venv build/lock && build/lock/bin/pip install -q $(UV); }
+	@test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip install -q $(UV); }
 # setuptools is there to install this project itself without a network.
 	echo 'setuptools>=80' | $(COMPILE) --extra all --extra dev $(ARGS) -o requirements.txt
 	echo 'setuptools>=80' | $(COMPILE) -c requirements.txt -o requirements-core.txt

@@ -1,12 +1,11 @@
 """Candles from any exchange that ccxt knows, by polling its REST ``fetch_ohlcv``."""
 
+import contextlib
 import difflib
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
-
-import structlog
 
 from shared.candle import Series, Timeframe
 from shared.errors import CandlecastError, InvalidValue
@@ -19,8 +18,6 @@ _TIMEOUT_S = 8.0
 _ATTEMPTS = 3
 _CLOCK_PERIOD_MS = 3_600_000
 _SHOWN = 20
-
-log = structlog.get_logger(__name__)
 
 
 class ExchangeError(CandlecastError):
@@ -152,9 +149,10 @@ class Exchange:
         try:
             return function(*args)
         except ccxt.NetworkError as error:
-            raise Unreachable(_reason(self.name, error)) from error
+            kind = type(error).__name__
+            raise Unreachable(f"{self.name} cannot be reached ({kind}): {_line(error)}") from error
         except ccxt.BaseError as error:
-            raise ExchangeError(_reason(self.name, error)) from error
+            raise ExchangeError(f"{self.name} refuses: {_line(error)}") from error
 
 
 class Unreachable(ExchangeError):
@@ -208,16 +206,13 @@ class _Probe(threading.Thread):
     def run(self) -> None:
         import ccxt  # noqa: PLC0415 (an extra)
 
-        try:
+        with contextlib.suppress(ccxt.BaseError):
             # Candles themselves: some exchanges answer with their time where they do not serve.
             self.answered = bool(self.source.fetch_ohlcv("BTC/USDT", "1m", None, 2))
-        except ccxt.BaseError as error:
-            log.debug("exchange_silent", exchange=self.source.id, error=str(error))
 
 
-def _reason(name: str, error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return f"{name}: {text[:300]}"
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

@@ -185,7 +185,7 @@ class Push:
         self._count(lane, answer)
         del lane.waiting[: answer.taken]
         if answer.stopped == "full":
-            self._wait_for_workers(lane, answer.behind)
+            self._wait_for_workers(lane, answer)
         else:
             lane.delay = 0.0
         # One confirmation holds for one append: the log may have changed since.
@@ -210,11 +210,11 @@ class Push:
         self.totals.unsent = sum(len(lane.waiting) for lane in self._lanes)
         self._progress(self.totals)
 
-    def _wait_for_workers(self, lane: _Lane, behind: int) -> None:
-        shortly = lane.delay < _FULL_WAIT_S[1]
+    def _wait_for_workers(self, lane: _Lane, answer: Appended) -> None:
+        shorter = lane.delay < _FULL_WAIT_S[1]
         lane.pause(self._clock())
-        if shortly and lane.delay == _FULL_WAIT_S[1]:
-            log.warning("log_full", series=str(lane.feed.series), behind=behind)
+        if not answer.taken and shorter and lane.delay == _FULL_WAIT_S[1]:
+            log.warning("log_full", series=str(lane.feed.series), behind=answer.behind)
 
     def _wait_for_clock(self, lane: _Lane, error: InvalidValue) -> None:
         """Wait a while: feeds give out closed candles only, so Redis's clock must be behind."""

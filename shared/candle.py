@@ -164,7 +164,10 @@ class Candle:
             *((name, getattr(self, name) >= 0, "must be >= 0") for name in ("open_time", "volume")),
             ("low", self.low <= self.high, f"must be <= high ({self.high!r})"),
             *((n, getattr(self, n) >= self.low, f"must be >= low ({self.low!r})") for n in _INNER),
-            *((n, getattr(self, n) <= self.high, f"must be <= high ({self.high!r})") for n in _INNER),
+            *(
+                (n, getattr(self, n) <= self.high, f"must be <= high ({self.high!r})")
+                for n in _INNER
+            ),
         ]
         name, remedy = next((name, remedy) for name, holds, remedy in rules if not holds)
         return InvalidValue(name, getattr(self, name), remedy)

@@ -6,14 +6,15 @@
 """
 
 from collections.abc import Iterator
-from typing import Any
 
-import redis
-
-from shared.errors import CandlecastError, StoreUnavailable
+from shared.errors import CandlecastError
 from shared.forecast import Forecast
-from shared.keys import Keys
+from shared.keys import DEFAULT_PREFIX, Keys
+from shared.link import Link
 from shared.wire import decode_forecast
+
+
+_POLL_S = 5.0
 
 
 class UnknownSeries(CandlecastError):
@@ -32,17 +33,20 @@ class ForecastReader:
 
     Raises
     ------
+    InvalidValue
+        When the URL is none.
     StoreUnavailable
-        From every method, when Redis cannot be reached.
+        Also from every method, when Redis cannot be reached.
     """
 
-    def __init__(self, url: str, *, prefix: str | None = None) -> None:
-        self._redis: Any = redis.Redis.from_url(url, protocol=2, socket_connect_timeout=3)
-        self._keys = Keys(prefix) if prefix is not None else Keys()
+    def __init__(self, url: str, *, prefix: str = DEFAULT_PREFIX) -> None:
+        self._link = Link.open(url, Keys(prefix))
+        self._keys = self._link.keys
 
     def series(self) -> list[str]:
         """Return the names of all known series, sorted."""
-        return sorted(name.decode() for name in self._call("smembers", self._keys.series))
+        with self._link.translated() as redis:
+            return sorted(name.decode() for name in redis.smembers(self._keys.series))
 
     def latest(self, series: str) -> Forecast:
         """Return the newest forecast.
@@ -52,7 +56,8 @@ class ForecastReader:
         UnknownSeries
             When there is none.
         """
-        raw = self._call("get", self._keys.forecast(series))
+        with self._link.translated() as redis:
+            raw = redis.get(self._keys.forecast(series))
         if raw is None:
             known = ", ".join(self.series()) or "none yet"
             raise UnknownSeries(f"no forecast for series={series!r}; series that exist: {known}")
@@ -60,17 +65,14 @@ class ForecastReader:
 
     def watch(self, series: str) -> Iterator[Forecast]:
         """Yield the newest forecast and then each new one, as it is committed."""
-        with self._redis.pubsub(ignore_subscribe_messages=True) as channel:
-            try:
-                channel.subscribe(self._keys.forecast_channel(series))
-                yield self.latest(series)
-                for message in channel.listen():
+        with (
+            self._link.translated() as redis,
+            redis.pubsub(ignore_subscribe_messages=True) as channel,
+        ):
+            channel.subscribe(self._keys.forecast_channel(series))
+            yield self.latest(series)
+            while True:
+                # A blocking read would end with the socket's timeout on a quiet series.
+                message = channel.get_message(timeout=_POLL_S)
+                if message:
                     yield decode_forecast(message["data"])
-            except redis.ConnectionError as error:
-                raise StoreUnavailable(f"Redis: {error}") from error
-
-    def _call(self, command: str, *args: str) -> Any:
-        try:
-            return getattr(self._redis, command)(*args)
-        except (redis.ConnectionError, redis.TimeoutError) as error:
-            raise StoreUnavailable(f"Redis: {error}") from error

@@ -78,7 +78,7 @@ def test_markets_are_loaded_with_retries() -> None:
     assert fake.naps == [1.0, 2.0]
 
     fake.failures = [ccxt.NetworkError("no route")] * 3
-    with pytest.raises(Unreachable, match="fake: no route"):
+    with pytest.raises(Unreachable, match=r"fake cannot be reached \(NetworkError\): no route"):
         Exchange(fake, sleep=fake.naps.append)
 
 

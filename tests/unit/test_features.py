@@ -1,6 +1,7 @@
 """What the recent past says about the variance to come."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -72,7 +73,7 @@ def test_first_features_rise_with_recent_variance() -> None:
     _, features = taught(moves[:-3] + burst)
 
     spans = features[:9]
-    assert all(short > long for short, long in zip(spans[:-1], spans[1:], strict=True))
+    assert all(short > long for short, long in pairwise(spans))
     assert spans[0] > 1
 
 

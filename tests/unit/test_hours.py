@@ -14,7 +14,7 @@ def learn(hours: TradingHours, *times: int) -> TradingHours:
 
 def ahead(hours: TradingHours) -> list[int]:
     """Return the expected path in hours since that Monday."""
-    return ((hours.path - MONDAY_MS) // HOUR_MS).tolist()
+    return [(time - MONDAY_MS) // HOUR_MS for time in hours.path.tolist()]
 
 
 def weeks(count: int, *, last_hour: int = 118) -> list[int]:

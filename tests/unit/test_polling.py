@@ -206,7 +206,7 @@ def test_a_refusal_ends_the_feed_only_at_its_start() -> None:
     fake = Fake(rows=[row(hour) for hour in range(10)])
     source = feed(fake)
     fake.failures = [ccxt.BadSymbol("gone")]
-    with pytest.raises(ExchangeError, match="fake: gone"):
+    with pytest.raises(ExchangeError, match="fake refuses: gone"):
         source.take(500)
 
     source.take(5)

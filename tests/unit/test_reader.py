@@ -10,16 +10,23 @@ from shared.reader import ForecastReader, UnknownSeries
 
 
 @pytest.fixture
-def reader() -> ForecastReader:
-    """A reader whose Redis is in this process."""
-    server = fakeredis.FakeRedis()
-    with mock.patch("redis.Redis.from_url", return_value=server):
+def redis() -> fakeredis.FakeRedis:
+    """A Redis in this process."""
+    return fakeredis.FakeRedis()
+
+
+@pytest.fixture
+def reader(redis: fakeredis.FakeRedis) -> ForecastReader:
+    """A reader of that Redis."""
+    with mock.patch("redis.Redis.from_url", return_value=redis):
         return ForecastReader("redis://anywhere")
 
 
-def test_an_unknown_series_is_told_with_those_that_exist(reader: ForecastReader) -> None:
+def test_an_unknown_series_is_told_with_those_that_exist(
+    redis: fakeredis.FakeRedis, reader: ForecastReader
+) -> None:
     """Somebody who mistyped a name sees the right ones."""
-    reader._redis.sadd("candlecast:series", "b:X/Y:1h", "a:X/Y:1h")
+    redis.sadd("candlecast:series", "b:X/Y:1h", "a:X/Y:1h")
 
     with pytest.raises(UnknownSeries, match=r"a:X/Z:1h.*exist: a:X/Y:1h, b:X/Y:1h"):
         reader.latest("a:X/Z:1h")

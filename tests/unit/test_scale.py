@@ -45,7 +45,7 @@ def taught(candles: int, *, skip: int = 0) -> tuple[RecursiveLeastSquares, Array
 
 @pytest.mark.parametrize("skip", [0, 7])
 def test_regression_finds_the_coefficients(skip: int) -> None:
-    """Each horizon's coefficients are found from its own late labels; unknown ones count nothing."""
+    """Each horizon's coefficients are found from its late labels; unknown ones count nothing."""
     model, truth = taught(3000, skip=skip)
     inputs = draw(np.random.default_rng(9))
 

@@ -1,0 +1,167 @@
+"""The command as people and programs meet it."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from shared.candle import Candle, Series
+from shared.store import Store
+from shared.wire import decode_forecast
+
+
+class Server(Protocol):
+    """The database of the test."""
+
+    url: str
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+HOUR = 3_600_000
+T0 = 1_600_000_000_000 // HOUR * HOUR
+NAME = "test:BTC/USDT:1h"
+
+
+@pytest.fixture
+def learned(store: Store, candlecast: Run) -> Store:
+    """A store with one series of three learned candles."""
+    candles = [Candle(T0 + i * HOUR, 100, 101, 99, 100 + i / 2, 1.0) for i in range(3)]
+    store.append(Series.parse(NAME), candles)
+    assert candlecast("worker", "--burst").returncode == 0
+    return store
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["status"],
+        ["forecast", NAME],
+        ["worker"],
+        ["snapshot"],
+        ["config", "check"],
+        ["simulate", "--count", "1"],
+    ],
+)
+@pytest.mark.parametrize("fault", ["unreachable", "password", "url"])
+def test_a_redis_that_cannot_be_used_is_one_clear_line(
+    server: Server, candlecast: Run, command: list[str], fault: str
+) -> None:
+    """No traceback, no password, exit code 2."""
+    urls = {
+        "unreachable": "redis://:geheim@127.0.0.1:1/0",
+        "password": server.url.replace(":test@", ":geheim@"),
+        "url": "geheim",
+    }
+
+    done = candlecast(*command, CANDLECAST_REDIS_URL=urls[fault])
+
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("candlecast: ")
+    assert "Traceback" not in done.stderr
+    assert fault == "url" or "geheim" not in done.stderr + done.stdout
+
+
+def test_a_wrong_setting_is_one_clear_line(candlecast: Run) -> None:
+    """The variable is named."""
+    done = candlecast("status", CANDLECAST_RETENTION="few")
+
+    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
+    assert "CANDLECAST_RETENTION" in done.stderr
+
+
+@pytest.mark.usefixtures("learned")
+def test_an_unknown_series_is_answered_with_those_that_exist(candlecast: Run) -> None:
+    """Exit code 2 and the names to choose from."""
+    done = candlecast("forecast", "test:BTC/USDT:1m")
+
+    assert done.returncode == 2
+    assert NAME in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("learned")
+def test_status_as_json_counts_every_candle(candlecast: Run) -> None:
+    """A program reads what was appended, learned, waits and was lost: nothing."""
+    (row,) = json.loads(candlecast("status", "--json").stdout)["series"]
+
+    assert row["series"] == NAME
+    assert (row["appended"], row["learned"], row["waiting"], row["lost"]) == (3, 3, 0, 0)
+    assert row["stale"] is True
+    assert row["status"] == "warming_up"
+
+
+def test_forecast_as_json_is_the_published_one(learned: Store, candlecast: Run) -> None:
+    """The same JSON as under the key."""
+    (raw,) = learned.forecasts([Series.parse(NAME)])
+    assert raw is not None
+
+    done = candlecast("forecast", NAME, "--json")
+
+    assert decode_forecast(done.stdout.encode()) == decode_forecast(raw)
+
+
+@pytest.mark.usefixtures("learned")
+def test_forecast_and_status_for_people_say_what_matters(candlecast: Run) -> None:
+    """A stale forecast is called stale in words."""
+    shown = candlecast("forecast", NAME, COLUMNS="200").stdout
+    status = candlecast("status", COLUMNS="200").stdout
+
+    assert NAME in shown
+    assert "STALE" in shown
+    assert NAME in status
+    assert "STALE" in status
+
+
+def test_settings_are_shown_with_secrets_masked(candlecast: Run) -> None:
+    """`config show` can be pasted into a ticket."""
+    shown = candlecast("config", "show").stdout
+
+    assert "CANDLECAST_RETENTION=2000" in shown
+    assert "CANDLECAST_STATE_KEY=********" in shown
+    assert "test@" not in shown
+
+
+def test_settings_are_checked_against_redis(candlecast: Run) -> None:
+    """`config check` ends with 0 where everything answers."""
+    assert candlecast("config", "check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("demo", "replay", "simulate", "live", "worker", "snapshot"),
+        *("forecast", "status", "backtest", "config"),
+    ],
+)
+def test_every_command_has_help_with_an_example(candlecast: Run, command: str) -> None:
+    """`--help` shows how the command is used."""
+    done = candlecast(command, "--help")
+
+    assert done.returncode == 0
+    assert command == "config" or "Example: candlecast" in done.stdout
+
+
+def test_watching_goes_on_with_each_new_forecast(
+    learned: Store,
+    start: Callable[..., "subprocess.Popen[bytes]"],
+    tmp_path: Path,
+    eventually: Callable[..., None],
+) -> None:
+    """`forecast --watch --json` is a line for each commit."""
+    watch = start("forecast", NAME, "--watch", "--json")
+
+    def lines() -> list[str]:
+        return (tmp_path / "forecast-0.log").read_text().splitlines()
+
+    eventually(lambda: len(lines()) == 1, "the newest is shown")
+
+    learned.append(Series.parse(NAME), [Candle(T0 + 3 * HOUR, 100, 101, 99, 100.5, 1.0)])
+    start("worker", "--burst")
+    eventually(lambda: len(lines()) == 2, "the next follows")
+
+    assert [json.loads(line)["sequence"] for line in lines()] == [3, 4]
+    assert watch.poll() is None

@@ -1,0 +1,153 @@
+"""What a worker does with a claim, in this process on a real server."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from models import catalog, state
+from models.baseline import RandomWalk
+from shared.candle import Candle, Series
+from shared.errors import StoreUnavailable
+from shared.records import Limits
+from shared.store import Store
+from shared.wire import decode_forecast
+from worker.update import Model, Updater
+
+HOUR = 3_600_000
+T0 = 1_600_000_000_000 // HOUR * HOUR
+SERIES = Series.parse("test:BTC/USDT:1h")
+UNLUCKY = 113.0
+
+
+class Touchy(RandomWalk):
+    """Raises at one price, after it has learned half of it."""
+
+    error: type[Exception] = ArithmeticError
+
+    def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
+        """Learn, unless the price is unlucky."""
+        super().learn_one(y, x)
+        if y == UNLUCKY:
+            raise self.error("unlucky")
+
+
+@pytest.fixture
+def updater(store: Store, monkeypatch: pytest.MonkeyPatch) -> Updater:
+    """An updater with a model that raises at one price."""
+    touchy = catalog.Model(version=1, create=lambda _timeframe, _horizon: Touchy())
+    monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "touchy": touchy})
+    monkeypatch.setattr(state, "_MODULES", (*state._MODULES, Touchy.__module__))
+    model = Model("touchy", state.Signer(b"k" * 32), lambda _series: 3, "fleet")
+    return Updater(store, model)
+
+
+def candles(*closes: float) -> list[Candle]:
+    """Hourly candles with these closes; None leaves a hole."""
+    return [
+        Candle(T0 + hour * HOUR, close, close, close, close, 1.0)
+        for hour, close in enumerate(closes)
+        if close
+    ]
+
+
+def run(updater: Updater) -> None:
+    """Work until nothing is pending."""
+    while updater.store.overview()["pending"]:
+        updater.run()
+
+
+def test_a_candle_at_which_the_model_raises_is_stepped_over(store: Store, updater: Updater) -> None:
+    """It lies in the dead letters with its traceback; the model has seen nothing of it."""
+    other = Series.parse("other:BTC/USDT:1h")
+    store.append(SERIES, candles(100, 101, UNLUCKY, 102))
+    store.append(other, candles(100, 101, 0, 102), gap_ok=True)
+
+    run(updater)
+
+    ((_, letter),) = store.link.redis.xrange(store.keys.dead_letters)
+    assert letter[b"reason"] == b"model raised"
+    assert b"ArithmeticError: unlucky" in letter[b"error"]
+    assert letter[b"candle"] == f"{T0 + 2 * HOUR} 113 113 113 113 1".encode()
+    touched, untouched = store.forecasts([SERIES, other])
+    assert touched is not None
+    assert untouched is not None
+    assert decode_forecast(touched).quantiles == decode_forecast(untouched).quantiles
+    record = store.model(SERIES)
+    assert (record.sequence, record.settled, record.dead_letters, record.lost) == (3, 4, 1, 0)
+
+
+@pytest.mark.parametrize("error", [MemoryError, OSError, StoreUnavailable])
+def test_errors_of_the_surroundings_are_not_blamed_on_the_candle(
+    store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """They end the job; nothing is committed and nothing buried."""
+    monkeypatch.setattr(Touchy, "error", error)
+    store.append(SERIES, candles(100, UNLUCKY))
+
+    with pytest.raises(error):
+        updater.run()
+
+    record = store.model(SERIES)
+    assert (record.sequence, record.dead_letters, record.waiting) == (0, 0, 2)
+
+
+def test_a_job_gives_back_what_it_has_no_time_for(store: Store, updater: Updater) -> None:
+    """After its time, untouched series are due at once and a doorbell is left for them."""
+    names = [Series.parse(f"test:S{i}/USDT:1h") for i in range(5)]
+    for series in names:
+        store.append(series, candles(100))
+    store.link.redis.delete("rq:queue:candles")
+    clock = _ticking(0.3)
+    hurried = Updater(store, updater.model, clock=lambda: next(clock))
+
+    tally = hurried.run()
+
+    assert tally.commits >= 1
+    assert tally.commits + tally.released == 5
+    assert store.overview()["jobs"]["candles"] == 1
+    assert len(store.claim("fleet").claims) == tally.released
+
+
+def test_a_series_learns_no_longer_than_its_share(store: Store, updater: Updater) -> None:
+    """One deep backlog does not keep its neighbours waiting: it is committed in parts."""
+    store.append(SERIES, candles(*range(100, 110)))
+    clock = _ticking(0.1)
+    hurried = Updater(store, updater.model, clock=lambda: next(clock))
+
+    hurried.run()
+
+    assert 0 < store.model(SERIES).sequence < 10
+    run(updater)
+    assert store.model(SERIES).sequence == 10
+
+
+def test_another_fleet_learns_nothing(store: Store, updater: Updater) -> None:
+    """A worker of another model leaves everything as it is."""
+    store.append(SERIES, candles(100))
+    store.tick("somebody else")
+
+    assert updater.run().commits == 0
+    assert store.model(SERIES).attempts == 0
+
+
+def test_only_live_forecasts_have_a_latency(store: Store, updater: Updater) -> None:
+    """In a backlog the time from append to forecast says nothing."""
+    store.append(SERIES, candles(100, 101))
+    updater.run()
+    (backlog,) = store.forecasts([SERIES])
+    store.append(SERIES, candles(100, 101, 102)[2:])
+    updater.run()
+    (live,) = store.forecasts([SERIES])
+
+    assert backlog is not None
+    assert live is not None
+    assert decode_forecast(backlog).latency_ms is None
+    latency = decode_forecast(live).latency_ms
+    assert latency is not None
+    assert latency < Limits().lease_ms
+
+
+def _ticking(step_s: float) -> Iterator[float]:
+    return itertools.count(0.0, step_s)

@@ -1,0 +1,102 @@
+"""What holds for any candles: forecasts are whole, causal, repeatable and survive saving."""
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from models import state
+from models.learner import Learner
+from shared.candle import Candle, Timeframe
+
+SIGNER = state.Signer(b"property")
+TIMEFRAMES = ("1m", "10m", "1h", "4h", "1d", "1w")
+
+prices = st.one_of(
+    st.floats(1e-9, 1e9), st.floats(99, 101), st.sampled_from([1e-9, 1e-4, 100.0, 1e9])
+)
+volumes = st.one_of(st.just(0.0), st.floats(0, 1e15))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[Timeframe, list[Candle]]:
+    """Draw candles of one timeframe on its grid, holes between some of them."""
+    timeframe = Timeframe(draw(st.sampled_from(TIMEFRAMES)))
+    time = timeframe.floor(draw(st.integers(10**9, 2 * 10**12)))
+    candles = []
+    for _ in range(draw(st.integers(2, 40))):
+        o, c, a, b = (draw(prices) for _ in range(4))
+        high, low = max(o, c, a, b), min(o, c, a, b)
+        candles.append(Candle(time, o, high, low, c, draw(volumes)))
+        time += timeframe.ms * draw(st.sampled_from((1, 1, 1, 1, 1, 2, 3, 50)))
+    return timeframe, candles
+
+
+horizons = st.sampled_from((1, 2, 5, 24, 30, 64))
+some = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def taught(timeframe: Timeframe, horizon: int, candles: list[Candle]) -> Learner:
+    """Learn candles."""
+    learner = Learner(timeframe, horizon)
+    for candle in candles:
+        learner.learn_one(candle)
+    return learner
+
+
+@some
+@given(stream=streams(), horizon=horizons)
+def test_every_outlook_is_whole(stream: tuple[Timeframe, list[Candle]], horizon: int) -> None:
+    """Finite, positive, non-crossing, with probabilities and rising times, after each candle."""
+    timeframe, candles = stream
+    learner = Learner(timeframe, horizon)
+    for candle in candles:
+        learner.learn_one(candle)
+        outlook = learner.outlook()
+
+        assert np.isfinite(outlook.quantiles).all()
+        assert (outlook.quantiles > 0).all()
+        assert (np.diff(outlook.quantiles, axis=1) >= 0).all()
+        assert np.isfinite(outlook.volatility).all()
+        assert (outlook.volatility >= 0).all()
+        assert ((outlook.prob_up >= 0) & (outlook.prob_up <= 1)).all()
+        times = np.array((candle.open_time + timeframe.ms, *outlook.target_times))
+        assert (np.diff(times) >= timeframe.ms).all()
+
+
+@some
+@given(stream=streams(), horizon=horizons, cut=st.integers(0, 39))
+def test_saving_changes_no_bit(
+    stream: tuple[Timeframe, list[Candle]], horizon: int, cut: int
+) -> None:
+    """Saved and loaded after any candle, the rest is learned to the same bits."""
+    timeframe, candles = stream
+    name = state.fingerprint("default", horizon)
+    saved = taught(timeframe, horizon, candles[:cut])
+    saved = state.load(state.dump(saved, SIGNER), SIGNER, name)
+    for candle in candles[cut:]:
+        saved.learn_one(candle)
+
+    whole = taught(timeframe, horizon, candles)
+
+    assert whole.outlook().quantiles.tobytes() == saved.outlook().quantiles.tobytes()
+    assert state.dump(whole, SIGNER) == state.dump(saved, SIGNER)
+
+
+@some
+@given(stream=streams(), horizon=horizons, factor=st.floats(0.5, 2.0))
+def test_later_candles_change_no_earlier_forecast(
+    stream: tuple[Timeframe, list[Candle]], horizon: int, factor: float
+) -> None:
+    """What is said of a candle depends on those before it alone: the learner keeps no reference."""
+    timeframe, candles = stream
+    learner = taught(timeframe, horizon, candles[:-1])
+    said = learner.outlook()
+    quantiles = said.quantiles.tobytes()
+    last = candles[-1]
+    o, high, low, c = (price * factor for price in (last.open, last.high, last.low, last.close))
+
+    learner.learn_one(Candle(last.open_time, o, high, low, c, last.volume))
+
+    assert said.quantiles.tobytes() == quantiles
+    again = taught(timeframe, horizon, candles[:-1]).outlook()
+    assert again.quantiles.tobytes() == quantiles

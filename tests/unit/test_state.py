@@ -1,0 +1,163 @@
+"""A learner as signed, versioned bytes."""
+
+import json
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models import state
+from models.hours import HOUR_MS
+from models.learner import Learner
+from shared.candle import Candle, Timeframe
+from shared.errors import StateError
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+SIGNER = state.Signer(KEY)
+FINGERPRINT = state.fingerprint("default", 6)
+
+
+def candles(count: int) -> list[Candle]:
+    """Draw hourly candles of a random walk."""
+    closes = 100 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 0.01, count + 1)))
+    return [
+        Candle(hour * HOUR_MS, o, max(o, c), min(o, c), c, 1.0)
+        for hour, (o, c) in enumerate(zip(closes[:-1].tolist(), closes[1:].tolist(), strict=True))
+    ]
+
+
+def taught(count: int, horizon: int = 6) -> Learner:
+    """Learn candles."""
+    learner = Learner(Timeframe("1h"), horizon)
+    for candle in candles(count):
+        learner.learn_one(candle)
+    return learner
+
+
+def signed(body: object, **header: Any) -> bytes:
+    """Sign something as if it were a state."""
+    facts = {"format": state.FORMAT, "fingerprint": FINGERPRINT, "key": SIGNER.key_id}
+    head = json.dumps(facts | header).encode()
+    content = state._LENGTH.pack(len(head)) + head + pickle.dumps(body)
+    return state._MAGIC + SIGNER.sign(content) + content
+
+
+@pytest.mark.parametrize("horizon", [1, 6, 24, 64])
+def test_saved_learner_goes_on_bit_for_bit(horizon: int) -> None:
+    """Saved and loaded in mid-stream, it says the same as one that was never saved."""
+    print_, stream = state.fingerprint("default", horizon), candles(300)
+    whole, saved = Learner(Timeframe("1h"), horizon), Learner(Timeframe("1h"), horizon)
+    for number, candle in enumerate(stream):
+        whole.learn_one(candle)
+        saved.learn_one(candle)
+        if number % 37 == 0:
+            saved = state.load(state.dump(saved, SIGNER), SIGNER, print_)
+
+    one, two = whole.outlook(), saved.outlook()
+    assert (one.quantiles == two.quantiles).all()
+    assert (one.volatility == two.volatility).all()
+    assert whole.scores() == saved.scores()
+    assert pickle.dumps(whole) == pickle.dumps(saved)
+
+
+def test_state_is_small() -> None:
+    """24 horizons fit in 48 kilobytes, and any number of candles does not change that."""
+    size = len(state.dump(taught(100, 24), SIGNER))
+
+    assert size < 48 * 1024
+    assert abs(len(state.dump(taught(1500, 24), SIGNER)) - size) < 200
+
+
+def test_changed_bytes_are_refused() -> None:
+    """One flipped bit anywhere behind the magic is noticed."""
+    raw = bytearray(state.dump(taught(3), SIGNER))
+    raw[-9] ^= 1
+
+    with pytest.raises(StateError, match="does not match its signature"):
+        state.load(bytes(raw), SIGNER, FINGERPRINT)
+
+
+@pytest.mark.parametrize("raw", [b"", b"nonsense" * 9, b"CCST" + bytes(40), b"CCST"])
+def test_other_bytes_are_refused(raw: bytes) -> None:
+    """What was never a state is said not to be one."""
+    with pytest.raises(StateError):
+        state.load(raw, SIGNER, FINGERPRINT)
+
+
+def test_unsigned_header_that_is_no_object_is_refused() -> None:
+    """A header of another shape cannot even ask for a key."""
+    content = state._LENGTH.pack(2) + b"[]"
+
+    with pytest.raises(StateError, match="header"):
+        state.load(b"CCST" + bytes(32) + content, SIGNER, FINGERPRINT)
+
+
+def test_unknown_key_is_refused_and_named() -> None:
+    """The error says which key signed, and what to set."""
+    raw = state.dump(taught(3), state.Signer(OTHER))
+
+    with pytest.raises(StateError, match=r"81b4\w+|CANDLECAST_STATE_KEY_PREVIOUS"):
+        state.load(raw, SIGNER, FINGERPRINT)
+
+
+def test_key_rotates_without_loss() -> None:
+    """With the old key as the previous one its states are read, and signed anew by the new."""
+    raw = state.dump(taught(3), SIGNER)
+    rotated = state.Signer(OTHER, previous=KEY)
+
+    again = state.dump(state.load(raw, rotated, FINGERPRINT), rotated)
+
+    assert state.load(again, state.Signer(OTHER), FINGERPRINT).sequence == 3
+
+
+def test_key_id_is_public_and_short() -> None:
+    """A key is named by the first 8 hex digits of its SHA-256."""
+    assert state.Signer(b"abc").key_id == "ba7816bf"
+
+
+def test_empty_key_is_refused() -> None:
+    """Nothing is signed with nothing."""
+    with pytest.raises(StateError, match="CANDLECAST_STATE_KEY"):
+        state.Signer(b"")
+
+
+def test_other_fingerprint_is_refused() -> None:
+    """A state of another horizon or model is not continued."""
+    with pytest.raises(StateError, match=FINGERPRINT):
+        state.load(state.dump(taught(3, 7), SIGNER), SIGNER, FINGERPRINT)
+
+
+def test_other_format_is_refused() -> None:
+    """A state of a format to come is not guessed at."""
+    with pytest.raises(StateError, match="format 99"):
+        state.load(signed(taught(1), format=99), SIGNER, FINGERPRINT)
+
+
+def test_fingerprint_tells_models_and_horizons_apart() -> None:
+    """16 hex digits, the same each time, different for each model and horizon."""
+    prints = {state.fingerprint(m, h) for m in ("default", "random-walk") for h in (6, 7)}
+
+    assert len(prints) == 4
+    assert all(len(one) == 16 and int(one, 16) >= 0 for one in prints)
+    assert FINGERPRINT in prints
+
+
+class Attack:
+    """Would run a function when unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return print, ("owned",)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [Attack(), pickle.Unpickler, state.fingerprint, "only text"],
+    ids=lambda body: str(body)[:20],
+)
+def test_signed_strangers_are_refused(body: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even signed, a state names classes of the allow-list only, and holds a learner."""
+    with pytest.raises(StateError):
+        state.load(signed(body), SIGNER, FINGERPRINT)
+
+    assert capsys.readouterr().out == ""
