@@ -48,7 +48,8 @@ class Memory(base.Estimator):
 
     def recall(self, memory: tuple[Any, ...]) -> None:
         """Put back what `memory` copied out."""
-        self._buffer[:] = np.frombuffer(memory[0])
+        if memory[0]:
+            self._buffer[:] = np.frombuffer(memory[0])
         for name, value in zip(self._learned, memory[1:], strict=True):
             setattr(self, name, _put_back(getattr(self, name), value))
 

@@ -1,1 +1,4 @@
-"""Where candles come from: exchanges, files and the simulated market. Imports ``shared``, never ``models``."""
+"""Where candles come from: exchanges, files and the simulated market.
+
+Imports ``shared``, never ``models``.
+"""

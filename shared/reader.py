@@ -13,7 +13,6 @@ from shared.keys import DEFAULT_PREFIX, Keys
 from shared.link import Link
 from shared.wire import decode_forecast
 
-
 _POLL_S = 5.0
 
 
