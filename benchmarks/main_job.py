@@ -97,9 +97,15 @@ def replay(store: Store, candles: list[Candle], copies: int) -> float:
 
 
 def wait_learned(store: Store, names: list[Series], sequence: int) -> None:
-    """Return when every series has learned that many candles."""
-    while any(record.sequence < sequence for record in store.models(names)):
-        time.sleep(0.01)
+    """Return when every series has learned that many candles; looks at little, to weigh little."""
+    waiting = [store.keys.model(str(series)) for series in names]
+    while waiting:
+        with store.link.redis.pipeline(transaction=False) as pipe:
+            for key in waiting:
+                pipe.hget(key, "sequence")
+            counts = pipe.execute()
+        waiting = [key for key, n in zip(waiting, counts, strict=True) if int(n or 0) < sequence]
+        time.sleep(0.005)
 
 
 def close_at_once(store: Store, count: int, rounds: int) -> list[float]:

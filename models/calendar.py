@@ -32,6 +32,8 @@ class Seasonality(Memory):
     ----------
     now
         Season of the newest candle (log variance), what it taught included.
+    hour, weekday, week, part
+        The tables, shape (2, entries): seasons, and the hours seen of each up to a limit.
     """
 
     _learned = ("now", "candles", "_level", "_mean")
@@ -40,7 +42,6 @@ class Seasonality(Memory):
         self.timeframe_ms = timeframe_ms
         self._intraday = timeframe_ms < DAY_MS
         self._parts = min(12, HOUR_MS // timeframe_ms) if timeframe_ms < HOUR_MS else 0
-        # Each table: seasons (log variance), and the hours seen of each, up to a limit.
         self._remember(hour=(2, 24), weekday=(2, 7), week=(2, 168), part=(2, max(self._parts, 1)))
         self.hour: Array
         self.weekday: Array
@@ -49,6 +50,7 @@ class Seasonality(Memory):
         span = max(24, min(DAY_MS // timeframe_ms, 288)) if self._intraday else 24
         self._level = Ewma(span)
         self._mean = Ewma(max(span, 72))
+        # Counts are hours, not candles: else one-minute series would learn from noise.
         self._hours = min(timeframe_ms / HOUR_MS, 1.0)
         self.now = 0.0
         self.candles = 0

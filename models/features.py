@@ -40,7 +40,20 @@ class Features(Memory):
 
     All but the calendar is deseasonalised, and volatility is relative to the *level*: the
     logarithm of the deseasonalised variance averaged over 168 candles. So one set of numbers
-    means the same in every market and year.
+    means the same in every market and year. In order (shipped constants go by it):
+
+    ====== =======================================================================
+    0-8    log variance over 1, 2, 4, 8, 16, 32, 72, 500, 1500 candles
+    9-13   log size of returns over 4, 24, 168, and of their squares over 24, 168
+    14-16  mean of the log variance over 6, 24, 168
+    17-19  activity (log volume) against its means over 24 and 168; of 4 against 168
+    20-21  newest return, standardised: its sign and its size
+    22-24  drift over 6, 24, 72
+    25-27  downside share of the squared returns over 6, 24, 72
+    28     place of the close in the candle's range
+    29-34  season now, and of the next 1, 3, 6, 12, 24 candles
+    35-36  length of a candle; share of the last 168 closes that did not move
+    ====== =======================================================================
 
     Parameters
     ----------
@@ -107,14 +120,14 @@ class Features(Memory):
         logs = np.log(means[_POSITIVE] + 1e-14)
         features = np.empty(SIZE)
         features[:12] = logs[:12]
-        features[9:12] *= 2
-        features[12:14] = logs[13:16:2]
+        features[9:12] *= 2  # sizes are roots of variances
+        features[12:14] = logs[13:16:2]  # squares over 24 and 168 of those kept
         features[14:17] = means[_AT["log_variance"]]
         volatility = features[:17]
         volatility -= self.level
         np.maximum(volatility, _FLOOR, out=volatility)
         volatility *= 0.5
-        deviation = math.exp(0.5 * logs[6])
+        deviation = math.exp(0.5 * logs[6])  # over 72 candles
         features[17:] = (
             *self._shape(move, season, means.tolist(), deviation),
             season,

@@ -87,12 +87,15 @@ class ScaleMixtureForecaster(Memory):
         self.hours = TradingHours(timeframe_ms, horizon)
         self.calendar = Seasonality(timeframe_ms)
         self.features = Features(timeframe_ms)
-        self.experts: tuple[ScaleExpert, ...] = (
-            RecursiveLeastSquares(self.knots),
-            SlowLevel(2000),
-            SlowLevel(66),
+        # Each expert with the weight it starts from.
+        panel: tuple[tuple[ScaleExpert, float], ...] = (
+            (RecursiveLeastSquares(self.knots), 0.35),
+            (SlowLevel(2000), 0.05),
+            (SlowLevel(66), 0.02),
         )
-        self.mixture = GradientMixture(self.knots, prior=(0.35, 0.05, 0.02), still=1)
+        self.experts = tuple(expert for expert, _ in panel)
+        prior = tuple(weight for _, weight in panel)
+        self.mixture = GradientMixture(self.knots, prior=prior, still=1)
         self.tracker = QuantileTracker(self.knots)
         self.ticks = TickGrid()
         self.pending = Pending(self.knots, _EXPERTS + len(self.experts))

@@ -43,6 +43,7 @@ class GradientMixture(Memory):
         self.rate = rate
         self.still = still
         shape = (len(horizons), len(prior))
+        # Discounted sums of each expert's gain and of the mean squared gain, and the weights.
         self._remember(gains=shape, squares=shape[:1], weights=shape)
         self.gains: Array
         self.squares: Array
@@ -83,6 +84,6 @@ class GradientMixture(Memory):
         prior = self._prior.copy()
         prior[self.still] += 2 * max(stillness - 0.2, 0.0) ** 2
         scores = self.gains * (self.rate / np.sqrt(self.squares + 0.02))[:, None]
-        scores -= scores.max(1)[:, None]
+        scores -= np.maximum.reduce(scores, 1)[:, None]
         self.weights[:] = np.exp(scores) * prior
-        self.weights /= self.weights.sum(1)[:, None]
+        self.weights /= np.add.reduce(self.weights, 1)[:, None]

@@ -148,36 +148,35 @@ class Prequential(Memory):
 def _scores(rows: Array, close: float) -> Array:
     """Score waiting rows (m, width) against the close they waited for: (scores, m)."""
     origin, naive, quantiles = rows[:, _LOG_CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
-    change = math.log(close) - origin
-    column, median = change[:, None], quantiles[:, 4]
-    up, error = np.sign(change), abs(np.exp(origin + median) - close)
+    change, median = math.log(close) - origin, quantiles[:, 4]
+    column, direction = change[:, None], np.sign(change)
+    crps = _crps(column, np.stack((quantiles, naive[:, None] * NORMAL_SCORES)))
+    error = abs(np.exp(origin + median) - close)
     scores = np.empty((len(_SUMS), len(rows)))
     scores[0] = 1
-    scores[1] = _crps(column, quantiles)
-    scores[2] = _crps(column, naive[:, None] * NORMAL_SCORES)
-    scores[3] = (scores[1] - scores[2]) ** 2
+    scores[1:3] = crps
+    scores[3] = (crps[0] - crps[1]) ** 2
     # The bands from the inside out: 25-75 %, 10-90 %, ...
     scores[4:8] = ((quantiles[:, 3::-1] <= column) & (column <= quantiles[:, 5:])).T
     scores[8] = error
     scores[9] = abs(np.exp(origin) - close)
     scores[10] = error / close
-    scores[11] = abs(up)
-    scores[12] = (abs(up) + np.sign(median) * up) / 2
-    scores[13] = (chance_of_rise(quantiles) - (1 + up) / 2) ** 2
-    scores[14] = _qlike(change, deviation(quantiles))
-    scores[15] = _qlike(change, naive)
+    scores[11] = abs(direction)
+    scores[12] = (abs(direction) + np.sign(median) * direction) / 2
+    scores[13] = (chance_of_rise(quantiles) - (1 + direction) / 2) ** 2
+    scores[14:] = _qlike(change, np.stack((deviation(quantiles), naive)))
     return scores
 
 
 def _crps(change: Array, quantiles: Array) -> Array:
-    """Twice the mean pinball loss over the levels: (m, 1) against (m, 9) gives (m,)."""
+    """Twice the mean pinball loss over the levels: (m, 1) against (n, m, 9) gives (n, m)."""
     distance = change - quantiles
-    pinball: Array = distance @ LEVELS - np.add.reduce(np.minimum(distance, 0), 1)
+    pinball: Array = distance @ LEVELS - np.add.reduce(np.minimum(distance, 0), -1)
     return pinball * (2 / len(LEVELS))
 
 
 def _qlike(change: Array, deviation: Array) -> Array:
-    """Loss of a forecast variance against the squared return (Patton 2011)."""
+    """Loss of forecast variances (n, m) against squared returns (m,), Patton (2011): (n, m)."""
     variance = np.maximum(deviation * deviation, _LEAST_VARIANCE)
     return np.log(variance) + change * change / variance
 

@@ -153,7 +153,7 @@ def _password(data: Path) -> str:
 def _start(crew: Crew, plan: Plan, console: Console) -> None:
     crew.start("worker", "candlecast", "worker", "--processes", "2")
     port = _free_port(9181)
-    bind = ("--bind", "127.0.0.1", "--port", str(port), "--json")
+    bind = ("--bind", "127.0.0.1", "--port", str(port), "--json", "--config", "worker.dashboard")
     url = crew.env["CANDLECAST_REDIS_URL"]
     crew.start("rq-dashboard", "rq-dashboard", *bind, RQ_DASHBOARD_REDIS_URL=url)
     console.print(f"data and logs   {plan.data}", soft_wrap=True)

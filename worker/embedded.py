@@ -24,7 +24,12 @@ def redis_server(folder: Path, password: str) -> Iterator[str]:
     _end_orphan(pidfile)
     config = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "pidfile": str(pidfile)}
     server = ValkeyServer(data_dir=folder, config=config, persist=True)
-    server.start(timeout=60)
+    # Ctrl-C on a terminal reaches the whole group: the server must outlive those who use it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        server.start(timeout=60)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         with redis.Redis(port=server.port, protocol=2) as client:
             client.config_set("requirepass", password)

@@ -1,14 +1,34 @@
 """What holds for any candles: forecasts are whole, causal, repeatable and survive saving."""
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from river import checks
 
 from models import state
+from models.baseline import RandomWalk
+from models.calendar import Seasonality
+from models.ewma import Ewma
+from models.features import Features
+from models.forecaster import ScaleMixtureForecaster
+from models.hours import TradingHours
 from models.learner import Learner
+from models.memory import Memory
+from models.mixture import GradientMixture
+from models.pending import Pending
+from models.quantiles import QuantileTracker
+from models.scale import RecursiveLeastSquares, SlowLevel
+from models.skill import Prequential
+from models.ticks import TickGrid
 from shared.candle import Candle, Timeframe
 
 SIGNER = state.Signer(b"property")
+ESTIMATORS = (
+    *(RandomWalk, Seasonality, Ewma, Features, ScaleMixtureForecaster, TradingHours),
+    *(GradientMixture, Pending, QuantileTracker, RecursiveLeastSquares, SlowLevel),
+    *(Prequential, TickGrid),
+)
 TIMEFRAMES = ("1m", "10m", "1h", "4h", "1d", "1w")
 
 prices = st.one_of(
@@ -41,6 +61,12 @@ def taught(timeframe: Timeframe, horizon: int, candles: list[Candle]) -> Learner
     for candle in candles:
         learner.learn_one(candle)
     return learner
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_river_checks(estimator: type[Memory]) -> None:
+    """Every part is a River estimator: parameters, clones, copies and names as River has them."""
+    checks.check_estimator(estimator())
 
 
 @some

@@ -48,6 +48,15 @@ def test_features_do_not_depend_on_scale() -> None:
     assert lively.level - quiet.level == pytest.approx(2 * math.log(10), abs=0.01)
 
 
+def test_level_is_the_mean_variance() -> None:
+    """The level is the logarithm of the deseasonalised variance of a candle."""
+    still = Move(4.6, 0.01, 1e-4, 0.0, 1.0)
+
+    features, _ = taught([still] * 20, season=math.log(2))
+
+    assert features.level == pytest.approx(math.log(5e-5), abs=1e-4)
+
+
 def test_features_do_not_depend_on_season() -> None:
     """A market in its busy hour looks as it does in a quiet one, but for the calendar's own."""
     moves = walk(300)

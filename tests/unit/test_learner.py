@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from models import catalog
+from models.forecaster import ScaleMixtureForecaster
 from models.hours import HOUR_MS, MONDAY_MS
 from models.learner import Learner, Outlook
 from models.memory import Array
@@ -99,6 +100,59 @@ def test_outlook_is_whole_from_the_first_candle(horizon: int) -> None:
     check(learner.outlook(), horizon)
     assert learner.sequence == 150
     assert learner.outlook().skill[-1].horizon == horizon
+
+
+def flat(price: float) -> Callable[[int, Candle], Candle]:
+    """Make every candle the same."""
+    return lambda _, candle: Candle(candle.open_time, price, price, price, price, 0.0)
+
+
+def crash(number: int, candle: Candle) -> Candle:
+    """Lose 40 % in the 200th candle."""
+    return scaled(candle, 1.0 if number < 200 else 0.6, low=0.6 if number == 200 else 1.0)
+
+
+def wick(number: int, candle: Candle) -> Candle:
+    """Touch next to nothing in the 200th candle."""
+    return scaled(candle, 1.0, low=1e-6 if number == 200 else 1.0)
+
+
+def leap(number: int, candle: Candle) -> Candle:
+    """Go from a billionth to a billion and back, with volumes as wild."""
+    return scaled(candle, 1e9 if number % 2 else 1e-9, volume=10.0 ** (number % 300))
+
+
+def scaled(candle: Candle, factor: float, *, low: float = 1.0, volume: float = 1.0) -> Candle:
+    """Multiply the prices, the low once more, and set the volume."""
+    o, high, least, c = (
+        price * factor for price in (candle.open, candle.high, candle.low, candle.close)
+    )
+    return Candle(candle.open_time, o, high, least * low, c, volume)
+
+
+@pytest.mark.parametrize("twist", [flat(100.0), flat(1e-9), flat(1e9), crash, wick, leap])
+def test_outlook_is_whole_whatever_happens(twist: Callable[[int, Candle], Candle]) -> None:
+    """Dead markets, crashes, bad prints and absurd prices: every forecast is one."""
+    learner = Learner(Timeframe("1h"), 24)
+    for number, candle in enumerate(candles(400)):
+        learner.learn_one(twist(number, candle))
+        check(learner.outlook(), 24)
+
+
+def test_a_million_candles_are_no_limit() -> None:
+    """Where all counters stand at a hundred million the next candles are learned as ever."""
+    learner = taught(candles(300))
+    forecaster = learner.forecaster
+    assert isinstance(forecaster, ScaleMixtureForecaster)
+    learner.sequence = forecaster.candles = forecaster.tracker.candles = 10**8
+    learner.hours.position = forecaster.hours.position = 10**8 // 24 * 24 + 299
+    learner.prequential.total *= 10**6
+
+    for candle in candles(400)[300:]:
+        learner.learn_one(candle)
+
+    check(learner.outlook(), 24)
+    assert learner.sequence == 10**8 + 100
 
 
 def test_outlook_is_pure() -> None:

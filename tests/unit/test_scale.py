@@ -72,6 +72,20 @@ def test_regression_matches_ridge_regression() -> None:
     assert model.coefficients[0] == pytest.approx(exact, abs=2e-3)
 
 
+def test_regression_forgets() -> None:
+    """When the truth changes its sign, the old labels fade as fast as they are told to."""
+    rng = np.random.default_rng(6)
+    model, truth = RecursiveLeastSquares((1,), forgetting=0.99), rng.normal(0, 0.2, INPUTS)
+    inputs = draw(rng)
+    for position in range(2000):
+        label = float(truth @ inputs) * (1 if position < 1500 else -1)
+        model.learn_one(np.array([label]), position, np.array([float(position > 0)]))
+        inputs = draw(rng)
+        model.observe(Origin(position, inputs, np.zeros(1), 0.0))
+
+    assert model.coefficients[0] @ truth < -0.5 * float(truth @ truth)
+
+
 def test_regression_survives_constant_inputs() -> None:
     """A hundred thousand identical candles blow nothing up: the ridge is kept alive."""
     model = RecursiveLeastSquares((1,), forgetting=0.999)
