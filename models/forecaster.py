@@ -193,7 +193,7 @@ class ScaleMixtureForecaster(Memory):
         features = self.features.transform_one(move, season, ahead)
         expected = self.features.level + ahead[self._steps - 1]
         origin = Origin(position, regressors(features, open_time), expected, move.log_return)
-        rows = np.zeros((len(self.knots), self.pending.width))
+        rows = np.zeros((len(self.knots), self.pending.width))  # nothing is spent yet
         for column, expert in enumerate(self.experts, _EXPERTS):
             expert.observe(origin)
             rows[:, column] = expert.predict_one(origin)

@@ -55,7 +55,9 @@ class ScaleExpert(Protocol):
 
 def regressors(features: Array, open_time: int) -> Array:
     """Put a constant, the features (37,) and the clock of the open time together: (44,)."""
-    return np.concatenate(((1.0,), features, clock(open_time)))
+    inputs = np.empty(INPUTS)
+    inputs[0], inputs[1 : 1 + SIZE], inputs[1 + SIZE :] = 1, features, clock(open_time)
+    return inputs
 
 
 class RecursiveLeastSquares(Memory):

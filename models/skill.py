@@ -150,7 +150,11 @@ def _scores(rows: Array, close: float) -> Array:
     origin, naive, quantiles = rows[:, _LOG_CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
     change, median = math.log(close) - origin, quantiles[:, 4]
     column, direction = change[:, None], np.sign(change)
-    crps = _crps(column, np.stack((quantiles, naive[:, None] * NORMAL_SCORES)))
+    # Beside every forecast its baseline: shape (2, m, ...).
+    both, deviations = np.empty((2, *quantiles.shape)), np.empty((2, len(rows)))
+    both[0], both[1] = quantiles, naive[:, None] * NORMAL_SCORES
+    deviations[0], deviations[1] = deviation(quantiles), naive
+    crps = _crps(column, both)
     error = abs(np.exp(origin + median) - close)
     scores = np.empty((len(_SUMS), len(rows)))
     scores[0] = 1
@@ -164,7 +168,7 @@ def _scores(rows: Array, close: float) -> Array:
     scores[11] = abs(direction)
     scores[12] = (abs(direction) + np.sign(median) * direction) / 2
     scores[13] = (chance_of_rise(quantiles) - (1 + direction) / 2) ** 2
-    scores[14:] = _qlike(change, np.stack((deviation(quantiles), naive)))
+    scores[14:] = _qlike(change, deviations)
     return scores
 
 

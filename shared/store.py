@@ -4,10 +4,11 @@ The rules are in the Lua scripts beside this file; here they are called and thei
 """
 
 import contextlib
-import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
+
+from pydantic_core import to_json
 
 from shared import doorbell
 from shared.candle import Candle, Series
@@ -125,7 +126,7 @@ class Store:
             *(limits.claim_series, str(claim.series), claim.etag, uuid.uuid4().hex),
             *(_or_empty(claim.cursor), commit.entries[-1][0].partition(b"-")[0]),
             *(slice_digest(commit.entries), commit.learned, commit.state, commit.fingerprint),
-            *(json.dumps(commit.scores), _or_empty(commit.since), commit.forecast or b""),
+            *(to_json(commit.scores), _or_empty(commit.since), commit.forecast or b""),
             *(max(3 * frame_ms, _FORECAST_TTL_MS), limits.history),
             *((limits.retention - 1) * frame_ms, limits.dead_letters),
             *((dead.candle, dead.reason, dead.error) if dead else ("", "", "")),
@@ -157,7 +158,7 @@ class Store:
         answer, ring = self.link.run(
             "restore",
             *(self.limits.claim_series, str(series), etag or "", uuid.uuid4().hex),
-            *(_or_empty(cursor), state, fingerprint, json.dumps(scores)),
+            *(_or_empty(cursor), state, fingerprint, to_json(scores)),
             *(sequence, _or_empty(since), int(accept_hole)),
         )
         self.ring(ring)

@@ -48,8 +48,8 @@ def rows(store: Store) -> list[Row]:
 def _row(said: Forecast, version: int | None, waiting: int) -> Row:
     low, high = said.quantile_levels.index(0.05), said.quantile_levels.index(0.95)
     ahead = (
-        f"{said.median[n - 1]:.8g} [{said.quantiles[n - 1][low]:.8g}, "
-        f"{said.quantiles[n - 1][high]:.8g}]"
+        f"{said.median[n - 1]:.7g} [{said.quantiles[n - 1][low]:.7g}, "
+        f"{said.quantiles[n - 1][high]:.7g}]"
         if n <= said.horizons
         else "-"
         for n in _AHEAD
@@ -59,7 +59,7 @@ def _row(said: Forecast, version: int | None, waiting: int) -> Row:
         series=said.series,
         status=f"{waiting} waiting" if waiting else said.status,
         learned=str(said.sequence),
-        close=f"{said.last_close:.8g}",
+        close=f"{said.last_close:.7g}",
         ahead=tuple(ahead),
         skill=f"{sum(scored) / len(scored):+.1%}" if scored else "-",
         latency="backlog" if said.latency_ms is None else f"{said.latency_ms} ms",

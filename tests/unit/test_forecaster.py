@@ -1,5 +1,6 @@
 """The default forecaster."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from river.checks import time_series
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import DAY_MS, HOUR_MS, MONDAY_MS
 from models.memory import Array
+from models.moves import measure
 from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
 
@@ -94,6 +96,22 @@ def test_missing_target_teaches_nothing() -> None:
 
     forecaster.learn_one(candles[12]["close"], candles[12])
     assert (forecaster.tracker.sizes != sizes).any()
+
+
+def test_label_is_the_variance_spent_since_the_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Experts learn ln mean(0.7 r² + 0.3 range variance) up to the horizon, less the expected."""
+    candles = market(60)
+    forecaster = taught(candles[:-1], horizon=2)
+    expected = forecaster.pending.rows[forecaster.pending.slots(59)][:, 2]
+    labels: list[Array] = []
+    expert = forecaster.experts[1]
+    monkeypatch.setattr(expert, "learn_one", lambda y, _position, _known: labels.append(y))
+
+    forecaster.learn_one(candles[-1]["close"], candles[-1])
+
+    moves = [measure(x, np.log(y["close"])) for y, x in pairwise(candles[-3:])]
+    spent = [0.7 * move.log_return**2 + 0.3 * move.variance + 1e-9 for move in reversed(moves)]
+    assert labels[0] + expected == pytest.approx(np.log([spent[0], sum(spent) / 2]))
 
 
 def test_horizons_are_matched_by_time_across_a_hole() -> None:

@@ -67,6 +67,8 @@ def test_a_true_forecast_covers_and_has_no_skill_over_itself() -> None:
         assert total["coverage_90"] == pytest.approx(0.9, abs=0.02)
         assert total["coverage_50"] == pytest.approx(0.5, abs=0.03)
         assert total["crps_skill"] == pytest.approx(0, abs=1e-6)
+        assert total["brier"] == pytest.approx(0.25, abs=1e-6)
+        assert total["direction_accuracy"] == 0.5
         assert total["mae_skill"] == pytest.approx(0, abs=1e-6)
     assert not scores.is_worse
 
@@ -86,7 +88,7 @@ def test_much_too_wide_is_worse_than_the_baseline() -> None:
 
 def test_noise_is_not_worse() -> None:
     """A forecast a little off is not condemned, nor a bad one before there is evidence."""
-    assert not scored(1500, 1.05 * SIGMA).is_worse
+    assert not scored(1500, 1.2 * SIGMA).is_worse
     assert not scored(150, 3 * SIGMA).is_worse
 
 

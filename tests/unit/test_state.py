@@ -19,10 +19,10 @@ FINGERPRINT = state.fingerprint("default", 6)
 
 
 def candles(count: int) -> list[Candle]:
-    """Draw hourly candles of a random walk."""
+    """Draw hourly candles of a random walk; the 150th has a wick that is tempered."""
     closes = 100 * np.exp(np.cumsum(np.random.default_rng(2).normal(0, 0.01, count + 1)))
     return [
-        Candle(hour * HOUR_MS, o, max(o, c), min(o, c), c, 1.0)
+        Candle(hour * HOUR_MS, o, max(o, c), min(o, c) * (0.1 if hour == 149 else 1), c, 1.0)
         for hour, (o, c) in enumerate(zip(closes[:-1].tolist(), closes[1:].tolist(), strict=True))
     ]
 
@@ -151,13 +151,19 @@ class Attack:
 
 
 @pytest.mark.parametrize(
-    "body",
-    [Attack(), pickle.Unpickler, state.fingerprint, "only text"],
-    ids=lambda body: str(body)[:20],
+    ("body", "why"),
+    [
+        (Attack(), "builtins.print is not allowed"),
+        (pickle.Unpickler, "_pickle.Unpickler is not allowed"),
+        (state.fingerprint, "models.state.fingerprint is not allowed"),
+        ("only text", "holds a str, not a learner"),
+    ],
 )
-def test_signed_strangers_are_refused(body: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_signed_strangers_are_refused(
+    body: object, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Even signed, a state names classes of the allow-list only, and holds a learner."""
-    with pytest.raises(StateError):
+    with pytest.raises(StateError, match=why):
         state.load(signed(body), SIGNER, FINGERPRINT)
 
     assert capsys.readouterr().out == ""
