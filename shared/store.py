@@ -111,8 +111,6 @@ class Store:
 
     def commit(self, commits: Sequence[Commit]) -> tuple[list[bool], int]:
         """Commit each, in one pipeline; return which won, and the doorbells still missing."""
-        if not commits:
-            return [], 0
         with self.link.translated() as redis, redis.pipeline(transaction=False) as pipe:
             for commit in commits:
                 self.link.run("commit", *self._commit_args(commit), pipe=pipe)

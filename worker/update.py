@@ -85,7 +85,7 @@ class Updater:
         """Learn the claims in turn; commits leave together. Return the doorbells missing."""
         ready: list[Commit] = []
         untouched: Sequence[Claim] = ()
-        flushed = self._clock()
+        ring, flushed = 0, self._clock()
         for done, claim in enumerate(claims):
             if done and self._clock() > deadline:
                 untouched = claims[done:]
@@ -94,9 +94,10 @@ class Updater:
             if commit:
                 ready.append(commit)
             if ready and self._clock() - flushed > self.store.limits.flush_ms / 1_000:
-                self._flush(ready, tally)
+                ring = self._flush(ready, tally)
                 ready, flushed = [], self._clock()
-        ring = self._flush(ready, tally)
+        if ready:
+            ring = self._flush(ready, tally)
         if untouched:
             tally.released += len(untouched)
             ring = self.store.release(untouched)

@@ -123,6 +123,21 @@ def test_a_series_learns_no_longer_than_its_share(store: Store, updater: Updater
     assert store.model(SERIES).sequence == 10
 
 
+@pytest.mark.parametrize("step_s", [0.0, 0.1])
+def test_one_job_goes_on_while_anything_is_due(
+    store: Store, updater: Updater, step_s: float
+) -> None:
+    """A backlog needs neither a second doorbell nor a tick, however its commits leave."""
+    small = Store(store.link, Limits(series_candles=4, job_ms=1_000_000, series_ms=1_000_000))
+    store.append(SERIES, candles(*range(100, 120)))
+    store.link.redis.delete("rq:queue:candles")
+    clock = _ticking(step_s)
+
+    tally = Updater(small, updater.model, clock=lambda: next(clock)).run()
+
+    assert (tally.candles, tally.commits) == (20, 5)
+
+
 def test_another_fleet_learns_nothing(store: Store, updater: Updater) -> None:
     """A worker of another model leaves everything as it is."""
     store.append(SERIES, candles(100))
