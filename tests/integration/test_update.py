@@ -129,7 +129,7 @@ def test_one_job_goes_on_while_anything_is_due(
 ) -> None:
     """A backlog needs neither a second doorbell nor a tick, however its commits leave."""
     small = Store(store.link, Limits(series_candles=4, job_ms=1_000_000, series_ms=1_000_000))
-    store.append(SERIES, candles(*range(100, 120)))
+    store.append(SERIES, candles(*range(120, 140)))
     store.link.redis.delete("rq:queue:candles")
     clock = _ticking(step_s)
 
