@@ -78,8 +78,9 @@ def backtest(
             task = progress.add_task(str(candles.series), total=len(candles))
             for done in test.run(candles.series, candles, learner):
                 progress.update(task, completed=done)
-    for name, result in test.report.items():
-        typer.echo(f"{name}: {result['candles']} candles; forecasts and report in {out}")
+    for line in test.summary():
+        typer.echo(line)
+    typer.echo(f"every forecast is in {out / 'forecasts.parquet'}, scores in {out / 'report.json'}")
 
 
 config_app = typer.Typer(no_args_is_help=True, help="Show or check the settings.")

@@ -71,6 +71,17 @@ class Backtest:
         self.report[str(series)] = {"candles": learner.sequence, "scores": learner.scores()}
         yield learner.sequence
 
+    def summary(self) -> Iterator[str]:
+        """Yield lines for people: skill and coverage of each series by horizon."""
+        for name, result in self.report.items():
+            yield f"{name}: {result['candles']} candles"
+            yield "  ahead  CRPS skill  MAE skill  90 % band covered"
+            for horizon, scores in result["scores"]["horizons"].items():
+                total = scores["total"]
+                crps, mae = _percent(total["crps_skill"]), _percent(total["mae_skill"])
+                covered = _percent(total["coverage_90"], sign="")
+                yield f"  {horizon:>5}  {crps:>10}  {mae:>9}  {covered:>17}"
+
     def _write(self, series: Series, chunk: list[tuple[Candle, Outlook]]) -> None:
         horizons = len(chunk[0][1].target_times)
         quantiles = significant(np.concatenate([outlook.quantiles for _, outlook in chunk]))
@@ -86,3 +97,7 @@ class Backtest:
             *(pa.array(quantiles[:, level]) for level in range(len(QUANTILE_LEVELS))),
         ]
         self._writer.write_table(pa.table(columns, schema=SCHEMA))
+
+
+def _percent(share: float | None, sign: str = "+") -> str:
+    return "-" if share is None else f"{share:{sign}.2%}"
