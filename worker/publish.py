@@ -10,6 +10,8 @@ from shared.forecast import QUANTILE_LEVELS, Forecast, ModelName, Snapshot
 GRACE_MS = 10_000
 """How long after the close of the next candle a forecast is not yet called stale."""
 
+_EXACT_POWER = 22
+
 
 def significant(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round to ten significant digits; monotone, so that quantiles stay in order.
@@ -19,8 +21,13 @@ def significant(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     exponent = 9 - np.floor(np.log10(values))
     # Powers of ten up to 22 are exact, which makes the quotient the float nearest to the decimal.
-    up, down = 10.0 ** np.clip(exponent, 0, 22), 10.0 ** np.clip(-exponent, 0, 22)
-    return np.asarray(np.rint(values * up / down) * down / up)
+    exact = abs(exponent) <= _EXACT_POWER
+    scale = 10.0 ** np.where(exact, abs(exponent), 0)
+    up, down = np.rint(values * scale) / scale, np.rint(values / scale) * scale
+    rounded = np.where(exponent >= 0, up, down)
+    if not exact.all():
+        rounded[~exact] = [float(f"{value:.9e}") for value in values[~exact].tolist()]
+    return rounded
 
 
 def forecast_of(  # noqa: PLR0913 -- a forecast says where all of it comes from

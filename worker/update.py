@@ -43,6 +43,8 @@ class Tally:
     dead_letters: int = 0
     rebuilds: int = 0
     released: int = 0
+    withheld: int = 0
+    """Forecasts that could not be published; their candles are learned all the same."""
 
 
 @dataclass(slots=True)
@@ -144,7 +146,7 @@ class Updater:
             fingerprint=fingerprint,
             scores=progress.learner.scores(),
             since=progress.since,
-            forecast=self._forecast(progress, claim, fingerprint, offset),
+            forecast=self._publishable(progress, claim, fingerprint, offset, tally),
             dead_letter=progress.dead_letter,
         )
 
@@ -196,6 +198,19 @@ class Updater:
         progress.dead_letter = DeadLetter(
             candle=candle.decode(errors="replace"), reason=reason, error=error
         )
+
+    def _publishable(
+        self, progress: _Progress, claim: Claim, fingerprint: str, offset: float, tally: Tally
+    ) -> bytes | None:
+        """Return the forecast; None where the model says what cannot be published."""
+        try:
+            return self._forecast(progress, claim, fingerprint, offset)
+        except _NEVER_THE_CANDLES_FAULT:
+            raise
+        except Exception:  # one series' nonsense must not cost its neighbours their commits
+            tally.withheld += 1
+            log.exception("forecast withheld", series=str(claim.series))
+            return None
 
     def _forecast(
         self, progress: _Progress, claim: Claim, fingerprint: str, offset: float

@@ -1,10 +1,12 @@
 """What a worker does with a claim, in this process on a real server."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from models import catalog, state
 from models.baseline import RandomWalk
@@ -93,6 +95,24 @@ def test_errors_of_the_surroundings_are_not_blamed_on_the_candle(
     assert (record.sequence, record.dead_letters, record.waiting) == (0, 0, 2)
 
 
+def test_a_forecast_that_cannot_be_published_costs_nobody_else(
+    store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The candle is learned, nothing is published for it, and the neighbour goes on."""
+    other = Series.parse("other:BTC/USDT:1h")
+    monkeypatch.setattr(Touchy, "forecast_quantiles", _nonsense_at(101))
+    store.append(SERIES, candles(100, 101))
+    store.append(other, candles(100, 102))
+
+    tally = updater.run()
+
+    assert (tally.commits, tally.withheld) == (2, 1)
+    withheld, published = store.forecasts([SERIES, other])
+    assert withheld is None
+    assert published is not None
+    assert store.model(SERIES).sequence == 2
+
+
 def test_a_job_gives_back_what_it_has_no_time_for(store: Store, updater: Updater) -> None:
     """After its time, untouched series are due at once and a doorbell is left for them."""
     names = [Series.parse(f"test:S{i}/USDT:1h") for i in range(5)]
@@ -162,6 +182,18 @@ def test_only_live_forecasts_have_a_latency(store: Store, updater: Updater) -> N
     latency = decode_forecast(live).latency_ms
     assert latency is not None
     assert latency < Limits().lease_ms
+
+
+def _nonsense_at(close: float) -> Callable[..., NDArray[np.float64]]:
+    sane = RandomWalk.forecast_quantiles
+
+    def forecast_quantiles(
+        self: RandomWalk, horizon: int, levels: Sequence[float]
+    ) -> NDArray[np.float64]:
+        quantiles = sane(self, horizon, levels)
+        return -quantiles if self.close == close else quantiles
+
+    return forecast_quantiles
 
 
 def _ticking(step_s: float) -> Iterator[float]:
