@@ -1,5 +1,6 @@
 """The command ``candlecast``: joins the commands of the folders; above all layers."""
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,7 +57,11 @@ def backtest(
     files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or Feather files of candles.")],
     out: Annotated[Path, typer.Option(help="Folder for forecasts.parquet and report.json.")],
     series: Annotated[
-        str | None, typer.Option(help="exchange:symbol:timeframe, if the name does not say it.")
+        list[str] | None,
+        typer.Option(
+            help="exchange:symbol:timeframe, once for each file, where the file name "
+            "exchange-SYMBOL-timeframe does not say it."
+        ),
     ] = None,
 ) -> None:
     """Run the live code path over files, without Redis, and keep every forecast.
@@ -65,14 +70,14 @@ def backtest(
     """
     from config import settings
     from models.learner import Learner
-    from producers.files import read_candles
-    from shared.candle import Series
+    from producers.files import read_files
     from worker.backtest import Backtest
 
     read = settings.load()
+    # All of them before anything is written: a bad file shall leave no result that looks whole.
+    found = read_files(files, series or ())
     with Backtest(out) as test, _progress() as progress:
-        for path in files:
-            candles = read_candles(path, series=Series.parse(series) if series else None)
+        for candles in found:
             horizon = read.horizon(str(candles.series))
             learner = Learner(candles.series.timeframe, horizon, read.model)
             task = progress.add_task(str(candles.series), total=len(candles))
@@ -106,10 +111,11 @@ def check() -> None:
 
     Example: candlecast config check
     """
-    from config import settings
     from shared.store import Store
+    from worker import jobs
 
-    read = settings.load()
+    read = jobs.configured()
+    jobs.model()
     store = Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
     typer.echo(f"settings are right; Redis at {store.link.address} answers")
 
@@ -130,6 +136,9 @@ def main() -> None:
 
     try:
         app()
-    except (CandlecastError, SettingsError) as error:
+    except BrokenPipeError:
+        # Whoever read the output has enough of it; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (CandlecastError, SettingsError, OSError) as error:
         typer.echo(f"candlecast: {error}", err=True)
         sys.exit(2)

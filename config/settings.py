@@ -4,6 +4,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,7 +17,7 @@ _HORIZONS = {
     "1w": 4,
 }
 _LONGEST_HORIZON = 64
-SECRETS = {"redis_url", "state_key", "state_key_previous"}
+SECRETS = {"redis_url", "state_key", "state_key_previous", "mlflow_tracking_uri"}
 
 
 class SettingsError(Exception):
@@ -39,7 +40,9 @@ class Settings(BaseSettings):
         default="development", description="production refuses to start without a state key"
     )
     redis_url: str = Field(
-        default="redis://127.0.0.1:6379/0", repr=False, description="redis://:password@host:6379/0"
+        default="redis://127.0.0.1:6379/0",
+        repr=False,
+        description="redis://default:password@host:6379/0",
     )
     prefix: str = Field(default="candlecast:", description="put before every Redis key")
     data_dir: Path = Field(
@@ -65,7 +68,7 @@ class Settings(BaseSettings):
     history: int = Field(default=100, ge=1, description="forecasts kept in each history stream")
     claim_series: int = Field(default=64, ge=1, description="series in one claim")
     lease_ms: int = Field(
-        default=2_000, ge=100, description="milliseconds until an unfinished claim is due again"
+        default=2_000, ge=1_500, description="milliseconds until an unfinished claim is due again"
     )
     max_waiting: int = Field(
         default=10_000, ge=500, description="unlearned candles of a series before producers wait"
@@ -127,7 +130,9 @@ class Settings(BaseSettings):
 
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs and models."""
-        return self.mlflow_tracking_uri or f"sqlite:///{(self.data_dir / 'mlflow.db').resolve()}"
+        return (
+            self.mlflow_tracking_uri or f"sqlite:///{quote(str(self.data_dir.resolve()))}/mlflow.db"
+        )
 
 
 def load() -> Settings:

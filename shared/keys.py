@@ -71,6 +71,10 @@ class Keys:
         """Guard: one round of snapshots at a time."""
         return f"{self.prefix}snapshot-lock"
 
+    def queue(self, name: str) -> str:
+        """RQ's name of a queue; other prefixes have queues of their own."""
+        return name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}{name}"
+
     def rq_queue(self, name: str) -> str:
         """RQ's own list of a queue's job ids; its length is what `ring` is measured against."""
-        return f"rq:queue:{name}"
+        return f"rq:queue:{self.queue(name)}"

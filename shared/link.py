@@ -57,7 +57,9 @@ class Link:
             )
         except ValueError as error:
             raise InvalidValue(
-                "redis_url", url.rpartition("@")[2], f"{error}; write redis://:password@host:6379/0"
+                "redis_url",
+                url.rpartition("@")[2],
+                f"{error}; write redis://default:password@host:6379/0",
             ) from error
         link = cls(client, keys)
         with link.translated():
@@ -77,7 +79,10 @@ class Link:
         try:
             yield self.redis
         except _UNREACHABLE as error:
-            raise StoreUnavailable(f"Redis at {self.address}: {error}") from error
+            raise StoreUnavailable(
+                f"Redis at {self.address}: {error} (the address is CANDLECAST_REDIS_URL, such as "
+                "redis://default:password@host:6379/0)"
+            ) from error
         except redis.RedisError as error:
             raise StoreError(f"Redis at {self.address}: {error}") from error
         except BaseException:

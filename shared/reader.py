@@ -26,7 +26,7 @@ class ForecastReader:
     Parameters
     ----------
     url
-        ``redis://:password@host:6379/0``.
+        ``redis://default:password@host:6379/0``.
     prefix
         Put before every key.
 

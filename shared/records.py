@@ -89,6 +89,8 @@ class Claim:
     attempts: int
     condemned: bool
     """The next candle has taken three workers down alone: bury it unlearned."""
+    suspect: bool
+    """Handed out candle by candle, because claims of the series have died."""
     revision: int
     sequence: int
     since: int | None
@@ -101,21 +103,22 @@ class Claim:
     @classmethod
     def read(cls, row: list[Any]) -> Self:
         """Type one row of the claim script's answer."""
-        version = _int(row[11])
+        version = _int(row[12])
         return cls(
             series=Series.parse(row[0].decode()),
             etag=row[1].decode(),
             cursor=_int(row[2]),
             attempts=row[3],
             condemned=bool(row[4]),
-            revision=int(row[5]),
-            sequence=int(row[6]),
-            since=_int(row[7]),
-            state=row[8] or None,
-            fingerprint=_text(row[9]),
-            appended_at=_int(row[10]),
-            snapshot=(version, _text(row[12])) if version else None,
-            entries=[(entry_id, values) for entry_id, values in row[13]],
+            suspect=bool(row[5]),
+            revision=int(row[6]),
+            sequence=int(row[7]),
+            since=_int(row[8]),
+            state=row[9] or None,
+            fingerprint=_text(row[10]),
+            appended_at=_int(row[11]),
+            snapshot=(version, _text(row[13])) if version else None,
+            entries=[(entry_id, values) for entry_id, values in row[14]],
         )
 
 

@@ -76,8 +76,10 @@ class Store:
     def dead_letter(self, series: str, candle: str, reason: str, error: str) -> None:
         """Set a refused candle aside with its reason."""
         letter = {"series": series, "candle": candle, "reason": reason, "error": error}
-        with self.link.translated() as redis:
-            redis.xadd(self.keys.dead_letters, letter, maxlen=self.limits.dead_letters)
+        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(self.keys.dead_letters, letter, maxlen=self.limits.dead_letters)
+            pipe.hincrby(self.keys.model(series), "dead_letters", 1)
+            pipe.execute()
 
     def used_memory_share(self) -> float:
         """Share of ``maxmemory`` in use; 0 where Redis has no such limit."""
@@ -92,12 +94,12 @@ class Store:
         """Wake that many workers."""
         if doorbells > 0:
             with self.link.translated() as redis:
-                doorbell.ring_candles(redis, doorbells)
+                doorbell.ring_candles(redis, self.keys, doorbells)
 
     def ring_housekeeping(self) -> None:
         """Wake the housekeeping worker."""
         with self.link.translated() as redis:
-            doorbell.ring_housekeeping(redis)
+            doorbell.ring_housekeeping(redis, self.keys)
 
     def claim(self, fleet: str) -> Batch:
         """Take due series for the lease; nothing while another fleet holds the field."""

@@ -11,6 +11,7 @@ from rq import SimpleWorker
 from rq.timeouts import BaseDeathPenalty
 
 from shared.errors import InvalidValue, StoreError
+from shared.keys import CANDLES_QUEUE
 from worker import jobs
 
 log = structlog.get_logger(__name__)
@@ -45,18 +46,22 @@ class CandleWorker(SimpleWorker):
     """
 
     death_penalty_class = KernelDeathPenalty
+    # RQ's minute would keep an idle worker asleep long after Redis has come back.
+    max_connection_wait_time = 2.0
     take_over = False
+    supervisor_pid: int | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs["worker_ttl"] = kwargs.get("worker_ttl") or 30
         super().__init__(*args, **kwargs)
-        self._parent = os.getppid()
         self._next_tick = 0.0
         self._waits_for: str | None = None
         if len(self.queues) != 1:
             raise InvalidValue("queues", self.queue_names(), "give each worker one queue")
         if _identity(jobs.store().link.redis) != _identity(self.connection):
             raise InvalidValue("url", "rq --url", "give the Redis that CANDLECAST_REDIS_URL names")
+        learns = self.queue_names() == [jobs.store().keys.queue(CANDLES_QUEUE)]
+        self._fleet = jobs.updater().model.fleet if learns else ""
 
     @property
     def dequeue_timeout(self) -> int:
@@ -72,30 +77,39 @@ class CandleWorker(SimpleWorker):
         """Tick, and let RQ do its own when that is due.
 
         Redis's errors are logged, not raised: here they would end the worker, which its loop
-        otherwise lets wait for Redis to come back.
+        otherwise lets wait for Redis to come back. While another model holds the field the worker
+        stays in here, so that it takes no doorbell from those who could answer it.
         """
-        self._next_tick = time.monotonic() + TICK_S
-        if os.getppid() != self._parent:
-            log.warning("the supervisor is gone, stopping")
-            os.kill(os.getpid(), signal.SIGTERM)
+        self._leave_with_supervisor()
         try:
             self._tick()
+            while self._waits_for:
+                self.heartbeat()
+                time.sleep(TICK_S)
+                self._leave_with_supervisor()
+                self._tick()
             if super().should_run_maintenance_tasks:
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except (StoreError, redis.RedisError) as error:
             log.warning("tick failed", error=str(error))
+        self._next_tick = time.monotonic() + TICK_S
+
+    def _leave_with_supervisor(self) -> None:
+        if self.supervisor_pid not in (None, os.getppid()):
+            log.warning("the supervisor is gone, stopping")
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _tick(self) -> None:
-        store, fleet = jobs.store(), jobs.updater().model.fleet
-        tick = store.tick(fleet, take_over=self.take_over)
+        store = jobs.store()
+        tick = store.tick(self._fleet, take_over=self.take_over)
         self.take_over = False
-        if tick.holder != fleet:
+        if self._fleet and tick.holder != self._fleet:
             if self._waits_for != tick.holder:
-                log.warning("another model holds the field, waiting", holder=tick.holder, own=fleet)
+                log.warning("another model learns, waiting", holder=tick.holder, own=self._fleet)
             self._waits_for = tick.holder
             return
         if self._waits_for:
-            log.info("took the field over", own=fleet)
+            log.info("took over", own=self._fleet)
             self._waits_for = None
         store.ring(tick.ring)
         if tick.housekeeping:

@@ -29,6 +29,8 @@ def worker(
 
     Example: candlecast worker --processes 2
     """
+    import os
+
     from rq.serializers import JSONSerializer
 
     from shared.store import Store
@@ -37,19 +39,30 @@ def worker(
     from worker.supervisor import Supervisor
 
     settings = jobs.configured()
-    # Tried here once, so that a wrong address is one line and not N restarts.
-    Store.connect(settings.redis_url).link.redis.close()
+    # Tried here once, so that a wrong setting is one line and not N restarts.
+    jobs.model()
+    store = Store.connect(settings.redis_url, prefix=settings.prefix)
+    store.link.redis.close()
+    supervisor_pid = os.getpid()
 
-    def run() -> None:
+    def run(first: bool) -> None:
         jobs.preload(queue.value)
         rq_worker = CandleWorker(
-            [queue.value], connection=jobs.rq_connection(), serializer=JSONSerializer
+            [store.keys.queue(queue.value)],
+            connection=jobs.rq_connection(),
+            serializer=JSONSerializer,
         )
-        rq_worker.take_over = take_over
+        rq_worker.supervisor_pid = supervisor_pid
+        rq_worker.take_over = take_over and first
         rq_worker.log_result_lifespan = False
         rq_worker.work(burst=burst, logging_level="WARNING")
+        # RQ also ends its loop on errors: only a burst ends by itself without one.
+        if rq_worker.failed_job_count:
+            raise SystemExit(1)
 
-    Supervisor(run, processes, burst=burst).supervise()
+    supervisor = Supervisor(run, processes, burst=burst)
+    supervisor.supervise()
+    raise typer.Exit(1 if burst and supervisor.failed else 0)
 
 
 @app.command()

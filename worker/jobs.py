@@ -11,6 +11,7 @@ from rq import get_current_job
 
 from config import logs, settings
 from models import state
+from shared.candle import Series, Timeframe
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.store import Store
 from worker.update import Model, Updater
@@ -43,14 +44,28 @@ def signer() -> state.Signer:
 
 
 @cache
-def updater() -> Updater:
-    """Return the process's updater."""
+def model() -> Model:
+    """Return the model that the settings name.
+
+    Raises
+    ------
+    InvalidValue
+        When the catalog has none of that name, or horizons are set for what is no series.
+    """
     read = configured()
     horizons = sorted(read.horizons.items())
+    for name, _ in horizons:
+        Series.parse(name) if ":" in name else Timeframe(name)
     wanted = {str(horizon): state.fingerprint(read.model, horizon) for _, horizon in horizons}
     digest = hashlib.sha256(json.dumps([horizons, wanted], sort_keys=True).encode()).hexdigest()
     fleet = f"{read.model}-{digest[:16]}-{signer().key_id}"
-    return Updater(store(), Model(read.model, signer(), read.horizon, fleet))
+    return Model(read.model, signer(), read.horizon, fleet)
+
+
+@cache
+def updater() -> Updater:
+    """Return the process's updater."""
+    return Updater(store(), model())
 
 
 @cache

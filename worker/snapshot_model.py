@@ -128,10 +128,13 @@ def _candles(table: pd.DataFrame, timeframe: Timeframe) -> Iterator[Candle]:
     for row in zip(*columns, strict=True):
         try:
             open_time, prices = int(row[0]), [float(number) for number in row[1:]]
-        except (TypeError, ValueError) as error:
+            whole = open_time == float(row[0])
+        except (OverflowError, TypeError, ValueError) as error:
             raise InvalidValue(
                 "candle", row, "give numbers; open_time in whole milliseconds (UTC)"
             ) from error
+        if not whole:
+            raise InvalidValue("open_time", row[0], "give whole milliseconds (UTC)")
         timeframe.check_open_time(open_time)
         if open_time <= last:
             raise InvalidValue("open_time", open_time, "sort the candles, oldest first, each once")

@@ -4,16 +4,31 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 import structlog
 
+from shared.errors import CandlecastError
+
 log = structlog.get_logger(__name__)
 
+_LOOK_S = 0.2
 _HEALTHY_S = 5.0
+_FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 _GRACE_S = 15.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """One worker to keep alive: its process, and when the next one may start."""
+
+    process: BaseProcess | None = None
+    started: float = 0.0
+    quick_deaths: int = 0
+    due: float = 0.0
 
 
 class Supervisor:
@@ -22,70 +37,84 @@ class Supervisor:
     Parameters
     ----------
     run
-        What a worker process does; it returns when the worker stops.
+        What a worker process does, told whether it is the first of its place; it returns when
+        the worker stops.
     processes
         How many to keep alive.
     burst
         Whether workers end by themselves once the queue is empty: then none is restarted.
     """
 
-    def __init__(self, run: Callable[[], None], processes: int, *, burst: bool = False) -> None:
+    def __init__(self, run: Callable[[bool], None], processes: int, *, burst: bool = False) -> None:
         self.run = run
-        self.processes = processes
         self.burst = burst
+        self.failed = False
         self._stopping = False
-        self._pause_s = 0.0
-        self._started: dict[BaseProcess, float] = {}
+        self._places = [_Place() for _ in range(processes)]
 
     def supervise(self) -> None:
         """Run until SIGTERM or SIGINT, or in burst mode until all workers have ended."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._request_stop)
-        for _ in range(self.processes):
-            self._start()
-        while self._started:
-            wait([process.sentinel for process in self._started], timeout=0.5)
-            for process in [p for p in self._started if not p.is_alive()]:
-                self._replace(process)
-            if self._stopping:
-                self._stop()
+        for place in self._places:
+            self._start(place, first=True)
+        while not self._stopping and any(place.process for place in self._places):
+            wait([process.sentinel for process in self._alive()], timeout=_LOOK_S)
+            for place in self._places:
+                self._look_after(place)
+        self._stop()
 
     def _request_stop(self, *_: object) -> None:
         self._stopping = True
 
-    def _start(self) -> None:
-        process = multiprocessing.get_context("fork").Process(target=self._child)
-        process.start()
-        self._started[process] = time.monotonic()
+    def _alive(self) -> list[BaseProcess]:
+        processes = (place.process for place in self._places)
+        return [process for process in processes if process and process.is_alive()]
 
-    def _child(self) -> None:
+    def _start(self, place: _Place, *, first: bool) -> None:
+        context = multiprocessing.get_context("fork")
+        place.process = context.Process(target=self._child, args=(first,))
+        place.process.start()
+        place.started = time.monotonic()
+
+    def _child(self, first: bool) -> None:  # noqa: FBT001 -- multiprocessing passes by position
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_DFL)
-        self.run()
+        try:
+            self.run(first)
+        except CandlecastError as error:
+            log.error("worker cannot go on", error=str(error))  # noqa: TRY400 -- it says all
+            raise SystemExit(1) from None
 
-    def _replace(self, dead: BaseProcess) -> None:
-        lived = time.monotonic() - self._started.pop(dead)
-        if self.burst or self._stopping:
+    def _look_after(self, place: _Place) -> None:
+        now = time.monotonic()
+        process = place.process
+        if process is None or process.is_alive():
             return
-        # A worker that dies at once would burn the processor in a loop of starts.
-        crashed = lived < _HEALTHY_S and dead.exitcode != -signal.SIGKILL
-        self._pause_s = min(max(1.0, 2 * self._pause_s), _LONGEST_PAUSE_S) if crashed else 0.0
-        log.warning(
-            "worker ended, restarting", pid=dead.pid, exit=dead.exitcode, in_s=self._pause_s
-        )
-        deadline = time.monotonic() + self._pause_s
-        while time.monotonic() < deadline and not self._stopping:
-            time.sleep(0.1)
-        if not self._stopping:
-            self._start()
+        if not place.due:
+            self.failed |= process.exitcode != 0
+            if self.burst:
+                place.process = None
+                return
+            self._plan_restart(place, process, now)
+        if now >= place.due and not self._stopping:
+            place.due = 0.0
+            self._start(place, first=False)
+
+    def _plan_restart(self, place: _Place, dead: BaseProcess, now: float) -> None:
+        # One quick death may be chance; a row of them would burn the processor with starts.
+        place.quick_deaths = place.quick_deaths + 1 if now - place.started < _HEALTHY_S else 0
+        doublings = place.quick_deaths - 2
+        pause = min(_FIRST_PAUSE_S * 2**doublings, _LONGEST_PAUSE_S) if doublings >= 0 else 0.0
+        place.due = now + pause
+        log.warning("worker ended, restarting", pid=dead.pid, exit=dead.exitcode, in_s=pause)
 
     def _stop(self) -> None:
-        for process in self._started:
+        for process in self._alive():
             process.terminate()
         deadline = time.monotonic() + _GRACE_S
-        for process in self._started:
+        for process in self._alive():
             process.join(max(0.0, deadline - time.monotonic()))
             if process.is_alive():
                 process.kill()
                 process.join()
-        self._started.clear()

@@ -1,5 +1,6 @@
 """The way of a claim: learn the candles beyond the cursor, commit, publish."""
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -79,7 +80,13 @@ class Updater:
             if batch.holder != self.model.fleet or not batch.claims:
                 return tally
             offset = batch.now - self._clock() * 1_000
-            ring = self._work(batch.claims, offset, deadline, tally)
+            try:
+                ring = self._work(batch.claims, offset, deadline, tally)
+            except StoreError:
+                # This worker lives, so its claims are no deaths to be counted against a candle.
+                with contextlib.suppress(StoreError):
+                    self.store.release(batch.claims)
+                raise
         self.store.ring(ring)
         return tally
 
@@ -92,7 +99,10 @@ class Updater:
             if done and self._clock() > deadline:
                 untouched = claims[done:]
                 break
-            commit = self._learn(claim, offset, tally)
+            with structlog.contextvars.bound_contextvars(
+                series=str(claim.series), sequence=claim.sequence
+            ):
+                commit = self._learn(claim, offset, tally)
             if commit:
                 ready.append(commit)
             if ready and self._clock() - flushed > self.store.limits.flush_ms / 1_000:
@@ -209,7 +219,7 @@ class Updater:
             raise
         except Exception:  # one series' nonsense must not cost its neighbours their commits
             tally.withheld += 1
-            log.exception("forecast withheld", series=str(claim.series))
+            log.exception("forecast withheld")
             return None
 
     def _forecast(
@@ -218,7 +228,7 @@ class Updater:
         if progress.last is None or progress.since is None:
             return None
         issued_at = int(offset + self._clock() * 1_000)
-        live = len(claim.entries) == 1 and claim.appended_at is not None
+        live = len(claim.entries) == 1 and not claim.suspect and claim.appended_at is not None
         forecast = forecast_of(
             claim.series,
             progress.last,
@@ -250,4 +260,4 @@ class Updater:
             since=None,
         )
         tally.rebuilds += 1
-        log.warning("series is learned again", series=str(claim.series), why=why, answer=answer)
+        log.warning("series is learned again", why=why, answer=answer)

@@ -20,7 +20,7 @@ if room < (#ARGV - FIRST + 1) / WIDTH then
   room = room + count_learned(log, cursor)
 end
 
-local accepted, duplicates, revised, refused, stopped = 0, 0, 0, 0, ''
+local accepted, duplicates, revised, refused, settled, stopped = 0, 0, 0, 0, 0, ''
 
 -- A time that the log has passed: told apart by what the log holds there.
 local function old(i)
@@ -35,8 +35,12 @@ local function old(i)
     duplicates = duplicates + 1
   else
     revised = revised + 1
-    bury(series, table.concat(ARGV, ' ', i, i + 5), 'revised',
-      'the log holds ' .. entry[1] .. ' ' .. table.concat(entry[2], ' '), cap)
+    -- A source that repeats itself must not push other letters out.
+    local candle = table.concat(ARGV, ' ', i, i + 5)
+    if redis.call('HGET', model, 'last_revised') ~= candle then
+      redis.call('HSET', model, 'last_revised', candle)
+      bury(series, candle, 'revised', 'the log holds ' .. entry[1] .. ' ' .. table.concat(entry[2], ' '), cap)
+    end
   end
 end
 
@@ -50,6 +54,8 @@ local function add(i)
     'c', ARGV[i + 4], 'v', ARGV[i + 5])
   last = tonumber(ARGV[i])
   accepted = accepted + 1
+  -- A state may have been restored that is ahead of this log: it has learned the candle already.
+  if cursor and last <= cursor then settled = settled + 1 end
 end
 
 for i = FIRST, #ARGV, WIDTH do
@@ -68,9 +74,9 @@ for i = FIRST, #ARGV, WIDTH do
 end
 
 if accepted > 0 then redis.call('HSET', model, 'appended_at', text(now)) end
-for name, count in pairs({appended = accepted, duplicates = duplicates, revised = revised, refused = refused}) do
+for name, count in pairs({appended = accepted, settled = settled, duplicates = duplicates, revised = revised, refused = refused}) do
   if count > 0 then redis.call('HINCRBY', model, name, count) end
 end
-local behind = last and (cursor and (last - cursor) / step or held + accepted) or 0
+local behind = last and (cursor and math.max(0, last - cursor) / step or held + accepted) or 0
 return {'ok', accepted, duplicates, revised, refused, stopped, last and text(last) or '', behind,
   ring(now, per_claim)}

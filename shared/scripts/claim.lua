@@ -34,7 +34,7 @@ for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCOR
       redis.call('ZADD', PENDING, text(now + lease), series)
       max_candles = max_candles - #entries
       local condemned = suspect and attempts >= ALONE_FAILURES
-      claims[#claims + 1] = {series, etag, cursor or '', attempts, condemned and 1 or 0, m[6] or '0', m[7] or '0',
+      claims[#claims + 1] = {series, etag, cursor or '', attempts, condemned and 1 or 0, suspect and 1 or 0, m[6] or '0', m[7] or '0',
         m[8] or '', m[9] or '', m[10] or '', m[11] or '', m[12] or '', m[13] or '', entries}
       if alone then break end
     end

@@ -1,13 +1,23 @@
 -- The heartbeat of the fleet (design rules 8 and 11).
+-- A worker that learns nothing gives no fleet and keeps none alive.
 -- Answers: Redis's time, the fleet's holder, doorbells missing, whether housekeeping is due.
 local per_claim, fleet, fleet_ttl, take_over = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
 local guard_ms, lease, period_ms = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local now = now_ms()
 
+-- Expiries are absolute too: after a step back they would hold for the length of the step.
+for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HOUSEKEEPING] = period_ms}) do
+  if redis.call('PTTL', name) > tonumber(most) then redis.call('DEL', name) end
+end
+
 local holder = redis.call('GET', FLEET)
-if take_over or not holder or holder == fleet then
-  redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
-  holder = fleet
+if fleet ~= '' then
+  if take_over or not holder or holder == fleet then
+    redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
+    holder = fleet
+  end
+  -- Who only waits for the field must not take the tick from those who hold it.
+  if holder ~= fleet then return {text(now), holder, 0, 0} end
 end
 if not redis.call('SET', TICK, 1, 'NX', 'PX', guard_ms) then return {text(now), holder, 0, 0} end
 
@@ -19,4 +29,4 @@ local housekeeping = 0
 if redis.call('LLEN', HOUSEKEEPING_QUEUE) == 0 and redis.call('SET', HOUSEKEEPING, 1, 'NX', 'PX', period_ms) then
   housekeeping = 1
 end
-return {text(now), holder, ring(now, per_claim), housekeeping}
+return {text(now), holder or '', ring(now, per_claim), housekeeping}

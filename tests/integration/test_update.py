@@ -191,7 +191,7 @@ def _nonsense_at(close: float) -> Callable[..., NDArray[np.float64]]:
         self: RandomWalk, horizon: int, levels: Sequence[float]
     ) -> NDArray[np.float64]:
         quantiles = sane(self, horizon, levels)
-        return -quantiles if self.close == close else quantiles
+        return quantiles[:, ::-1] if self.close == close else quantiles
 
     return forecast_quantiles
 
