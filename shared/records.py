@@ -6,14 +6,25 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from shared.candle import Series
+from shared.errors import InvalidValue
 
 _NUMBERS = ("cursor", "since", "suspect", "snapshot_version", "snapshot_revision")
 _COUNTS = (
     *("sequence", "revision", "attempts", "appended", "settled"),
     *("dead_letters", "duplicates", "revised", "refused"),
 )
+MODEL_FIELDS = (*_NUMBERS, *_COUNTS, "etag", "fingerprint", "scores", "snapshot_alias")
+"""Fields of a model hash but its state, which is as large as all the others ten times over."""
 Entry = tuple[bytes, list[bytes]]
 """One entry of a candle log as Redis returns it: id and flat fields."""
+
+
+def parsed_series(name: bytes) -> Series | None:
+    """Return the series of this name; None where only a newer version could know it."""
+    try:
+        return Series.parse(name.decode())
+    except (InvalidValue, UnicodeDecodeError):
+        return None
 
 
 def _int(raw: bytes | None) -> int | None:
@@ -196,20 +207,20 @@ class ModelRecord:
 
     @classmethod
     def read(
-        cls, series: Series, fields: dict[bytes, bytes], last: bytes | None, waiting: int
+        cls, series: Series, fields: Mapping[str, bytes | None], last: bytes | None, waiting: int
     ) -> Self:
-        """Type a model hash and the end of its log."""
-        numbers: dict[str, Any] = {name: _int(fields.get(name.encode())) for name in _NUMBERS}
-        counts: dict[str, Any] = {name: _int(fields.get(name.encode())) or 0 for name in _COUNTS}
+        """Type fields of a model hash and the end of its log."""
+        numbers: dict[str, Any] = {name: _int(fields[name]) for name in _NUMBERS}
+        counts: dict[str, Any] = {name: _int(fields[name]) or 0 for name in _COUNTS}
         return cls(
             series=series,
             last_open_time=_int(last),
             waiting=waiting,
-            etag=_text(fields.get(b"etag")),
-            state=fields.get(b"state"),
-            fingerprint=_text(fields.get(b"fingerprint")),
-            scores=json.loads(fields.get(b"scores") or b"{}"),
-            snapshot_alias=_text(fields.get(b"snapshot_alias")),
+            etag=_text(fields["etag"]),
+            state=fields.get("state"),
+            fingerprint=_text(fields["fingerprint"]),
+            scores=json.loads(fields["scores"] or b"{}"),
+            snapshot_alias=_text(fields["snapshot_alias"]),
             **numbers,
             **counts,
         )

@@ -5,21 +5,34 @@ The rules are in the Lua scripts beside this file; here they are called and thei
 
 import contextlib
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 from pydantic_core import to_json
 
 from shared import doorbell
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue
+from shared.errors import InvalidValue, StoreError
 from shared.keys import DEFAULT_PREFIX, Keys
 from shared.link import Link
-from shared.records import Appended, Batch, Claim, Commit, Limits, ModelRecord, Tick
+from shared.records import (
+    MODEL_FIELDS,
+    Appended,
+    Batch,
+    Claim,
+    Commit,
+    Limits,
+    ModelRecord,
+    Tick,
+    parsed_series,
+)
 from shared.wire import decode_candle, encode_candle, slice_digest
 
 APPEND_LIMIT = 500
 _FORECAST_TTL_MS = 86_400_000
+# How much is read at once: Redis does nothing else meanwhile.
+_PAGE = 64
+_SNAPSHOT_LOCK_S = 30
 
 
 class Store:
@@ -109,7 +122,8 @@ class Store:
             *(limits.claim_series, limits.claim_candles, limits.series_candles),
             *(limits.lease_ms, fleet, uuid.uuid4().hex, limits.fleet_ttl_ms),
         )
-        return Batch(now=int(now), holder=holder.decode(), claims=[Claim.read(row) for row in rows])
+        claims = [Claim.read(row) for row in rows if parsed_series(row[0])]
+        return Batch(now=int(now), holder=holder.decode(), claims=claims)
 
     def commit(self, commits: Sequence[Commit]) -> tuple[list[bool], int]:
         """Commit each, in one pipeline; return which won, and the doorbells still missing."""
@@ -179,10 +193,11 @@ class Store:
     # ---------------------------------------------------------------- reading
 
     def series(self) -> list[Series]:
-        """Return every known series, sorted by name."""
+        """Return every known series, sorted by name; names of a newer version are left out."""
         with self.link.translated() as redis:
             names = redis.smembers(self.keys.series)
-        return [Series.parse(name.decode()) for name in sorted(names)]
+        found = (parsed_series(name) for name in sorted(names))
+        return [series for series in found if series]
 
     def end(self, series: Series) -> int | None:
         """Open time of the log's last candle."""
@@ -201,31 +216,31 @@ class Store:
 
     def forecasts(self, names: Sequence[Series]) -> list[bytes | None]:
         """Return the published JSON of each series, or None."""
-        if not names:
-            return []
+        keys = [self.keys.forecast(str(series)) for series in names]
         with self.link.translated() as redis:
-            found: list[bytes | None] = redis.mget(
-                [self.keys.forecast(str(series)) for series in names]
-            )
-        return found
+            pages = (redis.mget(keys[at : at + _PAGE]) for at in range(0, len(keys), _PAGE))
+            return [raw for page in pages for raw in page]
 
     def models(self, names: Sequence[Series]) -> list[ModelRecord]:
-        """Return the records of several series, all of one moment."""
-        if not names:
-            return []
+        """Return the records of many series, each of one moment, without their states."""
+        pages = range(0, len(names), _PAGE)
+        return [record for at in pages for record in self._records(names[at : at + _PAGE])]
+
+    def model(self, series: Series) -> ModelRecord:
+        """Return one series' record, with its state."""
+        return self._records([series], "state")[0]
+
+    def _records(self, names: Sequence[Series], *more: str) -> list[ModelRecord]:
+        fields = [*MODEL_FIELDS, *more]
         with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
             self.link.run("waiting", *map(str, names), pipe=pipe)
             for series in names:
-                pipe.hgetall(self.keys.model(str(series)))
-            waiting, *hashes = pipe.execute()
+                pipe.hmget(self.keys.model(str(series)), fields)
+            waiting, *rows = pipe.execute()
         return [
-            ModelRecord.read(series, fields, last, count)
-            for series, fields, (last, count) in zip(names, hashes, waiting, strict=True)
+            ModelRecord.read(series, dict(zip(fields, row, strict=True)), last, count)
+            for series, row, (last, count) in zip(names, rows, waiting, strict=True)
         ]
-
-    def model(self, series: Series) -> ModelRecord:
-        """Return one series' record."""
-        return self.models([series])[0]
 
     def set_snapshot(
         self, series: Series, *, version: int, alias: str | None, revision: int
@@ -240,16 +255,20 @@ class Store:
             redis.hset(self.keys.model(str(series)), mapping=fields)
 
     @contextlib.contextmanager
-    def snapshot_lock(self, *, lives_s: float, wait_s: float = 0) -> Iterator[bool]:
-        """Hold the one right to take snapshots; yield whether it was free within the wait."""
+    def snapshot_lock(self, *, wait_s: float = 0) -> Iterator[Callable[[], object] | None]:
+        """Hold the one right to take snapshots; yield what renews it, or None where it is taken.
+
+        It lives for half a minute, so that a killed round does not hold up the next.
+        """
         with self.link.translated() as redis:
-            lock = redis.lock(self.keys.snapshot_lock, timeout=lives_s)
+            lock = redis.lock(self.keys.snapshot_lock, timeout=_SNAPSHOT_LOCK_S)
             held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
         try:
-            yield held
+            yield lock.reacquire if held else None
         finally:
             if held:
-                with self.link.translated():
+                # Lost to another round, which does no harm: both have written whole versions.
+                with contextlib.suppress(StoreError), self.link.translated():
                     lock.release()
 
     def overview(self) -> dict[str, Any]:

@@ -91,10 +91,12 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
 
     _bind_job()
     read = configured()
-    with store().snapshot_lock(lives_s=read.snapshot_budget_s + 60, wait_s=wait_s) as held:
-        if not held:
+    with store().snapshot_lock(wait_s=wait_s) as renew:
+        if renew is None:
             return {"skipped": "another round of snapshots is under way"}
-        report = take_snapshots(store(), registry(), signer(), budget_s=read.snapshot_budget_s)
+        report = take_snapshots(
+            store(), registry(), signer(), budget_s=read.snapshot_budget_s, renew=renew
+        )
     return dataclasses.asdict(report)
 
 

@@ -30,7 +30,10 @@ class Records(Protocol):
         """Return every known series."""
 
     def models(self, names: Sequence[Series]) -> list[ModelRecord]:
-        """Return the committed models of several series."""
+        """Return the committed models of several series, without their states."""
+
+    def model(self, series: Series) -> ModelRecord:
+        """Return one committed model, with its state."""
 
     def set_snapshot(
         self, series: Series, *, version: int, alias: str | None, revision: int
@@ -69,6 +72,7 @@ def take_snapshots(
     signer: state.Signer,
     *,
     budget_s: float,
+    renew: Callable[[], object] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Report:
     """Write a version of each model that moved, oldest snapshot first, while the budget lasts.
@@ -87,6 +91,8 @@ def take_snapshots(
         Checks a state before it is kept: what no worker could load must not become a version.
     budget_s
         Seconds after which no further series is begun.
+    renew
+        Called before each series, to keep the right to take snapshots alive.
     clock
         Seconds that only rise.
 
@@ -103,6 +109,7 @@ def take_snapshots(
             report.left = len(moved) - done
             log.warning("snapshots wait for the next round", left=report.left)
             break
+        renew()
         try:
             version = _take(records, registry, signer, series)
         except StoreError:
@@ -180,7 +187,7 @@ def _freshness(record: ModelRecord) -> tuple[bool, int]:
 
 def _take(records: Records, registry: Registry, signer: state.Signer, series: Series) -> int | None:
     """Write one version; None where another round was faster."""
-    record = records.models([series])[0]
+    record = records.model(series)
     if not _has_moved(record):
         return None
     if record.state is None or record.fingerprint is None:

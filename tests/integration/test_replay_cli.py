@@ -13,6 +13,10 @@ import pandas as pd
 import pytest
 import redis
 
+from producers import display
+from producers.cli import _bury
+from producers.files import BadRow, CandleFile
+from producers.push import Totals
 from shared.candle import Series
 from shared.store import Store
 
@@ -147,6 +151,22 @@ def test_skip_bad_sends_bad_rows_to_the_dead_letters_and_goes_on(
     assert (first["series"], first["reason"]) == (str(SERIES), "invalid")
     assert first["error"].startswith(f"{path}: row 5, column close: 'n/a'")
     assert json.loads(second["candle"])["volume"] == "-1.0"
+
+
+def test_only_bad_rows_that_the_dead_letters_keep_are_sent(server: "Server") -> None:
+    """Of more bad rows than are kept the last ones are sent, and the summary says so."""
+    store = Store.connect(server.url, limits={"dead_letters": 10})
+    empty = CandleFile(Path("f.csv"), SERIES, np.array([]), np.empty((0, 5)))
+    bad = [(empty, BadRow(row, "low", "{}", "-1.0 must be > 0")) for row in range(1, 51)]
+
+    kept = _bury(store, bad)
+
+    assert kept == 10
+    assert [re.findall(r"row (\d+)", letter["error"]) for letter in letters(server)] == [
+        [str(row)] for row in range(41, 51)
+    ]
+    said = display.summary(Totals(), 1.0, bad_rows=(50, kept))
+    assert "50 bad rows, the last 10 in the dead letters" in said
 
 
 def test_again_is_duplicates_and_other_content_is_revised(

@@ -40,6 +40,20 @@ def test_simulate_goes_on_where_its_log_ends(candlecast: Run, store: Store) -> N
     assert found == SimulatedMarket("BTC/USDT", 9).candles(Timeframe("1m"), start, 800)
 
 
+def test_simulate_refuses_a_log_of_another_seed(candlecast: Run, store: Store) -> None:
+    """One line names the seed, and the log stays as it was."""
+    options = ("BTC/USDT", "ETH/USDT", "--history-candles", "100", "--count", "50")
+    candlecast("simulate", *options, "--seed", "9")
+    before = store.candles(SIMULATED)
+
+    done = candlecast("simulate", *options, "--seed", "8")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "seed=8: the log of simulated:BTC/USDT:1m" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert store.candles(SIMULATED) == before
+
+
 def test_two_simulators_side_by_side_are_as_good_as_one(start: Start, store: Store) -> None:
     """Two producers of the same series make one log, each candle in it once, none revised."""
     options = ("BTC/USDT", "--history-candles", "9000", "--seconds", "3")

@@ -1,65 +1,24 @@
-"""The rules of the candle log, claims and commits, on a real server."""
+"""The candle log, the tick and what is read, on a real server."""
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import Batch, Claim, Commit, DeadLetter, Limits
+from shared.records import Limits
 from shared.store import Store
-
-HOUR = 3_600_000
-T0 = 1_700_000_000_000 // HOUR * HOUR
-SERIES = Series.parse("test:BTC/USDT:1h")
-FLEET = "fleet-a"
-
-
-def candles(first: int, count: int, close: float = 100.0) -> list[Candle]:
-    """Hourly candles from the ``first``-th hour on."""
-    return [
-        Candle(T0 + i * HOUR, close, close + 1, close - 1, close, 5.0)
-        for i in range(first, first + count)
-    ]
-
-
-def learned(claim: Claim, count: int | None = None, dead: DeadLetter | None = None) -> Commit:
-    """A commit of the claim's first ``count`` candles."""
-    entries = claim.entries[:count]
-    return Commit(
-        claim=claim,
-        entries=entries,
-        learned=len(entries) - bool(dead),
-        state=b"state",
-        fingerprint="f",
-        scores={},
-        since=claim.since or T0,
-        forecast=b"{}",
-        dead_letter=dead,
-    )
-
-
-def patient(store: Store) -> Store:
-    """The same store with claims that do not come back within a test."""
-    return Store(store.link, Limits(lease_ms=60_000))
-
-
-def hasty(store: Store) -> Store:
-    """The same store with claims that are due again at once."""
-    return Store(store.link, Limits(lease_ms=0))
-
-
-def only(batch: Batch) -> Claim:
-    """The one claim of a batch."""
-    (claim,) = batch.claims
-    return claim
-
-
-def times(entries: Sequence[tuple[bytes, list[bytes]]]) -> list[int]:
-    """Open times of log entries, in hours after T0."""
-    return [(int(entry_id.partition(b"-")[0]) - T0) // HOUR for entry_id, _ in entries]
+from tests.integration.steps import (
+    FLEET,
+    HOUR,
+    SERIES,
+    T0,
+    candles,
+    learned,
+    only,
+    patient,
+)
 
 
 def test_append_counts_duplicates_revisions_and_late_candles(store: Store) -> None:
@@ -127,108 +86,25 @@ def test_append_rings_one_doorbell_for_each_claim_of_due_series(store: Store) ->
     assert store.overview()["jobs"] == {"candles": 2, "housekeeping": 0}
 
 
-def test_commit_moves_the_cursor_and_publishes(store: Store) -> None:
-    """One commit makes the state durable and the forecast readable."""
-    store.append(SERIES, candles(0, 3))
-    claim = only(store.claim(FLEET))
-
-    won, ring = store.commit([learned(claim)])
-
-    record = store.model(SERIES)
-    assert (won, ring) == ([True], 0)
-    assert (record.cursor, record.sequence, record.settled, record.revision) == (
-        T0 + 2 * HOUR,
-        3,
-        3,
-        1,
-    )
-    assert (record.attempts, record.waiting, record.lost) == (0, 0, 0)
-    assert store.forecasts([SERIES]) == [b"{}"]
-    assert store.overview()["pending"] == 0
-
-
-def test_commit_of_a_part_leaves_the_rest_due(store: Store) -> None:
-    """Candles beyond the new cursor keep the series pending and ring."""
-    store.append(SERIES, candles(0, 3))
-    store.link.redis.delete("rq:queue:candles")
-
-    won, ring = store.commit([learned(only(store.claim(FLEET)), 2)])
-
-    assert (won, ring) == ([True], 1)
-    assert times(only(store.claim(FLEET)).entries) == [2]
-
-
-def test_a_claim_that_lost_its_token_cannot_commit(store: Store) -> None:
-    """Of two workers with the same series one wins; the other's work is dropped."""
-    store.append(SERIES, candles(0, 2))
-    slow, quick = only(hasty(store).claim(FLEET)), only(hasty(store).claim(FLEET))
-
-    assert store.commit([learned(quick)])[0] == [True]
-    assert store.commit([learned(slow)])[0] == [False]
-    assert store.model(SERIES).sequence == 2
-
-
-def test_a_commit_of_candles_that_the_log_forgot_is_refused(store: Store) -> None:
-    """The slice's digest proves that the log still says what was learned."""
-    store.append(SERIES, candles(0, 2))
-    claim = only(store.claim(FLEET))
-    key = store.keys.candles(str(SERIES))
-    store.link.redis.delete(key)
-    store.append(SERIES, candles(0, 2, close=50))
-
-    assert store.commit([learned(claim)])[0] == [False]
-
-
-def test_claims_of_one_series_are_leased(store: Store) -> None:
-    """While a worker has a series, another finds nothing due."""
+def test_appending_to_a_leased_series_does_not_end_its_lease(store: Store) -> None:
+    """A candle that arrives while a worker has the series waits for its commit."""
     store.append(SERIES, candles(0, 1))
     patient(store).claim(FLEET)
+    store.append(SERIES, candles(1, 1))
 
     assert store.claim(FLEET).claims == []
 
 
-def test_release_gives_untouched_series_back(store: Store) -> None:
-    """A released series is due at once, with a clean record."""
-    store.append(SERIES, candles(0, 1))
-    claim = only(patient(store).claim(FLEET))
-    store.link.redis.delete("rq:queue:candles")
+def test_a_candle_that_closes_within_the_grace_is_taken(store: Store) -> None:
+    """Clocks of producers and Redis may differ by a few seconds."""
+    minute = 60_000
+    series = Series.parse("test:BTC/USDT:1m")
+    now = int(time.time() * 1_000)
+    open_time = now // minute * minute
+    remaining = open_time + minute - now
+    generous = Store(store.link, Limits(unclosed_grace_ms=remaining + 5_000))
 
-    assert store.release([claim]) == 1
-    assert only(store.claim(FLEET)).attempts == 0
-
-
-def test_a_killer_is_found_among_its_neighbours_and_buried(store: Store) -> None:
-    """Two dead claims make a suspect, three dead claims of one candle condemn it."""
-    limits = hasty(store)
-    store.append(SERIES, candles(0, 4))
-    handed = [times(only(limits.claim(FLEET)).entries) for _ in range(3)]
-    store.commit([learned(only(limits.claim(FLEET)))])
-    for _ in range(3):
-        alone = only(limits.claim(FLEET))
-        handed.append(times(alone.entries))
-        assert not alone.condemned
-    condemned = only(limits.claim(FLEET))
-
-    store.commit([learned(condemned, dead=DeadLetter(candle="x", reason="r", error="e"))])
-
-    assert handed == [[0, 1, 2, 3], [0, 1, 2, 3], [0], [1], [1], [1]]
-    assert (condemned.condemned, times(condemned.entries)) == (True, [1])
-    record = store.model(SERIES)
-    assert (record.cursor, record.sequence, record.settled) == (T0 + HOUR, 1, 2)
-    assert (record.dead_letters, record.lost) == (1, 0)
-    assert times(only(limits.claim(FLEET)).entries) == [2]
-    assert store.model(SERIES).suspect == T0 + 3 * HOUR
-
-
-def test_a_suspect_is_claimed_without_neighbours(store: Store) -> None:
-    """What may kill a worker does not take 63 others with it."""
-    limits = hasty(store)
-    other = Series.parse("test:ETH/USDT:1h")
-    store.append(SERIES, candles(0, 1))
-    limits.claim(FLEET)
-    store.append(other, candles(0, 1))
-
-    assert [claim.series for claim in limits.claim(FLEET).claims] in ([SERIES], [other])
+    assert generous.append(series, [Candle(open_time, 1, 1, 1, 1, 0)]).accepted == 1
 
 
 def test_a_worker_of_another_model_takes_nothing(store: Store) -> None:
@@ -252,11 +128,133 @@ def test_tick_repairs_a_score_that_a_stepped_clock_left_behind(store: Store) -> 
     assert len(store.claim(FLEET).claims) == 1
 
 
-def test_tick_is_guarded_and_rings_housekeeping_once_a_period(store: Store) -> None:
-    """A hundred workers make one tick and one housekeeping job."""
-    first, second = store.tick(FLEET), store.tick(FLEET)
+def test_tick_is_guarded(store: Store) -> None:
+    """Of a hundred workers that tick at once, one says what is to be rung."""
+    slow = Store(store.link, Limits(tick_guard_ms=60_000))
+    store.append(SERIES, candles(0, 1))
+    store.link.redis.delete("rq:queue:candles")
 
-    assert (first.housekeeping, second.housekeeping) == (True, False)
+    assert [slow.tick(FLEET).ring for _ in range(3)] == [1, 0, 0]
+
+
+def test_housekeeping_is_rung_once_a_period_and_never_twice_at_once(store: Store) -> None:
+    """A round that still waits in the queue is not rung again."""
+    eager = Store(store.link, Limits(tick_guard_ms=1, snapshot_period_ms=1))
+    rung = []
+    for _ in range(3):
+        time.sleep(0.005)  # longer than guard and period
+        tick = eager.tick(FLEET)
+        rung.append(tick.housekeeping)
+        if tick.housekeeping:
+            eager.ring_housekeeping()
+
+    assert rung == [True, False, False]
+    assert store.tick(FLEET).housekeeping is False
+
+
+def test_a_worker_that_waits_for_the_field_takes_no_tick(store: Store) -> None:
+    """The guard and the housekeeping of a period are left to those who learn."""
+    store.tick("fleet-a", take_over=True)
+    store.link.redis.delete(store.keys.tick, store.keys.housekeeping)
+    store.append(SERIES, candles(0, 1))
+    store.link.redis.delete("rq:queue:candles")
+
+    waiting, learning = store.tick("fleet-b"), store.tick("fleet-a")
+
+    assert (waiting.ring, waiting.housekeeping) == (0, False)
+    assert (learning.ring, learning.housekeeping) == (1, True)
+
+
+def test_a_worker_without_a_model_keeps_no_fleet_alive(store: Store) -> None:
+    """The housekeeping worker ticks, but names no model."""
+    assert store.tick("").holder == ""
+    assert store.tick("fleet-b").holder == "fleet-b"
+
+
+def test_a_clock_that_stepped_back_stops_neither_ticks_nor_claims(store: Store) -> None:
+    """Guards and leases of the time before the step are not waited for."""
+    store.append(SERIES, candles(0, 1))
+    hour = 3_600_000
+    for key in (store.keys.tick, store.keys.fleet, store.keys.housekeeping):
+        store.link.redis.set(key, "of before", px=hour)
+    store.link.redis.zadd(store.keys.pending, {str(SERIES): time.time() * 1_000 + hour})
+    store.link.redis.delete("rq:queue:candles")
+
+    tick = store.tick(FLEET)
+
+    assert (tick.holder, tick.ring, tick.housekeeping) == (FLEET, 1, True)
+    assert len(store.claim(FLEET).claims) == 1
+
+
+def test_a_revision_that_is_repeated_is_buried_once(store: Store) -> None:
+    """A source that says the same again and again does not push other letters out."""
+    store.append(SERIES, candles(0, 1))
+    for _ in range(5):
+        store.append(SERIES, candles(0, 1, close=7))
+
+    assert store.overview()["dead_letters"] == 1
+    assert store.model(SERIES).revised == 5
+
+
+def test_a_log_that_is_filled_again_behind_the_cursor_counts_right(store: Store) -> None:
+    """Candles that a restored state knows already are settled, not lost."""
+    known: dict[str, Any] = {"state": b"s", "fingerprint": "f", "scores": {}, "since": T0}
+    store.restore(SERIES, etag=None, cursor=T0 + 4 * HOUR, sequence=5, accept_hole=True, **known)
+
+    answer = store.append(SERIES, candles(0, 7))
+
+    record = store.model(SERIES)
+    assert answer.behind == 2
+    assert (record.appended, record.settled, record.waiting, record.lost) == (7, 5, 2, 0)
+
+
+def test_two_prefixes_share_neither_marks_nor_doorbells(server: Any, store: Store) -> None:
+    """A service beside ours in the same database is rung by itself."""
+    other = Store.connect(server.url, prefix="other:")
+    other.append(SERIES, candles(0, 1))
+
+    assert other.overview()["jobs"]["candles"] == 1
+    assert store.overview()["jobs"]["candles"] == 0
+    assert other.link.redis.lrange("rq:queue:other:candles", 0, -1)
+
+
+def test_a_name_that_only_a_newer_version_knows_stops_nobody(store: Store) -> None:
+    """Other series are listed and claimed."""
+    store.append(SERIES, candles(0, 1))
+    store.link.redis.sadd(store.keys.series, "test:BTC/USDT:9y")
+    store.link.redis.zadd(store.keys.pending, {"test:BTC/USDT:9y": 0})
+    store.link.redis.xadd(store.keys.candles("test:BTC/USDT:9y"), {"o": "1"}, id="5-0")
+
+    assert store.series() == [SERIES]
+    assert [claim.series for claim in store.claim(FLEET).claims] == [SERIES]
+
+
+def test_a_refused_row_counts_as_a_dead_letter_of_its_series(store: Store) -> None:
+    """What a file's bad rows were is counted where its good ones are."""
+    store.append(SERIES, candles(0, 1))
+    store.dead_letter(str(SERIES), "row 7", "bad row", "close is NaN")
+
+    assert store.model(SERIES).dead_letters == 1
+    assert store.model(SERIES).lost == 0
+
+
+def test_one_round_of_snapshots_at_a_time(store: Store) -> None:
+    """The second is told; the right can be renewed and is free again afterwards."""
+    with store.snapshot_lock() as first, store.snapshot_lock() as second:
+        assert first is not None
+        assert second is None
+        first()
+    with store.snapshot_lock() as third:
+        assert third is not None
+
+
+def test_records_of_many_series_come_without_their_states(store: Store) -> None:
+    """Looking at everything moves no model."""
+    store.append(SERIES, candles(0, 1))
+    store.commit([learned(only(store.claim(FLEET)))])
+
+    assert store.models([SERIES] * 65)[64].state is None
+    assert store.model(SERIES).state == b"state"
 
 
 def test_the_log_keeps_what_is_unlearned_and_the_retention(store: Store) -> None:
@@ -268,52 +266,6 @@ def test_the_log_keeps_what_is_unlearned_and_the_retention(store: Store) -> None
 
     assert [(c.open_time - T0) // HOUR for c in store.candles(SERIES)] == [3, 4, 5, 6, 7, 8, 9]
     assert store.model(SERIES).lost == 0
-
-
-def test_restore_learns_again_what_lies_behind_the_state(store: Store) -> None:
-    """A state put back at its cursor makes the later candles due and loses none."""
-    store.append(SERIES, candles(0, 4))
-    store.commit([learned(only(store.claim(FLEET)))])
-    put_back: dict[str, Any] = {
-        "state": b"old",
-        "fingerprint": "f",
-        "scores": {},
-        "sequence": 2,
-        "since": T0,
-    }
-
-    assert store.restore(SERIES, etag=None, cursor=T0 - HOUR, **put_back) == "hole"
-    assert store.restore(SERIES, etag="stale", cursor=T0 + HOUR, **put_back) == "lost"
-    assert store.restore(SERIES, etag=None, cursor=T0 + HOUR, **put_back) == "ok"
-
-    claim = only(store.claim(FLEET))
-    assert (times(claim.entries), claim.state, claim.revision) == ([2, 3], b"old", 2)
-    record = store.model(SERIES)
-    assert (record.settled, record.waiting, record.lost) == (2, 2, 0)
-    store.commit([learned(claim)])
-    assert (store.model(SERIES).sequence, store.model(SERIES).lost) == (4, 0)
-
-
-def test_readers_never_go_back_after_a_restore(store: Store) -> None:
-    """While the past is learned again, the newest forecast stays published."""
-    store.append(SERIES, candles(0, 4))
-    store.commit([learned(only(store.claim(FLEET)))])
-    store.restore(
-        SERIES,
-        etag=None,
-        cursor=None,
-        state=b"",
-        fingerprint="f",
-        scores={},
-        sequence=0,
-        since=None,
-    )
-    claim = only(store.claim(FLEET))
-    store.link.redis.set(store.keys.forecast(str(SERIES)), b"newest")
-
-    store.commit([learned(claim, 2)])
-
-    assert store.forecasts([SERIES]) == [b"newest"]
 
 
 def test_a_server_that_is_not_there_is_one_clear_line() -> None:

@@ -45,6 +45,10 @@ class FakeRecords:
         """The models as they are now."""
         return [self.held[name] for name in names]
 
+    def model(self, series: Series) -> ModelRecord:
+        """One model as it is now."""
+        return self.held[series]
+
     def set_snapshot(
         self, series: Series, *, version: int, alias: str | None, revision: int
     ) -> None:

@@ -1,0 +1,57 @@
+"""Steps of the protocol that several tests take."""
+
+from collections.abc import Sequence
+
+from shared.candle import Candle, Series
+from shared.records import Batch, Claim, Commit, DeadLetter, Limits
+from shared.store import Store
+
+HOUR = 3_600_000
+T0 = 1_700_000_000_000 // HOUR * HOUR
+SERIES = Series.parse("test:BTC/USDT:1h")
+FLEET = "fleet-a"
+
+
+def candles(first: int, count: int, close: float = 100.0) -> list[Candle]:
+    """Hourly candles from the ``first``-th hour on."""
+    return [
+        Candle(T0 + i * HOUR, close, close + 1, close - 1, close, 5.0)
+        for i in range(first, first + count)
+    ]
+
+
+def learned(claim: Claim, count: int | None = None, dead: DeadLetter | None = None) -> Commit:
+    """A commit of the claim's first ``count`` candles."""
+    entries = claim.entries[:count]
+    return Commit(
+        claim=claim,
+        entries=entries,
+        learned=len(entries) - bool(dead),
+        state=b"state",
+        fingerprint="f",
+        scores={},
+        since=claim.since or T0,
+        forecast=b"{}",
+        dead_letter=dead,
+    )
+
+
+def patient(store: Store) -> Store:
+    """The same store with claims that do not come back within a test."""
+    return Store(store.link, Limits(lease_ms=60_000))
+
+
+def hasty(store: Store) -> Store:
+    """The same store with claims that are due again at once."""
+    return Store(store.link, Limits(lease_ms=0))
+
+
+def only(batch: Batch) -> Claim:
+    """The one claim of a batch."""
+    (claim,) = batch.claims
+    return claim
+
+
+def times(entries: Sequence[tuple[bytes, list[bytes]]]) -> list[int]:
+    """Open times of log entries, in hours after T0."""
+    return [(int(entry_id.partition(b"-")[0]) - T0) // HOUR for entry_id, _ in entries]

@@ -1,0 +1,236 @@
+"""Claims, commits, suspects and restores, on a real server."""
+
+from typing import Any
+
+from shared.candle import Series
+from shared.records import DeadLetter
+from shared.store import Store
+from tests.integration.steps import (
+    FLEET,
+    HOUR,
+    SERIES,
+    T0,
+    candles,
+    hasty,
+    learned,
+    only,
+    patient,
+    times,
+)
+
+
+def test_commit_moves_the_cursor_and_publishes(store: Store) -> None:
+    """One commit makes the state durable and the forecast readable."""
+    store.append(SERIES, candles(0, 3))
+    claim = only(store.claim(FLEET))
+
+    won, ring = store.commit([learned(claim)])
+
+    record = store.model(SERIES)
+    assert (won, ring) == ([True], 0)
+    assert (record.cursor, record.sequence, record.settled, record.revision) == (
+        T0 + 2 * HOUR,
+        3,
+        3,
+        1,
+    )
+    assert (record.attempts, record.waiting, record.lost) == (0, 0, 0)
+    assert store.forecasts([SERIES]) == [b"{}"]
+    assert store.overview()["pending"] == 0
+
+
+def test_commit_of_a_part_leaves_the_rest_due(store: Store) -> None:
+    """Candles beyond the new cursor keep the series pending and ring."""
+    store.append(SERIES, candles(0, 3))
+    store.link.redis.delete("rq:queue:candles")
+
+    won, ring = store.commit([learned(only(store.claim(FLEET)), 2)])
+
+    assert (won, ring) == ([True], 1)
+    assert times(only(store.claim(FLEET)).entries) == [2]
+
+
+def test_a_claim_that_lost_its_token_cannot_commit(store: Store) -> None:
+    """Of two workers with the same series one wins; the other's work is dropped."""
+    store.append(SERIES, candles(0, 2))
+    slow, quick = only(hasty(store).claim(FLEET)), only(hasty(store).claim(FLEET))
+
+    assert store.commit([learned(quick)])[0] == [True]
+    assert store.commit([learned(slow)])[0] == [False]
+    assert store.model(SERIES).sequence == 2
+
+
+def test_a_commit_of_candles_that_the_log_forgot_is_refused(store: Store) -> None:
+    """The slice's digest proves that the log still says what was learned."""
+    store.append(SERIES, candles(0, 2))
+    claim = only(store.claim(FLEET))
+    key = store.keys.candles(str(SERIES))
+    store.link.redis.delete(key)
+    store.append(SERIES, candles(0, 2, close=50))
+
+    assert store.commit([learned(claim)])[0] == [False]
+
+
+def test_claims_of_one_series_are_leased(store: Store) -> None:
+    """While a worker has a series, another finds nothing due."""
+    store.append(SERIES, candles(0, 1))
+    patient(store).claim(FLEET)
+
+    assert store.claim(FLEET).claims == []
+
+
+def test_release_gives_untouched_series_back(store: Store) -> None:
+    """A released series is due at once, with a clean record."""
+    store.append(SERIES, candles(0, 1))
+    claim = only(patient(store).claim(FLEET))
+    store.link.redis.delete("rq:queue:candles")
+
+    assert store.release([claim]) == 1
+    assert only(store.claim(FLEET)).attempts == 0
+
+
+def test_a_killer_is_found_among_its_neighbours_and_buried(store: Store) -> None:
+    """Two dead claims make a suspect, three dead claims of one candle condemn it."""
+    limits = hasty(store)
+    store.append(SERIES, candles(0, 4))
+    handed = [times(only(limits.claim(FLEET)).entries) for _ in range(3)]
+    store.commit([learned(only(limits.claim(FLEET)))])
+    for _ in range(3):
+        alone = only(limits.claim(FLEET))
+        handed.append(times(alone.entries))
+        assert not alone.condemned
+    condemned = only(limits.claim(FLEET))
+
+    store.commit([learned(condemned, dead=DeadLetter(candle="x", reason="r", error="e"))])
+
+    assert handed == [[0, 1, 2, 3], [0, 1, 2, 3], [0], [1], [1], [1]]
+    assert (condemned.condemned, times(condemned.entries)) == (True, [1])
+    record = store.model(SERIES)
+    assert (record.cursor, record.sequence, record.settled) == (T0 + HOUR, 1, 2)
+    assert (record.dead_letters, record.lost) == (1, 0)
+    assert times(only(limits.claim(FLEET)).entries) == [2]
+    assert store.model(SERIES).suspect == T0 + 3 * HOUR
+
+
+def test_a_suspect_behind_others_waits_for_its_own_claim(store: Store) -> None:
+    """A series whose claim died is left out of a batch that has begun with others."""
+    other = Series.parse("test:ETH/USDT:1h")
+    store.append(SERIES, candles(0, 1))
+    hasty(store).claim(FLEET)
+    store.append(other, candles(0, 1))
+    store.link.redis.zadd(store.keys.pending, {str(other): 1, str(SERIES): 2})
+
+    assert [claim.series for claim in patient(store).claim(FLEET).claims] == [other]
+    assert [claim.series for claim in patient(store).claim(FLEET).claims] == [SERIES]
+
+
+def test_suspicion_ends_with_the_candles_it_fell_upon(store: Store) -> None:
+    """Once the cursor has passed them, the series is claimed in batches again."""
+    limits = hasty(store)
+    store.append(SERIES, candles(0, 2))
+    for _ in range(2):
+        limits.claim(FLEET)
+    for _ in range(2):
+        store.commit([learned(only(limits.claim(FLEET)))])
+    store.append(SERIES, candles(2, 3))
+
+    claim = only(limits.claim(FLEET))
+
+    assert store.model(SERIES).suspect is None
+    assert (claim.suspect, times(claim.entries)) == (False, [2, 3, 4])
+
+
+def test_a_mark_without_candles_is_removed(store: Store) -> None:
+    """Nothing beyond the cursor: the series is no longer pending."""
+    store.append(SERIES, candles(0, 1))
+    store.commit([learned(only(store.claim(FLEET)))])
+    store.link.redis.zadd(store.keys.pending, {str(SERIES): 0})
+
+    assert store.claim(FLEET).claims == []
+    assert store.overview()["pending"] == 0
+
+
+def test_release_leaves_alone_what_another_worker_has_taken_on(store: Store) -> None:
+    """Only who still holds the token can give a series back."""
+    limits = hasty(store)
+    store.append(SERIES, candles(0, 2))
+    slow = only(limits.claim(FLEET))
+    store.commit([learned(only(limits.claim(FLEET)), 1)])
+    patient(store).claim(FLEET)
+
+    store.release([slow])
+
+    assert store.claim(FLEET).claims == []
+    assert store.model(SERIES).attempts == 1
+
+
+def test_a_restore_wipes_suspicion_and_attempts(store: Store) -> None:
+    """What is put back starts with a clean record."""
+    limits = hasty(store)
+    store.append(SERIES, candles(0, 2))
+    for _ in range(3):
+        limits.claim(FLEET)
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "f", "scores": {}, "since": None}
+
+    store.restore(SERIES, etag=None, cursor=None, sequence=0, **nothing)
+
+    record = store.model(SERIES)
+    assert (record.attempts, record.suspect) == (0, None)
+    assert times(only(limits.claim(FLEET)).entries) == [0, 1]
+
+
+def test_a_suspect_is_claimed_without_neighbours(store: Store) -> None:
+    """What may kill a worker does not take 63 others with it."""
+    limits = hasty(store)
+    other = Series.parse("test:ETH/USDT:1h")
+    store.append(SERIES, candles(0, 1))
+    limits.claim(FLEET)
+    store.append(other, candles(0, 1))
+
+    assert [claim.series for claim in limits.claim(FLEET).claims] in ([SERIES], [other])
+
+
+def test_restore_learns_again_what_lies_behind_the_state(store: Store) -> None:
+    """A state put back at its cursor makes the later candles due and loses none."""
+    store.append(SERIES, candles(0, 4))
+    store.commit([learned(only(store.claim(FLEET)))])
+    put_back: dict[str, Any] = {
+        "state": b"old",
+        "fingerprint": "f",
+        "scores": {},
+        "sequence": 2,
+        "since": T0,
+    }
+
+    assert store.restore(SERIES, etag=None, cursor=T0 - HOUR, **put_back) == "hole"
+    assert store.restore(SERIES, etag="stale", cursor=T0 + HOUR, **put_back) == "lost"
+    assert store.restore(SERIES, etag=None, cursor=T0 + HOUR, **put_back) == "ok"
+
+    claim = only(store.claim(FLEET))
+    assert (times(claim.entries), claim.state, claim.revision) == ([2, 3], b"old", 2)
+    record = store.model(SERIES)
+    assert (record.settled, record.waiting, record.lost) == (2, 2, 0)
+    store.commit([learned(claim)])
+    assert (store.model(SERIES).sequence, store.model(SERIES).lost) == (4, 0)
+
+
+def test_readers_never_go_back_after_a_restore(store: Store) -> None:
+    """While the past is learned again, the newest forecast stays published."""
+    store.append(SERIES, candles(0, 4))
+    store.commit([learned(only(store.claim(FLEET)))])
+    store.restore(
+        SERIES,
+        etag=None,
+        cursor=None,
+        state=b"",
+        fingerprint="f",
+        scores={},
+        sequence=0,
+        since=None,
+    )
+    claim = only(store.claim(FLEET))
+    store.link.redis.set(store.keys.forecast(str(SERIES)), b"newest")
+
+    store.commit([learned(claim, 2)])
+
+    assert store.forecasts([SERIES]) == [b"newest"]
