@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from shared.forecast import Forecast
@@ -38,26 +39,32 @@ def forecast(
 
 
 def _print_forecast(said: "Forecast") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
     now_ms = time.time_ns() // 1_000_000
     fresh = "STALE" if said.is_stale(now_ms) else "fresh"
-    table = Table(
-        title=f"{said.series} after {_utc(said.candle_open_time)}: "
-        f"close {said.last_close:g}, {said.status}, {fresh}",
-        caption=f"{said.model.name}, {said.sequence} candles learned; {_skill(said)}",
+    typer.echo(
+        f"{said.series} after {_utc(said.candle_open_time)} UTC: close {said.last_close:g}, "
+        f"{said.status}, {fresh}, {said.sequence} candles learned by {said.model.name}"
     )
     columns = [(level, said.quantile_levels.index(level)) for level in _SHOWN]
-    for heading in ("ahead", "closes (UTC)", *(f"{level:.0%}" for level, _ in columns), "up"):
-        table.add_column(heading, justify="right")
-    for step, row in enumerate(said.quantiles):
-        table.add_row(
+    rows = [
+        (
             *(str(step + 1), _utc(said.target_times[step])),
-            *(f"{row[index]:.8g}" for _, index in columns),
+            *(f"{row[index]:.7g}" for _, index in columns),
             f"{said.prob_up[step]:.0%}",
         )
-    Console().print(table)
+        for step, row in enumerate(said.quantiles)
+    ]
+    _print_rows(("ahead", "closes (UTC)", *(f"{level:.0%}" for level, _ in columns), "up"), rows)
+    typer.echo(_skill(said))
+
+
+def _print_rows(headings: "Sequence[str]", rows: "Sequence[Sequence[str]]") -> None:
+    """Align columns by spaces alone, as readable in a pipe as on a terminal."""
+    lines = [headings, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    for line in lines:
+        cells = (text.rjust(width) for text, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells))
 
 
 def _skill(said: "Forecast") -> str:
@@ -90,29 +97,23 @@ def status(
     typer.echo(dumps(state, indent=2)) if json else _print_status(state)
 
 
-_STATUS_COLUMNS = (
-    *("series", "status", "learned", "waiting", "dead_letters", "lost"),
-    *("duplicates", "revised", "refused", "snapshot_version"),
-)
+_COUNTS = ("learned", "waiting", "dead_letters", "lost", "duplicates", "revised", "refused")
 
 
 def _print_status(state: "dict[str, Any]") -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
     jobs = ", ".join(f"{count} on {name}" for name, count in state["jobs"].items())
-    console.print(
-        f"Redis {state['redis']}; fleet {state['fleet'] or 'nobody (no worker runs)'}; "
+    typer.echo(
+        f"Redis {state['redis']}; learning: {state['fleet'] or 'nobody (no worker runs)'}; "
         f"{state['pending']} series pending; jobs: {jobs}; dead letters: {state['dead_letters']}"
     )
-    table = Table()
-    for heading in (*_STATUS_COLUMNS, "freshness", "CRPS skill"):
-        table.add_column(heading.replace("_", " "), overflow="fold")
     for row in state["series"]:
         freshness = {None: "no forecast", True: "STALE", False: "fresh"}[row["stale"]]
+        counts = ", ".join(f"{row[name]} {name.replace('_', ' ')}" for name in _COUNTS)
         scored = [skill for skill in row["skill"] if skill["crps"] is not None]
-        skill = ", ".join(f"{skill['horizon']}: {skill['crps']:+.1%}" for skill in scored)
-        values = (row[name] for name in _STATUS_COLUMNS)
-        table.add_row(*("-" if v is None else str(v) for v in values), freshness, skill or "-")
-    console.print(table)
+        skill = ", ".join(f"{skill['crps']:+.1%} at {skill['horizon']}" for skill in scored)
+        typer.echo(f"{row['series']}: {row['status'] or '-'}, {freshness}; {counts}")
+        typer.echo(f"  CRPS skill {skill or 'not scored yet'}; model version {_version(row)}")
+
+
+def _version(row: "dict[str, Any]") -> str:
+    return str(row["snapshot_version"] or "none yet")

@@ -1,7 +1,9 @@
 """Every setting, read from the environment (``CANDLECAST_…``) and ``.env``."""
 
 import os
+import re
 import secrets
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import quote
@@ -17,6 +19,7 @@ _HORIZONS = {
     "1w": 4,
 }
 _LONGEST_HORIZON = 64
+_PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
 SECRETS = {"redis_url", "state_key", "state_key_previous", "mlflow_tracking_uri"}
 
 
@@ -154,6 +157,17 @@ def load() -> Settings:
             for fault in error.errors()
         )
         raise SettingsError("; ".join(faults)) from error
+
+
+def shown(settings: Settings) -> Iterator[str]:
+    """Yield each setting as a line of a ``.env`` file, with keys and passwords masked."""
+    for name, value in settings:
+        text = "" if value is None else str(value)
+        if isinstance(value, dict):
+            text = ",".join(f"{key}={number}" for key, number in value.items())
+        if name in SECRETS and text:
+            text = _PASSWORD.sub(r"\1********@", text) if "://" in text else "********"
+        yield f"CANDLECAST_{name.upper()}={text}"
 
 
 def _development_key(folder: Path) -> bytes:

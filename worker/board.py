@@ -72,7 +72,8 @@ def table(shown: list[Row]) -> Table:
     out = Table(caption="median [90 % band] of the close; skill: CRPS against the baseline")
     headings = ("series", "learned", "close", *(f"+{n} candles" for n in _AHEAD))
     for heading in (*headings, "skill", "push to forecast", "status", "version"):
-        out.add_column(heading, overflow="fold")
+        # Whole names and numbers: a narrow terminal gets more lines to a band, not cut figures.
+        out.add_column(heading, no_wrap=heading in {"series", "learned", "close"})
     for row in shown:
         values = (row.series, row.learned, row.close, *row.ahead, row.skill, row.latency)
         out.add_row(*values, row.status, row.version)

@@ -105,7 +105,9 @@ class CandleWorker(SimpleWorker):
         self.take_over = False
         if self._fleet and tick.holder != self._fleet:
             if self._waits_for != tick.holder:
-                log.warning("another model learns, waiting", holder=tick.holder, own=self._fleet)
+                log.warning(
+                    _difference(tick.holder, self._fleet), holder=tick.holder, own=self._fleet
+                )
             self._waits_for = tick.holder
             return
         if self._waits_for:
@@ -114,6 +116,17 @@ class CandleWorker(SimpleWorker):
         store.ring(tick.ring)
         if tick.housekeeping:
             store.ring_housekeeping()
+
+
+def _difference(holder: str, own: str) -> str:
+    """Say in what the workers that learn now differ from this one, and what can be done."""
+    (model, key), (own_model, own_key) = holder.rsplit("-", 1), own.rsplit("-", 1)
+    if model == own_model and key != own_key:
+        return (
+            "waiting: the same model learns with another signing key; set CANDLECAST_STATE_KEY (or "
+            "CANDLECAST_DATA_DIR) as its workers have it, or use --take-over to learn anew"
+        )
+    return "waiting: another model or other horizons learn now; --take-over ends that at once"
 
 
 def _identity(client: Any) -> tuple[str, int]:

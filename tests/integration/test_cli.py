@@ -107,13 +107,12 @@ def test_forecast_as_json_is_the_published_one(learned: Store, candlecast: Run) 
 @pytest.mark.usefixtures("learned")
 def test_forecast_and_status_for_people_say_what_matters(candlecast: Run) -> None:
     """A stale forecast is called stale in words."""
-    shown = candlecast("forecast", NAME, COLUMNS="200").stdout
-    status = candlecast("status", COLUMNS="200").stdout
+    shown = candlecast("forecast", NAME, COLUMNS="40").stdout
+    status = candlecast("status", COLUMNS="40").stdout
 
-    assert NAME in shown
-    assert "STALE" in shown
-    assert NAME in status
-    assert "STALE" in status
+    assert shown.startswith(f"{NAME} after 2020-09-13 14:00 UTC: close 101, warming_up, STALE")
+    assert len([line for line in shown.splitlines() if line.lstrip()[:1].isdigit()]) == 24
+    assert f"{NAME}: warming_up, STALE; 3 learned, 0 waiting, 0 dead letters, 0 lost" in status
 
 
 def test_settings_are_shown_with_secrets_masked(candlecast: Run) -> None:
@@ -122,12 +121,34 @@ def test_settings_are_shown_with_secrets_masked(candlecast: Run) -> None:
 
     assert "CANDLECAST_RETENTION=2000" in shown
     assert "CANDLECAST_STATE_KEY=********" in shown
-    assert "test@" not in shown
+    assert "CANDLECAST_REDIS_URL=redis://default:********@127.0.0.1:" in shown
+    assert "CANDLECAST_HORIZONS=1m=30,3m=30," in shown
+    assert "CANDLECAST_STATE_KEY_PREVIOUS=\n" in shown
 
 
 def test_settings_are_checked_against_redis(candlecast: Run) -> None:
     """`config check` ends with 0 where everything answers."""
     assert candlecast("config", "check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("MODEL", "nope", "random-walk"),
+        ("HORIZONS", "7x=4", "7x"),
+        ("DATA_DIR", "/proc/x", "/proc/x"),
+    ],
+)
+@pytest.mark.parametrize("command", [["config", "check"], ["worker", "--burst"]])
+def test_what_no_worker_could_run_with_is_told_before_one_starts(
+    candlecast: Run, command: list[str], name: str, value: str, says: str
+) -> None:
+    """A wrong model, horizon or folder is one line and exit code 2, not a loop of restarts."""
+    done = candlecast(*command, **{"CANDLECAST_STATE_KEY": "", f"CANDLECAST_{name}": value})
+
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert says in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""The supervisor: who is restarted, when, and how all end."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from shared.errors import StateError
+from worker.supervisor import Supervisor
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
+
+
+def starts(log: Path) -> list[str]:
+    """What the workers have written, in order."""
+    return log.read_text().split() if log.exists() else []
+
+
+def say(log: Path, word: str) -> None:
+    """Append a word in one write."""
+    with log.open("a") as file:
+        file.write(f"{word}\n")
+
+
+def stop_when(log: Path, count: int) -> None:
+    """Send this process SIGTERM once that many words are written."""
+
+    def watch() -> None:
+        deadline = time.monotonic() + 20
+        while len(starts(log)) < count and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@pytest.fixture(autouse=True)
+def _signals() -> object:
+    before = [signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)]
+    yield
+    for name, handler in zip((signal.SIGTERM, signal.SIGINT), before, strict=True):
+        signal.signal(name, handler)
+
+
+def test_a_worker_that_dies_is_replaced_and_told_it_is_not_the_first(tmp_path: Path) -> None:
+    """Only the first start of a place may take the field over."""
+    log = tmp_path / "log"
+
+    def run(first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
+        say(log, f"first={first}")
+        if first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(30)
+
+    stop_when(log, 2)
+    Supervisor(run, 1).supervise()
+
+    assert starts(log) == ["first=True", "first=False"]
+
+
+def test_a_burst_ends_by_itself_and_tells_of_failures(tmp_path: Path) -> None:
+    """Nothing is restarted; one failed worker makes the whole a failure."""
+    log = tmp_path / "log"
+
+    def run(first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
+        say(log, f"first={first}")
+        raise StateError("cannot go on")
+
+    supervisor = Supervisor(run, 2, burst=True)
+    supervisor.supervise()
+
+    assert starts(log) == ["first=True", "first=True"]
+    assert supervisor.failed
