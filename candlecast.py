@@ -94,15 +94,14 @@ app.add_typer(config_app, name="config")
 
 @config_app.command()
 def show() -> None:
-    """Print every setting with its source name; secrets are masked.
+    """Print every setting as the environment variable that sets it; secrets are masked.
 
     Example: candlecast config show
     """
     from config import settings
 
-    for name, value in settings.load():
-        hidden = name in settings.SECRETS and value
-        typer.echo(f"CANDLECAST_{name.upper()}={'********' if hidden else value}")
+    for line in settings.shown(settings.load()):
+        typer.echo(line)
 
 
 @config_app.command()

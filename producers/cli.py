@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 Timeframes = Annotated[
     list[str], typer.Option("--timeframe", help="Length of the candles; may be repeated.")
 ]
+Seconds = Annotated[float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")]
 
 
 @app.command()
@@ -50,13 +51,12 @@ def replay(
     with _stopping() as stopped:
         pace = _speed(speed)
         bad: list[tuple[CandleFile, BadRow]] = []
-        found = _read(files, series or [], skip_bad=skip_bad, bad=bad)
+        keep = (lambda *found: bad.append(found)) if skip_bad else None
+        found = candle_files.read_files(files, series or (), keep)
         store = _store()
-        for file, row in bad:
-            place = f"{file.path}: row {row.row}, column {row.column}: {row.error}"
-            store.dead_letter(str(file.series), row.candle, "invalid", place)
+        kept = _bury(store, bad)
         feeds = [candle_files.FileFeed(file, pace) for file in found]
-        _push(store, feeds, stopped, total=sum(map(len, found)), bad_rows=len(bad))
+        _push(store, feeds, stopped, total=sum(map(len, found)), bad_rows=(len(bad), kept))
 
 
 @app.command()
@@ -71,17 +71,21 @@ def simulate(
     history_candles: Annotated[
         int | None, typer.Option(min=0, help="History as candles of each series instead.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another market.")] = 0,
-    seconds: Annotated[
-        float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")
-    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Another seed is another market; a log goes on with its own only."
+        ),
+    ] = 0,
+    seconds: Seconds = None,
     count: Annotated[
         int | None, typer.Option(min=1, help="Stop after so many candles of each series.")
     ] = None,
 ) -> None:
     """Push a simulated market: its history up to now, then each candle as it closes.
 
-    The same seed gives the same candles everywhere, so a restart goes on where the logs end.
+    The same seed gives the same candles everywhere, so a restart goes on where the logs end; a log
+    that another seed began is refused. Symbols move independently of each other.
 
     Example: candlecast simulate BTC/USDT --timeframe 1m --timeframe 1h --history-days 7
     """
@@ -108,6 +112,8 @@ def simulate(
                 history_days * DAY_MS if history_candles is None else history_candles * frame.ms
             )
             start = max(_start(store, series, int(now_ms - history)), first_open_time(frame))
+            for last in store.candles(series, after=start - frame.ms - 1, count=1):
+                markets[symbol].check_own(series, last)
             feeds.append(SimulatedFeed(markets[symbol], series, start, count))
         _push(store, feeds, stopped)
 
@@ -120,9 +126,7 @@ def live(
     history: Annotated[
         int, typer.Option(min=1, help="Candles of history, where a series has none yet.")
     ] = 500,
-    seconds: Annotated[
-        float | None, typer.Option(min=0, help="Stop by itself after so many seconds.")
-    ] = None,
+    seconds: Seconds = None,
 ) -> None:
     """Push the closed candles of an exchange, as they close, by REST.
 
@@ -158,32 +162,13 @@ def _start(store: "Store", series: "Series", since: int) -> int:
     return series.timeframe.floor(since) if end is None else end + series.timeframe.ms
 
 
-def _read(
-    files: list[Path], names: list[str], *, skip_bad: bool, bad: "list[tuple[CandleFile, BadRow]]"
-) -> "list[CandleFile]":
-    from producers.files import read_candles
-    from shared.candle import Series
-    from shared.errors import InvalidValue
-
-    if names and len(names) != len(files):
-        raise InvalidValue(
-            "series", len(names), f"say --series once for each of {len(files)} files"
-        )
-    found: dict[Series, CandleFile] = {}
-    given: list[str | None] = [*names] or [None] * len(files)
-    for path, name in zip(files, given, strict=True):
-        rows: list[BadRow] = []
-        series = Series.parse(name) if name else None
-        file = read_candles(path, series, rows.append if skip_bad else None)
-        if file.series in found:
-            raise InvalidValue(
-                "file",
-                str(path),
-                f"{found[file.series].path} has {file.series} too; replay one after the other",
-            )
-        found[file.series] = file
-        bad.extend((file, row) for row in rows)
-    return list(found.values())
+def _bury(store: "Store", bad: "Sequence[tuple[CandleFile, BadRow]]") -> int:
+    """Set the last bad rows aside, no more than the store keeps; return how many."""
+    kept = bad[max(0, len(bad) - store.limits.dead_letters) :]
+    for file, row in kept:
+        place = f"{file.path}: row {row.row}, column {row.column}: {row.error}"
+        store.dead_letter(str(file.series), row.candle, "invalid", place)
+    return len(kept)
 
 
 def _speed(text: str) -> float | None:
@@ -215,7 +200,7 @@ def _push(
     stopped: Callable[[], bool],
     *,
     total: int | None = None,
-    bad_rows: int = 0,
+    bad_rows: tuple[int, int] = (0, 0),
 ) -> None:
     from rich.console import Console
 

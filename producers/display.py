@@ -43,8 +43,16 @@ def progress(
         yield show
 
 
-def summary(totals: Totals, seconds: float, *, total: int | None = None, bad_rows: int = 0) -> str:
+def summary(
+    totals: Totals,
+    seconds: float,
+    *,
+    total: int | None = None,
+    bad_rows: tuple[int, int] = (0, 0),
+) -> str:
     """Say in one line what became of the candles, ``total`` of which were to come.
+
+    ``bad_rows`` is how many there were, and how many of them the dead letters hold.
 
     >>> summary(Totals(accepted=8, duplicates=2, behind=4), 2.0, total=12)  # doctest: +ELLIPSIS
     '8 accepted, 2 duplicates, 0 revised, 0 refused in 2.0 s (5 candles/s); ...; 2 not pushed'
@@ -54,8 +62,9 @@ def summary(totals: Totals, seconds: float, *, total: int | None = None, bad_row
         f"{totals.refused} refused in {seconds:.1f} s "
         f"({totals.taken / max(seconds, 1e-3):,.0f} candles/s); workers {totals.behind} behind"
     )
-    if bad_rows:
-        text += f"; {bad_rows} bad rows in the dead letters"
+    bad, kept = bad_rows
+    if bad:
+        text += f"; {bad} bad rows{f', the last {kept}' if kept < bad else ''} in the dead letters"
     left = totals.unsent if total is None else total - totals.taken
     if left > 0:
         text += f"; {left} not pushed"

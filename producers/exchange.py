@@ -2,10 +2,13 @@
 
 import contextlib
 import difflib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
+
+import structlog
 
 from shared.candle import Series, Timeframe
 from shared.errors import CandlecastError, InvalidValue
@@ -17,7 +20,12 @@ PAGE = 500
 _TIMEOUT_S = 8.0
 _ATTEMPTS = 3
 _CLOCK_PERIOD_MS = 3_600_000
+_CLOCK_RETRY_MS = 60_000
 _SHOWN = 20
+# What ccxt's parsers raise at an answer that they do not expect.
+_UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+log = structlog.get_logger(__name__)
 
 
 class ExchangeError(CandlecastError):
@@ -81,15 +89,16 @@ class Exchange:
         self._source = source
         self._ahead_ms = 0
         self._clock_due = 0
+        self._clock_failing = False
         for attempt in range(_ATTEMPTS):
             try:
                 self._call(source.load_markets)
-                self._check_clock()
                 break
             except Unreachable:
                 if attempt == _ATTEMPTS - 1:
                     raise
                 sleep(2.0**attempt)
+        self._check_clock()
 
     @property
     def name(self) -> str:
@@ -121,27 +130,49 @@ class Exchange:
     def rows(self, series: Series, since: int) -> list[Sequence[Any]]:
         """Fetch rows of open time, open, high, low, close and volume from ``since`` on, in order.
 
+        Rows without a time belong nowhere: they are logged and left out.
+
         Raises
         ------
         Unreachable
             When the network or the exchange fails; asking again may help.
         ExchangeError
-            When the exchange refuses.
+            When the exchange refuses, or answers what cannot be read.
         """
         self._check_clock()
-        rows = self._call(
-            self._source.fetch_ohlcv, series.symbol, str(series.timeframe), since, PAGE
-        )
-        return sorted((row for row in rows if row[0] >= since), key=lambda row: int(row[0]))
+        found = self._call(self._fetch, series, since)
+        timed = [row for row in found if _has_time(row)]
+        if without := len(found) - len(timed):
+            example = next(repr(row) for row in found if not _has_time(row))
+            log.warning("rows_without_time", series=str(series), rows=without, example=example)
+        return sorted((row for row in timed if row[0] >= since), key=lambda row: int(row[0]))
+
+    def _fetch(self, series: Series, since: int) -> list[Sequence[Any]]:
+        frame = str(series.timeframe)
+        return list(self._source.fetch_ohlcv(series.symbol, frame, since, PAGE))
 
     def _check_clock(self) -> None:
-        """Measure, once an hour, how far the exchange's clock is ahead of ours."""
+        """Measure, once an hour, how far the exchange's clock is ahead of ours.
+
+        Candles come without it: while the measurement fails, the last one holds.
+        """
         now_ms = self._source.milliseconds()
         if now_ms < self._clock_due or not self._source.has.get("fetchTime"):
             return
-        time_ms = self._call(self._source.fetch_time)
-        self._ahead_ms = 0 if time_ms is None else time_ms - self._source.milliseconds()
-        self._clock_due = now_ms + _CLOCK_PERIOD_MS
+        try:
+            self._ahead_ms = self._call(self._measure_ahead)
+        except ExchangeError as error:
+            self._clock_due = now_ms + _CLOCK_RETRY_MS
+            if not self._clock_failing:
+                log.warning("exchange_clock_unknown", kept_ms=self._ahead_ms, error=str(error))
+            self._clock_failing = True
+        else:
+            self._clock_due = now_ms + _CLOCK_PERIOD_MS
+            self._clock_failing = False
+
+    def _measure_ahead(self) -> int:
+        time_ms = self._source.fetch_time()
+        return 0 if time_ms is None else int(time_ms) - self._source.milliseconds()
 
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
         import ccxt  # noqa: PLC0415 (an extra)
@@ -153,6 +184,12 @@ class Exchange:
             raise Unreachable(f"{self.name} cannot be reached ({kind}): {_line(error)}") from error
         except ccxt.BaseError as error:
             raise ExchangeError(f"{self.name} refuses: {_line(error)}") from error
+        except _UNEXPECTED as error:
+            kind = type(error).__name__
+            raise ExchangeError(
+                f"{self.name} answers what ccxt cannot read ({kind}: {_line(error)}): update ccxt, "
+                "or choose another exchange"
+            ) from error
 
 
 class Unreachable(ExchangeError):
@@ -206,9 +243,19 @@ class _Probe(threading.Thread):
     def run(self) -> None:
         import ccxt  # noqa: PLC0415 (an extra)
 
-        with contextlib.suppress(ccxt.BaseError):
+        with contextlib.suppress(ccxt.BaseError, *_UNEXPECTED):
             # Candles themselves: some exchanges answer with their time where they do not serve.
             self.answered = bool(self.source.fetch_ohlcv("BTC/USDT", "1m", None, 2))
+
+
+def _has_time(row: Any) -> bool:
+    """Whether it is a row that says when its candle opened."""
+    return (
+        isinstance(row, list | tuple)
+        and len(row) > 0
+        and isinstance(row[0], int | float)
+        and math.isfinite(row[0])
+    )
 
 
 def _line(error: Exception) -> str:

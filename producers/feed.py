@@ -10,7 +10,8 @@ class Feed(Protocol):
     """The closed candles of one series, oldest first, given out when they are asked for.
 
     Asked instead of iterated, so that one series whose log is full, or whose next candle has not
-    closed yet, never holds up the others.
+    closed yet, never holds up the others. `take` itself may: feeds are asked one after the other,
+    and an exchange's `take` is a REST call, for whose answer (or time-out) all of them wait.
 
     **What a feed promises**: between two calls of `rewind` it leaves out no candle that its source
     has. `push` builds on that: after ``rewind(t)``, where the log ends at ``t``, whatever comes

@@ -2,48 +2,25 @@
 
 import json
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from producers import checks, columns, names
+from producers import checks, columns, names, tables
 from producers.checks import COLUMNS, NUMBERS, Fault, Times
+from producers.tables import BadFile
 from shared.candle import Candle, Series
-from shared.errors import CandlecastError
+from shared.errors import InvalidValue
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_KINDS = ("parquet", "csv", "feather")
 _CHUNK = 4_096
-_PANDAS_READS_EXACTLY = (3, 1)
-
-
-class BadFile(CandlecastError):
-    """A candle file cannot be used: names the file, the row, the column and the remedy.
-
-    Attributes
-    ----------
-    path : Path
-    row : int or None
-        Data row, counted from 1; None when the file as a whole is wrong.
-    column : str or None
-    """
-
-    def __init__(
-        self, path: Path, fault: str, row: int | None = None, column: str | None = None
-    ) -> None:
-        places = [f"row {row}"] * (row is not None) + [f"column {column}"] * (column is not None)
-        super().__init__(": ".join((str(path), *([", ".join(places)] if places else []), fault)))
-        self.path = path
-        self.row = row
-        self.column = column
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +99,7 @@ def read_candles(
         When the file's name does not say the series.
     """
     series = series or names.series_of(path)
-    frame = _frame(path)
+    frame = tables.read_table(path)
     times, known = columns.read_times(frame["open_time"])
     numbers = np.column_stack([columns.read_numbers(frame[name]) for name in NUMBERS])
     if shape := checks.wrong_shape(times[~checks.union(known, len(times))], series.timeframe):
@@ -132,88 +109,81 @@ def read_candles(
     bad = checks.union(faults, len(times))
     if not bad.any():
         return CandleFile(path, series, times, numbers)
-    positions = np.flatnonzero(bad).tolist()
+    positions = np.flatnonzero(bad)
     if skip_bad is None:
-        raise _first_fault(path, _bad_row(frame, faults, positions[0]), len(positions), len(times))
-    for position in positions:
-        skip_bad(_bad_row(frame, faults, position))
+        (first,) = _bad_rows(frame, faults, positions[:1])
+        raise _first_fault(path, first, len(positions), len(times))
+    for row in _bad_rows(frame, faults, positions):
+        skip_bad(row)
     if bad.all():
         raise BadFile(path, f"none of its {len(times)} rows is a valid {series.timeframe} candle")
     return CandleFile(path, series, times[~bad], numbers[~bad], len(positions))
 
 
-def _frame(path: Path) -> "pd.DataFrame":
-    frame = _load(path)
-    if frame.index.name in COLUMNS:
-        frame = frame.reset_index()
-    names_found = [str(name) for name in frame.columns]
-    wrong = [name for name in COLUMNS if names_found.count(name) != 1]
-    if wrong:
-        found = ", ".join(map(repr, names_found)) or "no columns"
-        fault = f"must be there once; the file has {found}; needed are {', '.join(COLUMNS)}"
-        raise BadFile(path, fault, column=", ".join(wrong))
-    if frame.empty:
-        raise BadFile(path, "has no rows")
-    return frame[list(COLUMNS)]
-
-
-def _load(path: Path) -> "pd.DataFrame":
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in _KINDS:
-        raise BadFile(path, f"unknown kind of file {kind!r}: use {', '.join(_KINDS)}")
-    if not path.is_file():
-        raise BadFile(path, "there is no such file")
-    try:
-        import pandas as pd  # noqa: PLC0415 (an extra)
-        import pyarrow as pa  # noqa: PLC0415 (an extra)
-    except ImportError as error:
-        raise CandlecastError(
-            "reading candle files needs pandas and pyarrow: pip install 'candlecast[files]'"
-        ) from error
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        "parquet": pd.read_parquet,
-        "feather": pd.read_feather,
-        "csv": _read_csv,
-    }
-    try:
-        return readers[kind](path)
-    except pd.errors.ParserWarning as error:
-        raise BadFile(path, "rows have more values than the header: name each column") from error
-    except (OSError, ValueError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BadFile(path, f"cannot be read as {kind}: {reason}") from error
-
-
-def _read_csv(path: Path) -> "pd.DataFrame":
-    import pandas as pd  # noqa: PLC0415 (an extra)
-
-    # "n/a" stays text, so that an error shows what the file says.
-    options: dict[str, Any] = {"index_col": False, "keep_default_na": False, "na_values": [""]}
-    if tuple(map(int, pd.__version__.split(".")[:2])) < _PANDAS_READS_EXACTLY:
-        # Rounds by default, and a candle must be the same number from every format.
-        options["float_precision"] = "round_trip"
-    with warnings.catch_warnings():
-        # Rows longer than the header would lose values, or shift all columns by one.
-        warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(path, low_memory=False, **options)  # type: ignore[no-any-return]
-
-
-def _bad_row(frame: "pd.DataFrame", faults: list[Fault], position: int) -> BadRow:
-    fault = next(fault for fault in faults if fault.rows[position])
-    values = {name: frame[name].iloc[position] for name in COLUMNS}
-    shown = values[fault.column]
-    shown = repr(shown) if isinstance(shown, str) else str(shown)
-    return BadRow(
-        position + 1,
-        fault.column,
-        json.dumps({name: str(value) for name, value in values.items()}),
-        f"{shown} {fault.rule}",
-    )
+def _bad_rows(
+    frame: "pd.DataFrame", faults: list[Fault], positions: NDArray[np.intp]
+) -> Iterator[BadRow]:
+    """Yield the rows at the positions, each with its first fault."""
+    # Whole columns at once: a cell at a time, a large file of bad rows would take minutes.
+    first = np.argmax([fault.rows[positions] for fault in faults], axis=0).tolist()
+    cells = [frame[name].iloc[positions].tolist() for name in COLUMNS]
+    for position, number, *values in zip(positions.tolist(), first, *cells, strict=True):
+        fault, row = faults[number], dict(zip(COLUMNS, values, strict=True))
+        value = row[fault.column]
+        shown = repr(value) if isinstance(value, str) else str(value)
+        text = json.dumps({name: str(value) for name, value in row.items()})
+        yield BadRow(position + 1, fault.column, text, f"{shown} {fault.rule}")
 
 
 def _first_fault(path: Path, bad: BadRow, count: int, rows: int) -> BadFile:
     remedy = f"{count} of {rows} rows are bad: correct them, or go on without them (--skip-bad)"
     return BadFile(path, f"{bad.error}; {remedy}", bad.row, bad.column)
+
+
+def read_files(
+    paths: Sequence[Path],
+    series: Sequence[str] = (),
+    skip_bad: Callable[[CandleFile, BadRow], None] | None = None,
+) -> list[CandleFile]:
+    """Read and validate several files, each with a series of its own.
+
+    Parameters
+    ----------
+    paths
+        The files.
+    series
+        ``exchange:symbol:timeframe`` of each file in the same order; empty where the file names
+        say it.
+    skip_bad
+        Called with each bad row and its file, once that file was read; without it the first one
+        ends the reading.
+
+    Raises
+    ------
+    BadFile
+        When one of them cannot be used, see `read_candles`.
+    InvalidValue
+        When there is not one series for each file, or two files have the same.
+    """
+    if series and len(series) != len(paths):
+        raise InvalidValue(
+            "series", len(series), f"say --series once for each of {len(paths)} files"
+        )
+    found: dict[Series, CandleFile] = {}
+    given: list[str | None] = [*series] or [None] * len(paths)
+    for path, name in zip(paths, given, strict=True):
+        bad: list[BadRow] = []
+        file = read_candles(
+            path, Series.parse(name) if name else None, bad.append if skip_bad else None
+        )
+        if other := found.get(file.series):
+            remedy = f"{other.path} has {file.series} too; take one file of a series at a time"
+            raise InvalidValue("file", str(path), remedy)
+        found[file.series] = file
+        if skip_bad:
+            for row in bad:
+                skip_bad(file, row)
+    return list(found.values())
 
 
 class FileFeed:

@@ -123,14 +123,15 @@ class ExchangeFeed:
         open_time = int(row[0])
         try:
             self.series.timeframe.check_open_time(open_time)
-            open_, high, low, close = map(float, row[1:5])
+            _, open_, high, low, close, volume = row[:6]
             # Markets without trades of their own (indices) have no volume.
-            return Candle(open_time, open_, high, low, close, float(row[5] or 0.0))
+            numbers = map(float, (open_, high, low, close, volume or 0.0))
+            return Candle(open_time, *numbers)
         except (InvalidValue, TypeError, ValueError) as error:
             # Asked for again after a rewind, a bad row is still the same one.
             if open_time > self._refused_until:
                 self._refused_until = open_time
-                self._refuse(json.dumps(row), str(error))
+                self._refuse(json.dumps(row, default=str), str(error))
             return None
 
 

@@ -22,7 +22,8 @@ before:
 - high and low: the laws of maximum and minimum of a Brownian bridge from open to close;
 - volume: log-normal, rising with the variance and the size of the move.
 
-Prices are rounded to six digits of the starting price. See Taylor (1986) for the volatility model,
+Every symbol has a path of its own: BTC and ETH do not move together as real ones do. Prices are
+rounded to six digits of the starting price. See Taylor (1986) for the volatility model,
 Andersen and Bollerslev (1997) for the season, Merton (1976) for the jumps.
 """
 

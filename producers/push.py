@@ -61,7 +61,7 @@ class Totals:
 
 @dataclass(slots=True)
 class _Lane:
-    """One feed with the candles that Redis has not taken yet; each lane waits for itself alone."""
+    """One feed with the candles that Redis has not taken yet; it is paused without the others."""
 
     feed: Feed
     waiting: list[Candle] = field(default_factory=list)
@@ -80,7 +80,8 @@ class _Lane:
 class Push:
     """Move candles from feeds to the store until the feeds end or it is told to stop.
 
-    - A full log is waited for, longer each time, while the other series go on.
+    - A full log is waited for, longer each time, while the other series go on. Taking and appending
+      block: one thread does all, so that a slow answer of an exchange holds up every series.
     - At a gap the feed goes back to the end of the log; what comes next is the source's
       confirmation that there is nothing between, and is appended with ``gap_ok``. So a Redis that
       has forgotten candles gets them again from any source that still has them.
@@ -130,7 +131,8 @@ class Push:
         StoreUnavailable
             When Redis stays unreachable longer than the patience.
         InvalidValue
-            When Redis's clock stays so far behind that it takes candles for open ones.
+            When Redis's clock stays so far behind that it takes candles for open ones; at once when
+            it refuses a candle for another reason, such as a time off the timeframe's grid.
         """
         down_delay = 0.0
         while not stop() and not all(lane.ended for lane in self._lanes):
@@ -179,6 +181,8 @@ class Push:
         try:
             answer = self._store.append(lane.feed.series, lane.waiting, gap_ok=lane.confirmed)
         except InvalidValue as error:
+            if not _may_be_early(error, lane.feed.series):
+                raise
             self._wait_for_clock(lane, error)
             return False
         lane.early_since = None
@@ -251,6 +255,16 @@ class Push:
         if self._down_since is not None:
             self._down_since = None
             log.info("redis_back")
+
+
+def _may_be_early(error: InvalidValue, series: Series) -> bool:
+    """Whether what was refused can be a candle that has not closed yet: a time on the grid."""
+    time_ms = error.value
+    return (
+        error.field == "open_time"
+        and isinstance(time_ms, int)
+        and series.timeframe.floor(time_ms) == time_ms
+    )
 
 
 def _grown(delay: float, bounds: tuple[float, float]) -> float:

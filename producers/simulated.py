@@ -1,5 +1,6 @@
 """The simulated market as feeds: any timeframe of a symbol's minute path, history and live."""
 
+import math
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ DAY_MS = 86_400_000
 _FIRST_MS = FIRST_DAY * DAY_MS
 # Minutes aggregated at once: bounds the memory of long timeframes to some megabytes.
 _CHUNK_MINUTES = 30 * DAY_MINUTES
+_SAME = 1e-4
 
 
 class SimulatedMarket:
@@ -24,6 +26,9 @@ class SimulatedMarket:
     Candles are a pure function of symbol, seed, timeframe and open time (with one NumPy release on
     one kind of processor): a restart goes on with the same path, and two processes make identical
     candles. `producers.process` documents the process.
+
+    Each symbol is a path of its own: BTC and ETH are independent here, where real ones move
+    together, and so are BTC/USDT and BTC/USD.
 
     Parameters
     ----------
@@ -35,6 +40,7 @@ class SimulatedMarket:
 
     def __init__(self, symbol: str, seed: int = 0) -> None:
         self._process = MinuteProcess(symbol, seed)
+        self._seed = seed
 
     def candles(self, timeframe: Timeframe, start: int, count: int) -> list[Candle]:
         """Return ``count`` candles from the one that opens at ``start`` (UTC milliseconds) on.
@@ -57,6 +63,27 @@ class SimulatedMarket:
             rows = _aggregate(self._minutes(first, number * length), length)
             found.extend(map(Candle, times.tolist(), *rows.T.tolist()))
         return found
+
+    def check_own(self, series: Series, candle: Candle) -> None:
+        """Refuse to go on after a candle that is not of this path.
+
+        Raises
+        ------
+        InvalidValue
+            When the candle is another one than this market's at that time.
+        """
+        if candle.open_time < first_open_time(series.timeframe):
+            return
+        (own,) = self.candles(series.timeframe, candle.open_time, 1)
+        # Another kind of processor may round a last digit differently.
+        if not math.isclose(own.close, candle.close, rel_tol=_SAME):
+            raise InvalidValue(
+                "seed",
+                self._seed,
+                f"the log of {series} ends with a candle of another path (close {candle.close}, "
+                f"here {own.close}): use the seed (and the NumPy release) that it began with, or "
+                "another CANDLECAST_PREFIX",
+            )
 
     def _minutes(self, first: int, count: int) -> NDArray[np.float64]:
         """Return open, high, low, close and volume of minutes since the epoch, shape (count, 5)."""

@@ -118,12 +118,14 @@ def test_none_reachable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     def connected(name: str, timeout_s: float) -> Fake:
         assert timeout_s == 2.0
         silent = name in {"binance", "bybit"}
+        if name == "kucoin":
+            return Fake(id=name, failures=[KeyError("data")])
         return Fake(id=name, rows=[ROW], failures=[ccxt.NetworkError()] if silent else [])
 
     monkeypatch.setattr("producers.exchange.connect", connected)
 
     assert first_reachable(("binance", "kraken", "okx"), timeout_s=2.0) == "kraken"
-    assert first_reachable(("binance", "bybit"), timeout_s=2.0) is None
+    assert first_reachable(("binance", "bybit", "kucoin"), timeout_s=2.0) is None
 
 
 @pytest.fixture

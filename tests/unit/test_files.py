@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from producers.files import BadFile, BadRow, read_candles
+from producers.files import BadRow, CandleFile, read_candles, read_files
+from producers.tables import BadFile
 from shared.candle import Series
+from shared.errors import InvalidValue
 
 HOUR = 3_600_000
 T0 = 1_704_067_200_000  # 2024-01-01
@@ -123,6 +125,53 @@ def test_several_bad_rows_are_all_handed_over(write: Write) -> None:
     assert len(file) == ROWS - 3
     with pytest.raises(BadFile, match=r"row 3, column open: .*3 of 30 rows are bad"):
         read_candles(path)
+
+
+def test_cells_of_bad_rows_are_not_looked_up_one_by_one(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work in the table is the same for thousands of bad rows as for one."""
+    lookups: list[object] = []
+    look_up = pd.DataFrame.__getitem__
+
+    def counted(self: pd.DataFrame, key: Any) -> Any:
+        lookups.append(key)
+        return look_up(self, key)
+
+    path = write(table(3_000).assign(volume=np.r_[np.full(2_990, -1.0), np.ones(10)]), "parquet")
+    monkeypatch.setattr(pd.DataFrame, "__getitem__", counted)
+    bad: list[BadRow] = []
+
+    read_candles(path, skip_bad=bad.append)
+
+    assert [row.row for row in bad] == list(range(1, 2_991))
+    assert {row.error for row in bad} == {"-1.0 must be >= 0"}
+    assert json.loads(bad[1].candle)["open_time"] == "2024-01-01 01:00:00+00:00"
+    assert len(lookups) < 100
+
+
+def test_several_files_have_a_series_each(write: Write) -> None:
+    """Series are given in the order of the files, and bad rows come with theirs."""
+    one, two = write(table(), name="one"), write(with_value(4, "low", -1.0), name="two")
+    bad: list[tuple[CandleFile, BadRow]] = []
+
+    files = read_files([one, two], ["a:A/B:1h", "a:C/D:1h"], lambda *found: bad.append(found))
+
+    assert [(file.path, str(file.series)) for file in files] == [
+        (one, "a:A/B:1h"),
+        (two, "a:C/D:1h"),
+    ]
+    assert [(file.path, row.row) for file, row in bad] == [(two, 4)]
+
+
+def test_files_of_one_series_and_missing_series_are_refused(write: Write) -> None:
+    """One series from two files would mix up its order; one ``--series`` cannot be for both."""
+    paths = [write(table(), name=name) for name in ("x-BTCUSDT-1h", "x-BTC_USDT-1h")]
+
+    with pytest.raises(InvalidValue, match="x:BTC/USDT:1h too"):
+        read_files(paths)
+    with pytest.raises(InvalidValue, match=r"series=1.*each of 2 files"):
+        read_files(paths, ["a:A/B:1h"])
 
 
 def test_a_bad_time_does_not_condemn_the_rows_after_it(write: Write) -> None:

@@ -22,6 +22,23 @@ from shared.errors import InvalidValue
         ("bybit-BTC_USDT_USDT-1w.csv", "bybit:BTC/USDT:USDT:1w"),
         ("nasdaq-AAPL-1d.csv", "nasdaq:AAPL:1d"),
         ("Binance-btcusdt-1h.csv", "binance:BTC/USDT:1h"),
+        ("x-BATUSD-1h.csv", "x:BAT/USD:1h"),
+        ("x-GRTUSD-1h.csv", "x:GRT/USD:1h"),
+        ("x-FETUSD-1h.csv", "x:FET/USD:1h"),
+        ("x-ANTUSD-1h.csv", "x:ANT/USD:1h"),
+        ("x-SNTUSD-1h.csv", "x:SNT/USD:1h"),
+        ("x-ARBUSD-1h.csv", "x:ARB/USD:1h"),
+        ("x-TRBUSD-1h.csv", "x:TRB/USD:1h"),
+        ("x-USDTUSD-1h.csv", "x:USDT/USD:1h"),
+        ("x-BTCTUSD-1h.csv", "x:BTC/TUSD:1h"),
+        ("x-ETHTUSD-1h.csv", "x:ETH/TUSD:1h"),
+        ("x-WIFFDUSD-1h.csv", "x:WIF/FDUSD:1h"),
+        ("x-STETH-1h.csv", "x:STETH:1h"),
+        ("x-STETHUSD-1h.csv", "x:STETH/USD:1h"),
+        ("x-STETHETH-1h.csv", "x:STETH/ETH:1h"),
+        ("x-FDUSD-1h.csv", "x:FDUSD:1h"),
+        ("x-BTC-TUSD-1h.csv", "x:BTC/TUSD:1h"),
+        ("x-BTC_USD_BTC-1h.csv", "x:BTC/USD:BTC:1h"),
     ],
 )
 def test_series_from_file_name(name: str, series: str) -> None:
@@ -29,7 +46,18 @@ def test_series_from_file_name(name: str, series: str) -> None:
     assert str(series_of(Path("/some/folder") / name)) == series
 
 
-@pytest.mark.parametrize("name", ["candles.csv", "BTCUSDT-1h.csv", "x-BTCUSDT-60.csv", "x--1h.csv"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("candles.csv", "BTCUSDT-1h.csv", "x-BTCUSDT-60.csv", "x--1h.csv", "x--BTCUSDT-1h.csv"),
+        *(
+            "deribit-BTC-PERPETUAL-1h.csv",
+            "binance-BTCUSDT_260327-1h.csv",
+            "okx-BTC-USDT-SWAP-1h.csv",
+        ),
+        "okx-BTC-USDT-USDT-260327-1h.csv",
+    ],
+)
 def test_file_name_without_series_says_the_remedy(name: str) -> None:
     """A name that does not say the series is shown with the right form and ``--series``."""
     with pytest.raises(InvalidValue, match=r"exchange-SYMBOL-timeframe.*--series") as caught:

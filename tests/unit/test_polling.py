@@ -7,6 +7,7 @@ from typing import Any
 
 import ccxt
 import pytest
+from structlog.testing import capture_logs
 
 from producers.exchange import Exchange, ExchangeError
 from producers.polling import ExchangeFeed
@@ -25,6 +26,7 @@ class Fake:
     ahead_ms: int = 0
     page: int = 500
     failures: list[Exception] = field(default_factory=list)
+    clock_failures: list[Exception] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     id: str = "fake"
     has: Mapping[str, Any] = field(default_factory=lambda: {"fetchTime": True})
@@ -42,7 +44,9 @@ class Fake:
         self._fail()
 
     def fetch_time(self) -> int:
-        """The exchange's clock."""
+        """The exchange's clock; may fail."""
+        if self.clock_failures:
+            raise self.clock_failures.pop(0)
         return self.now_ms + self.ahead_ms
 
     def milliseconds(self) -> int:
@@ -201,6 +205,77 @@ def test_network_errors_are_retried_and_lose_nothing() -> None:
     assert set(fake.asked) == {START}
 
 
+def test_a_failing_clock_costs_no_candle() -> None:
+    """While the exchange's clock cannot be asked its last offset holds, and one line says so."""
+    fake = Fake(rows=[row(hour) for hour in range(12)], ahead_ms=-60_000)
+    fake.now_ms = START + 10 * HOUR + 30_000
+    source = feed(fake)
+    assert hours(source.take(500)) == list(range(9))
+
+    fake.clock_failures = [ccxt.NetworkError("no time"), TypeError("no time")]
+    fake.now_ms += HOUR
+    with capture_logs() as logs:
+        assert hours(source.take(500)) == [9]
+        fake.now_ms += HOUR
+        assert hours(source.take(500)) == [10]
+    assert [(line["event"], line["kept_ms"]) for line in logs] == [
+        ("exchange_clock_unknown", -60_000)
+    ]
+    assert fake.clock_failures == []
+
+
+def test_a_clock_that_fails_at_the_start_is_this_machines_until_it_answers() -> None:
+    """Candles come at once, and by the exchange's time as soon as it says it."""
+    fake = Fake(rows=[row(hour) for hour in range(12)], ahead_ms=60_000)
+    fake.now_ms = START + 10 * HOUR - 30_000
+    fake.clock_failures = [ccxt.NetworkError("no time")]
+    source = feed(fake)
+    assert hours(source.take(500)) == list(range(9))
+
+    fake.now_ms += HOUR
+    assert hours(source.take(500)) == [9]
+    assert hours(source.take(500)) == [10]
+
+
+@pytest.mark.parametrize("fault", [KeyError("klines"), TypeError("None"), IndexError("5")])
+def test_answers_that_ccxt_cannot_read_are_an_error_of_the_exchange(fault: Exception) -> None:
+    """A parser's failure is one clear error at the start and waited for later."""
+    fake = Fake(rows=[row(hour) for hour in range(10)])
+    source = feed(fake)
+    fake.failures = [fault]
+    with pytest.raises(ExchangeError, match=f"fake answers .*{type(fault).__name__}"):
+        source.take(500)
+
+    source.take(5)
+    fake.failures = [fault]
+    assert source.take(500) == []
+    wait(fake, source)
+    assert hours(source.take(500)) == list(range(5, 10))
+
+
+@pytest.mark.parametrize("bad", [[None, 1.0, 1.0, 1.0, 1.0, 1.0], [], None, [float("nan"), 1.0]])
+def test_rows_without_a_time_are_left_out_with_a_line(bad: Any) -> None:
+    """What does not say its time is skipped and named; the other rows are taken."""
+    fake = Fake(rows=[row(hour) for hour in range(10)])
+    source = feed(fake)
+    rows = [*fake.rows[:3], bad, *fake.rows[3:]]
+    fake.fetch_ohlcv = lambda *_: rows  # type: ignore[method-assign]
+
+    with capture_logs() as logs:
+        assert hours(source.take(500)) == list(range(10))
+
+    assert [(line["event"], line["example"]) for line in logs] == [("rows_without_time", repr(bad))]
+
+
+def test_an_answer_that_is_no_list_is_an_error_of_the_exchange() -> None:
+    """None instead of rows is no traceback."""
+    source = feed(fake := Fake())
+    fake.fetch_ohlcv = lambda *_: None  # type: ignore[method-assign,assignment]
+
+    with pytest.raises(ExchangeError, match="cannot read"):
+        source.take(500)
+
+
 def test_a_refusal_ends_the_feed_only_at_its_start() -> None:
     """An exchange that refuses at once says so; one that served before is asked again."""
     fake = Fake(rows=[row(hour) for hour in range(10)])
@@ -223,8 +298,9 @@ def test_a_refusal_ends_the_feed_only_at_its_start() -> None:
         [START + HOUR, 10.0, 20.0, 15.0, 10.0, 3.0],
         [START + HOUR, 0.0, 0.0, 0.0, 0.0, 0.0],
         [START + HOUR + 60_000, 10.0, 20.0, 5.0, 10.0, 3.0],
+        [START + HOUR, 10.0, 20.0, 5.0, 10.0],
     ],
-    ids=["missing price", "low above open", "zeros", "off the grid"],
+    ids=["missing price", "low above open", "zeros", "off the grid", "short"],
 )
 def test_bad_rows_are_set_aside_once(bad: list[Any]) -> None:
     """A row that is no candle is handed over once, also when it is fetched again."""

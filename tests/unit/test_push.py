@@ -60,7 +60,7 @@ class Log:
     room: dict[Series, int] = field(default_factory=dict)
     memory: float = 0.0
     down: bool = False
-    early: bool = False
+    faulty: InvalidValue | None = None
     calls: list[tuple[Series, int, bool]] = field(default_factory=list)
 
     def used_memory_share(self) -> float:
@@ -73,8 +73,8 @@ class Log:
         """Append by the rules of the design."""
         if self.down:
             raise StoreUnavailable("down")
-        if self.early:
-            raise InvalidValue("open_time", candles[0].open_time, "not closed")
+        if self.faulty:
+            raise self.faulty
         assert 0 < len(candles) <= BATCH
         self.calls.append((series, len(candles), gap_ok))
         log = self.logs.setdefault(series, [])
@@ -272,14 +272,27 @@ def test_short_memory_pauses_everything(log: Log, clock: Clock) -> None:
 
 def test_redis_with_a_slow_clock_is_waited_for(log: Log, clock: Clock) -> None:
     """Candles that Redis takes for open ones stay in hand until its clock agrees, not for ever."""
-    log.early = True
-    clock.at(5.0, lambda: setattr(log, "early", False))
+    log.faulty = InvalidValue("open_time", T0, "not closed")
+    clock.at(5.0, lambda: setattr(log, "faulty", None))
     push(log, clock, ListFeed(ONE, range(6), clock)).run()
     assert indices(log.logs[ONE]) == list(range(6))
 
-    log.early = True
+    log.faulty = InvalidValue("open_time", T0, "not closed")
     with pytest.raises(InvalidValue, match="not closed"):
         push(log, clock, ListFeed(TWO, range(6), clock)).run()
+
+
+@pytest.mark.parametrize("field", ["open_time", "close"])
+def test_a_candle_that_no_clock_can_mend_ends_the_push_at_once(
+    field: str, log: Log, clock: Clock
+) -> None:
+    """A time off the grid, or another invalid value, is no clock to be waited for."""
+    log.faulty = InvalidValue(field, T0 + 1, "off the grid")
+
+    with pytest.raises(InvalidValue, match="off the grid"):
+        push(log, clock, ListFeed(ONE, range(6), clock)).run()
+
+    assert clock.naps == []
 
 
 def test_stop_ends_soon_and_counts_what_was_not_sent(log: Log, clock: Clock) -> None:

@@ -1,5 +1,6 @@
 """The simulated market: deterministic, consistent across timeframes, and shaped like a market."""
 
+import dataclasses
 import itertools
 import json
 import subprocess
@@ -198,6 +199,18 @@ def test_nothing_before_the_first_day_or_off_the_grid() -> None:
     for start in (first_open_time(ONE_MINUTE) - MINUTE, START + 1):
         with pytest.raises(InvalidValue, match="open_time"):
             market().candles(ONE_MINUTE, start, 1)
+
+
+def test_a_candle_of_another_path_is_refused() -> None:
+    """What ends a log must be of this seed; a last digit may differ, and a time before 2017."""
+    series = Series.parse("simulated:BTC/USDT:1m")
+    (own,) = market().candles(ONE_MINUTE, START, 1)
+    market().check_own(series, own)
+    market().check_own(series, dataclasses.replace(own, high=own.high + 1, close=own.close + 0.1))
+    market().check_own(series, dataclasses.replace(own, open_time=0))
+
+    with pytest.raises(InvalidValue, match=r"seed=4: the log of simulated:BTC/USDT:1m"):
+        market(seed=4).check_own(series, own)
 
 
 def test_feed_gives_history_at_once_then_each_candle_at_its_close() -> None:

@@ -1,0 +1,31 @@
+"""The candles that a loaded snapshot is given, in a process of its own as MLflow loads it."""
+
+import json
+import subprocess
+import sys
+
+CODE = """
+import json, pandas
+from shared.candle import Timeframe
+from shared.errors import InvalidValue
+from worker.snapshot_model import _candles
+said = []
+for time in (7_200_000, 7_200_000.0, 7_200_000.5, "7200000", "soon", float("nan"), float("inf")):
+    frame = pandas.DataFrame([[time, 2, 3, 1, 2, 0]])
+    frame.columns = ["open_time", "open", "high", "low", "close", "volume"]
+    try:
+        said.append([candle.open_time for candle in _candles(frame, Timeframe("1h"))])
+    except InvalidValue as error:
+        said.append(error.field)
+print(json.dumps(said))
+"""
+
+
+def test_open_times_are_whole_milliseconds_in_any_type() -> None:
+    """A fraction of a millisecond is refused, not cut off, like what is no time at all."""
+    ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=False)
+
+    assert ran.returncode == 0, ran.stderr
+    whole = [7_200_000]
+    refused = ["candle", "candle", "candle"]
+    assert json.loads(ran.stdout) == [whole, whole, "open_time", whole, *refused]
