@@ -75,6 +75,11 @@ class Keys:
         """RQ's name of a queue; other prefixes have queues of their own."""
         return name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}{name}"
 
+    @property
+    def candles_queue(self) -> str:
+        """RQ's name of the queue whose workers learn."""
+        return self.queue(CANDLES_QUEUE)
+
     def rq_queue(self, name: str) -> str:
         """RQ's own list of a queue's job ids; its length is what `ring` is measured against."""
         return f"rq:queue:{self.queue(name)}"

@@ -11,7 +11,6 @@ from rq import SimpleWorker
 from rq.timeouts import BaseDeathPenalty
 
 from shared.errors import InvalidValue, StoreError
-from shared.keys import CANDLES_QUEUE
 from worker import jobs
 
 log = structlog.get_logger(__name__)
@@ -60,7 +59,7 @@ class CandleWorker(SimpleWorker):
             raise InvalidValue("queues", self.queue_names(), "give each worker one queue")
         if _identity(jobs.store().link.redis) != _identity(self.connection):
             raise InvalidValue("url", "rq --url", "give the Redis that CANDLECAST_REDIS_URL names")
-        learns = self.queue_names() == [jobs.store().keys.queue(CANDLES_QUEUE)]
+        learns = self.queue_names() == [jobs.store().keys.candles_queue]
         self._fleet = jobs.updater().model.fleet if learns else ""
 
     @property

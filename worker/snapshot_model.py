@@ -75,9 +75,9 @@ class SnapshotModel(PythonModel):
         Parameters
         ----------
         model_input
-            Closed candles of the series, oldest first: open_time (UTC milliseconds), open, high,
-            low, close, volume. Those that the snapshot has learned already are skipped; without
-            newer ones (or any) the forecast is the snapshot's own.
+            Closed candles of the series, oldest first: open_time (datetimes or milliseconds, UTC),
+            open, high, low, close, volume. Those that the snapshot has learned already are
+            skipped; without newer ones (or any) the forecast is the snapshot's own.
 
         Returns
         -------
@@ -124,7 +124,10 @@ def _candles(table: pd.DataFrame, timeframe: Timeframe) -> Iterator[Candle]:
     if missing:
         raise InvalidValue("columns", list(table), f"add {', '.join(missing)}")
     last = -1
-    columns: list[list[Any]] = [table[name].tolist() for name in ("open_time", *_PRICES)]
+    columns: list[list[Any]] = [
+        _milliseconds(table["open_time"]).tolist(),
+        *(table[name].tolist() for name in _PRICES),
+    ]
     for row in zip(*columns, strict=True):
         try:
             open_time, prices = int(row[0]), [float(number) for number in row[1:]]
@@ -140,6 +143,13 @@ def _candles(table: pd.DataFrame, timeframe: Timeframe) -> Iterator[Candle]:
             raise InvalidValue("open_time", open_time, "sort the candles, oldest first, each once")
         last = open_time
         yield Candle(open_time, *prices)
+
+
+def _milliseconds(times: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Read open times as candle files have them: datetimes (UTC) or milliseconds."""
+    if not pd.api.types.is_datetime64_any_dtype(times):
+        return times
+    return pd.to_datetime(times, utc=True).dt.as_unit("ms").astype("int64")
 
 
 def _table(learner: Learner, cursor: int) -> pd.DataFrame:

@@ -10,7 +10,10 @@ from shared.candle import Timeframe
 from shared.errors import InvalidValue
 from worker.snapshot_model import _candles
 said = []
-for time in (7_200_000, 7_200_000.0, 7_200_000.5, "7200000", "soon", float("nan"), float("inf")):
+moment = pandas.Timestamp("1970-01-01 02:00")
+moments = (moment, moment.tz_localize("UTC"), moment.tz_localize("Europe/Berlin"))
+numbers = (7_200_000, 7_200_000.0, 7_200_000.5, "7200000", "soon", float("nan"), float("inf"))
+for time in (*moments, *numbers):
     frame = pandas.DataFrame([[time, 2, 3, 1, 2, 0]])
     frame.columns = ["open_time", "open", "high", "low", "close", "volume"]
     try:
@@ -28,4 +31,5 @@ def test_open_times_are_whole_milliseconds_in_any_type() -> None:
     assert ran.returncode == 0, ran.stderr
     whole = [7_200_000]
     refused = ["candle", "candle", "candle"]
-    assert json.loads(ran.stdout) == [whole, whole, "open_time", whole, *refused]
+    moments = [whole, whole, [3_600_000]]
+    assert json.loads(ran.stdout) == [*moments, whole, whole, "open_time", whole, *refused]
