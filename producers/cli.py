@@ -212,6 +212,8 @@ def _push(
         totals = Push(store, feeds, progress=show).run(stopped)
     seconds = time.monotonic() - started
     typer.echo(display.summary(totals, seconds, total=total, bad_rows=bad_rows))
+    if total is not None and totals.taken < total:
+        raise typer.Exit(1)
 
 
 @contextmanager

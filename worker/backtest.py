@@ -40,16 +40,22 @@ class Backtest:
     def __init__(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         self.out = out
-        self._writer = pq.ParquetWriter(out / "forecasts.parquet", SCHEMA, compression="zstd")
+        # Under another name until it is whole: half a backtest must not look like one.
+        self._part = out / "forecasts.parquet.part"
+        self._writer = pq.ParquetWriter(self._part, SCHEMA, compression="zstd")
         self.report: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         """Return itself."""
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Finish both files."""
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Finish both files, or leave what was there before as it was."""
         self._writer.close()
+        if kind:
+            self._part.unlink()
+            return
+        self._part.replace(self.out / "forecasts.parquet")
         (self.out / "report.json").write_text(json.dumps(self.report, indent=2) + "\n")
 
     def run(self, series: Series, candles: Iterable[Candle], learner: Learner) -> Iterator[int]:

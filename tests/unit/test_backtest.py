@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 
 from models.learner import Learner
 from shared.candle import Candle, Series
@@ -35,3 +36,14 @@ def test_a_report_without_candles_is_empty(tmp_path: Path) -> None:
         assert list(test.run(SERIES, [], Learner(SERIES.timeframe, 3))) == [0]
 
     assert pq.read_table(tmp_path / "forecasts.parquet").num_rows == 0
+
+
+def test_half_a_backtest_leaves_the_last_whole_one_as_it_was(tmp_path: Path) -> None:
+    """An interrupted run replaces nothing and leaves no part behind."""
+    (tmp_path / "forecasts.parquet").write_text("the last one")
+
+    with pytest.raises(KeyboardInterrupt), Backtest(tmp_path):
+        raise KeyboardInterrupt
+
+    assert [path.name for path in tmp_path.iterdir()] == ["forecasts.parquet"]
+    assert (tmp_path / "forecasts.parquet").read_text() == "the last one"
