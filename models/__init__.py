@@ -5,6 +5,8 @@ Imports the pure files of ``shared``.
 
 import os
 
-# Threads add numbers up in another order: one thread keeps models bit-identical.
+# Threads add numbers up in another order: one thread keeps models bit-identical. NumPy reads this
+# when it is first imported: where that has happened, these lines change nothing for this process
+# (though for those it starts), and what was set before stays; then set them in the environment.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")

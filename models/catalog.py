@@ -35,7 +35,7 @@ class Model:
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
         "default": Model(
-            version=1,
+            version=2,
             create=lambda timeframe, horizon: ScaleMixtureForecaster(timeframe.ms, horizon),
         ),
         "random-walk": Model(version=1, create=lambda _timeframe, _horizon: RandomWalk()),

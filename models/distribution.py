@@ -19,6 +19,8 @@ from shared.forecast import QUANTILE_LEVELS
 
 _ROOT_2 = math.sqrt(2)
 _FURTHEST = 4.0
+# Quantiles on the close itself lie this near to it: see `models.ticks`.
+_ZERO = 1e-8
 _LEAST_PRICE, _MOST_PRICE = 1e-300, 1e300
 
 
@@ -75,14 +77,13 @@ def chance_of_rise(quantiles: Array) -> Array:
 
 
 def _chance_of_rise(quantiles: list[float]) -> float:
-    below, through = bisect_left(quantiles, 0.0), bisect_right(quantiles, 0.0)
-    if below < through:  # some quantiles are zero: the middle of their levels is the chance
-        score = (_SCORES[below] + _SCORES[through - 1]) / 2
-    else:
-        right = min(max(below, 1), len(_SCORES) - 1)
-        low, high = quantiles[right - 1], quantiles[right]
-        share = low / (low - high) if low < high else 0.5
-        score = _SCORES[right - 1] + share * (_SCORES[right] - _SCORES[right - 1])
+    below, through = bisect_left(quantiles, -_ZERO), bisect_right(quantiles, _ZERO)
+    if below < through:  # the chance of a fall or half of none: the middle of the levels at zero
+        return 1 - (QUANTILE_LEVELS[below] + QUANTILE_LEVELS[through - 1]) / 2
+    right = min(max(below, 1), len(_SCORES) - 1)
+    low, high = quantiles[right - 1], quantiles[right]
+    share = low / (low - high) if low < high else 0.5
+    score = _SCORES[right - 1] + share * (_SCORES[right] - _SCORES[right - 1])
     return math.erfc(min(max(score, -_FURTHEST), _FURTHEST) / _ROOT_2) / 2
 
 

@@ -45,12 +45,9 @@ _LABEL_FLOOR = 1e-9
 _LABEL_CLIP = 7.0
 _LARGEST_RETURN = 100.0
 _RETURN_SHARE = 0.7
-# A candle's variance counts up to this many times the usual one, or up to its squared return.
-_WICK, _WICK_FROM = 100.0, 24
-# The doubt about a series of few candles: its variance counts 1 + _DOUBT / candles times, and a
-# guess of 1 % an hour is added that fades within ten candles.
-_YOUNG = 500
-_DOUBT = 1.0
+# The usual variance is known from here on; a series is young up to there.
+_WICK_FROM, _YOUNG = 24, 500
+# The guess for a series without candles, 1 % an hour, fades within ten candles.
 _VARIANCE_AN_HOUR = 1e-4
 
 
@@ -68,6 +65,11 @@ class ScaleMixtureForecaster(Memory):
         Length of a candle in milliseconds.
     horizon
         Number of candles ahead, 1 to 64.
+    wick
+        A candle's variance counts up to this many times the usual one, or up to its squared
+        return.
+    doubt
+        The variance of a young series is forecast 1 + doubt / candles times as large.
 
     Attributes
     ----------
@@ -80,9 +82,17 @@ class ScaleMixtureForecaster(Memory):
         *("pending", "usual", "candles", "log_close"),
     )
 
-    def __init__(self, timeframe_ms: int = HOUR_MS, horizon: int = 24) -> None:
+    def __init__(
+        self,
+        timeframe_ms: int = HOUR_MS,
+        horizon: int = 24,
+        wick: float = 100.0,
+        doubt: float = 1.0,
+    ) -> None:
         self.timeframe_ms = timeframe_ms
         self.horizon = horizon
+        self.wick = wick
+        self.doubt = doubt
         self.knots = knots(horizon)
         self.hours = TradingHours(timeframe_ms, horizon)
         self.calendar = Seasonality(timeframe_ms)
@@ -164,7 +174,7 @@ class ScaleMixtureForecaster(Memory):
 
     def _tempered(self, move: Move) -> Move:
         """Bound what a lone wick can say: one bad print must not widen a week of forecasts."""
-        most = max(move.log_return**2, _WICK * self.usual.get())
+        most = max(move.log_return**2, self.wick * self.usual.get())
         if move.variance > most and self.candles >= _WICK_FROM:
             move = move._replace(variance=most)
         self.usual.update(move.variance + _LABEL_FLOOR)
@@ -199,18 +209,18 @@ class ScaleMixtureForecaster(Memory):
             rows[:, column] = expert.predict_one(origin)
         self.mixture.weigh(self.features.stillness)
         mixed = self.mixture.predict_one(rows[:, _EXPERTS:])
-        self.scale[:] = _widened(mixed, self.candles, self.timeframe_ms)
+        self.scale[:] = self._widened(mixed)
         rows[:, _LOG_CLOSE], rows[:, _EXPECTED] = move.log_close, expected
         rows[:, _MIXED] = self.scale
         self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
 
-
-def _widened(scale: Array, candles: int, timeframe_ms: int) -> Array:
-    """Widen the log variance of a young series, of which a few candles say little."""
-    if candles >= _YOUNG:
-        return scale
-    guess = math.log(_VARIANCE_AN_HOUR * timeframe_ms / HOUR_MS) - candles * math.log(4)
-    return np.logaddexp(scale + math.log1p(_DOUBT / candles), guess)
+    def _widened(self, scale: Array) -> Array:
+        """Widen the log variance of a young series, of which a few candles say little."""
+        if self.candles >= _YOUNG:
+            return scale
+        guess = math.log(_VARIANCE_AN_HOUR * self.timeframe_ms / HOUR_MS)
+        guess -= self.candles * math.log(4)
+        return np.logaddexp(scale + math.log1p(self.doubt / self.candles), guess)
 
 
 @cache

@@ -41,7 +41,8 @@ class Outlook:
     status
         ``warming_up`` during the first candles, ``fallback`` while the baseline speaks.
     skill
-        Recent skill of the model (never of the fallback) at the scored horizons.
+        Recent skill of the model (never of the fallback) at the scored horizons: of what it said,
+        forecasts that are not finite left out.
     """
 
     target_times: tuple[int, ...]
@@ -103,15 +104,17 @@ class Learner(Memory):
         self.forecaster.learn_one(candle.close, _fields(candle))
         self.close = candle.close
         self.sequence += 1
-        quantiles, _ = self._speak(fallback=False)
-        volatility = self.baseline.volatility
-        self.prequential.put(position, self.hours.path, candle.close, quantiles, volatility)
+        quantiles = self._model_says()
+        if quantiles is not None:
+            volatility = self.baseline.volatility
+            self.prequential.put(position, self.hours.path, candle.close, quantiles, volatility)
 
     def outlook(self) -> Outlook:
         """Return what is to be said now; defined from the first candle on."""
         if not self.sequence:
             raise InvalidValue("sequence", 0, "learn a candle before asking for an outlook")
-        quantiles, is_fallback = self._speak(fallback=self.prequential.is_worse)
+        model_says = None if self.prequential.is_worse else self._model_says()
+        quantiles = self._baseline_says() if model_says is None else model_says
         returns = np.log(quantiles) - math.log(self.close)
         return Outlook(
             target_times=tuple((self.hours.path + self.timeframe.ms).tolist()),
@@ -119,7 +122,7 @@ class Learner(Memory):
             median=quantiles[:, _MEDIAN].copy(),
             volatility=deviation(returns),
             prob_up=chance_of_rise(returns),
-            status=self._status(is_fallback=is_fallback),
+            status=self._status(is_fallback=model_says is None),
             skill=self.prequential.skill(),
         )
 
@@ -128,7 +131,8 @@ class Learner(Memory):
 
         ``horizons`` maps each scored horizon to its scores, ``recent`` (the last thousand candles
         or so) and ``total``: candles, crps (of the log return), coverage, mae (price), mape,
-        direction_accuracy, brier, qlike, and those of the baseline; null where nothing counts.
+        direction_accuracy, brier, qlike (of forecasts from the hundredth candle on), and those of
+        the baseline; null where nothing counts.
         """
         return {
             "sequence": self.sequence,
@@ -136,14 +140,14 @@ class Learner(Memory):
             "horizons": self.prequential.scores(),
         }
 
-    def _speak(self, *, fallback: bool) -> tuple[Array, bool]:
-        """Return the model's price quantiles (H, L), or the baseline's, and whether it was."""
-        if not fallback:
-            quantiles = self.forecaster.forecast_quantiles(self.horizon, QUANTILE_LEVELS)
-            # One sum tells: it is finite only if all are (prices cannot cancel).
-            if np.isfinite(quantiles.sum()):
-                return quantiles, False
-        return self.baseline.forecast_quantiles(self.horizon, QUANTILE_LEVELS), True
+    def _model_says(self) -> Array | None:
+        """Return the model's price quantiles (H, L), or None where they are not finite."""
+        quantiles = self.forecaster.forecast_quantiles(self.horizon, QUANTILE_LEVELS)
+        # One sum tells: it is finite only if all are (prices cannot cancel).
+        return quantiles if np.isfinite(quantiles.sum()) else None
+
+    def _baseline_says(self) -> Array:
+        return self.baseline.forecast_quantiles(self.horizon, QUANTILE_LEVELS)
 
     def _status(self, *, is_fallback: bool) -> Status:
         if is_fallback:

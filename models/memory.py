@@ -1,5 +1,6 @@
 """Estimators whose whole memory is one contiguous buffer and a few numbers."""
 
+from copy import copy
 from inspect import signature
 from math import prod
 from typing import Any, ClassVar, TypeAlias
@@ -43,7 +44,10 @@ class Memory(base.Estimator):
             start += sizes[name]
 
     def memory(self) -> tuple[Any, ...]:
-        """Copy out what was learned: the buffer, then ``_learned`` in order."""
+        """Copy out what was learned: the buffer, then ``_learned`` in order.
+
+        Arrays and bytes are copied; what else can change (a forecaster that is no `Memory`) is not.
+        """
         return self._buffer.tobytes(), *(_copy_out(getattr(self, name)) for name in self._learned)
 
     def recall(self, memory: tuple[Any, ...]) -> None:
@@ -68,7 +72,7 @@ def _copy_out(value: Any) -> Any:
         return value.memory()
     if isinstance(value, tuple):
         return tuple(map(_copy_out, value))
-    return value
+    return _copied(value)
 
 
 def _put_back(value: Any, memory: Any) -> Any:
@@ -78,4 +82,8 @@ def _put_back(value: Any, memory: Any) -> Any:
         return value
     if isinstance(value, tuple):
         return tuple(map(_put_back, value, memory))
-    return memory
+    return _copied(memory)
+
+
+def _copied(value: Any) -> Any:
+    return copy(value) if isinstance(value, bytearray | np.ndarray) else value

@@ -12,6 +12,9 @@ _LEVELS_ABS = np.array((0.5, 0.8, 0.9, 0.95))
 _SPEEDS = 1.5 * (1 + 0.8 * np.arange(4))
 _NORMAL = (0.6745, 1.2816, 1.6449, 1.9600)
 _LEAST_RATIO = 1.02
+# Steps are in proportion to the sizes: what a market at rest wore down could not grow back.
+_LEAST_SHARE = 0.5
+_LEAST_SIZES = _LEAST_SHARE * np.array(_NORMAL)
 _TILT_SPEEDS = 0.3 * np.array((2, 2, 2, 1, 1, 1, 2, 2, 2))
 _TILT_LEAK = 0.3
 
@@ -21,8 +24,8 @@ class QuantileTracker(Memory):
 
     Four quantiles of \|z\| serve both tails (half the noise); a slower signed tilt at each level
     makes room for skew. Each step raises a quantile that was exceeded and lowers one that was
-    not, in proportion to their levels, so that coverage is right in the long run whatever the
-    market does.
+    not, in proportion to its size, so that coverage is right in the long run whatever the market
+    does; no size falls below half its normal value, from where it could not come back in time.
 
     Parameters
     ----------
@@ -82,5 +85,6 @@ class QuantileTracker(Memory):
         self.tilts *= (1 - _TILT_LEAK * step)[:, None]
         self.tilts += above * (step * self.sizes[:, 1])[:, None] * _TILT_SPEEDS
         self.sizes += exceeded * _SPEEDS * step[:, None] * self.sizes
+        np.maximum(self.sizes, _LEAST_SIZES, out=self.sizes)
         floor = self.sizes[:, :-1] * _LEAST_RATIO
         np.maximum(self.sizes[:, 1:], floor, out=self.sizes[:, 1:])

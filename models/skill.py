@@ -10,6 +10,7 @@ from models.distribution import NORMAL_SCORES, chance_of_rise, deviation
 from models.memory import Array, Memory
 from models.pending import Pending, with_last
 from models.quantiles import LEVELS
+from models.ticks import TickGrid
 from shared.forecast import Skill
 
 SCORED_HORIZONS = (1, 3, 6, 12, 24)
@@ -20,18 +21,20 @@ _SUMS = (
     *("candles", "crps", "crps_baseline", "excess_squared"),
     *(f"inside_{band}" for band in BANDS),
     *("error", "error_naive", "percentage_error", "moves", "moves_right"),
-    *("brier", "qlike", "qlike_baseline"),
+    *("brier", "settled", "qlike", "qlike_baseline"),
 )
 _ROW = {name: row for row, name in enumerate(_SUMS)}
 
 # Columns of what waits for its target.
-_LOG_CLOSE, _NAIVE, _QUANTILES = 0, 1, 2
+_LOG_CLOSE, _NAIVE, _LEAST, _QUANTILES = 0, 1, 2, 3
 
 _DECAY = 0.999
 _LEAST_CANDLES = 200
 _LEAST_EXCESS = 0.01
 _STANDARD_ERRORS = 3.0
 _LEAST_VARIANCE = 1e-16
+# Before that many candles there is no variance to speak of, and QLIKE says nothing.
+_SETTLED = 100
 
 
 class Prequential(Memory):
@@ -54,12 +57,14 @@ class Prequential(Memory):
         Sums of the scores, recency-weighted and plain, shape (scores, m).
     """
 
-    _learned = ("pending",)
+    _learned = ("pending", "ticks", "candles")
 
     def __init__(self, horizon: int = 24) -> None:
         self.horizon = horizon
         self.horizons = with_last(SCORED_HORIZONS, horizon)
         self.pending = Pending(self.horizons, _QUANTILES + len(LEVELS))
+        self.ticks = TickGrid()
+        self.candles = 0
         shape = (len(_SUMS), len(self.horizons))
         self._remember(recent=shape, total=shape)
         self.recent: Array
@@ -75,6 +80,8 @@ class Prequential(Memory):
         self.recent *= 1 - (1 - _DECAY) * known
         self.recent += scores
         self.total += scores
+        self.ticks.learn_one(close)
+        self.candles += 1
 
     def put(
         self,
@@ -100,8 +107,19 @@ class Prequential(Memory):
         rows = np.empty((len(self.horizons), self.pending.width))
         rows[:, _LOG_CLOSE] = math.log(close)
         rows[:, _NAIVE] = naive_volatility * self._roots
+        rows[:, _LEAST] = self._least_variance(close)
         rows[:, _QUANTILES:] = np.log(quantiles[self._steps - 1]) - math.log(close)
         self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
+
+    def _least_variance(self, close: float) -> float:
+        """Least variance that a forecast is held to by QLIKE; 0 while QLIKE is not scored.
+
+        It is what rounding to ticks alone makes: a forecast of no change at all, right most of
+        the time where ticks are coarse, would be charged any loss for the one time it is not.
+        """
+        if self.candles < _SETTLED or not self.ticks.tick:
+            return 0.0
+        return max((self.ticks.tick / close) ** 2 / 12, _LEAST_VARIANCE)
 
     @property
     def is_worse(self) -> bool:
@@ -168,7 +186,8 @@ def _scores(rows: Array, close: float) -> Array:
     scores[11] = abs(direction)
     scores[12] = (abs(direction) + np.sign(median) * direction) / 2
     scores[13] = (chance_of_rise(quantiles) - (1 + direction) / 2) ** 2
-    scores[14:] = _qlike(change, deviations)
+    scores[14] = rows[:, _LEAST] > 0
+    scores[15:] = _qlike(change, deviations, rows[:, _LEAST]) * scores[14]
     return scores
 
 
@@ -179,9 +198,9 @@ def _crps(change: Array, quantiles: Array) -> Array:
     return pinball * (2 / len(LEVELS))
 
 
-def _qlike(change: Array, deviation: Array) -> Array:
+def _qlike(change: Array, deviation: Array, least: Array) -> Array:
     """Loss of forecast variances (n, m) against squared returns (m,), Patton (2011): (n, m)."""
-    variance = np.maximum(deviation * deviation, _LEAST_VARIANCE)
+    variance = np.maximum(deviation * deviation, np.maximum(least, _LEAST_VARIANCE))
     return np.log(variance) + change * change / variance
 
 
@@ -207,6 +226,6 @@ def _means(sums: list[float]) -> dict[str, float | None]:
         "mape": share("percentage_error"),
         "direction_accuracy": share("moves_right", "moves"),
         "brier": share("brier"),
-        "qlike": share("qlike"),
-        "qlike_baseline": share("qlike_baseline"),
+        "qlike": share("qlike", of="settled"),
+        "qlike_baseline": share("qlike_baseline", of="settled"),
     }

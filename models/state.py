@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from river.__version__ import __version__ as river_version
+from river.base import Base
 
 from models import catalog
 from models.learner import Learner
@@ -24,9 +25,10 @@ _START = len(_MAGIC) + 32
 _VERSIONS = {"numpy": np.__version__, "river": river_version}
 
 # All that a state may name when it is read: our estimators and values, River's, NumPy's arrays.
-_MODULES = ("models.", "shared.candle", "river.")
+_PACKAGES = ("models.", "river.")
+_BUILTINS = ("bytearray", "complex", "float", "frozenset", "int", "range", "set", "slice")
 _GLOBALS = (
-    {("builtins", name) for name in ("bytearray", "complex", "frozenset", "range", "set", "slice")}
+    {("builtins", name) for name in _BUILTINS}
     | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
     | {
         ("numpy", "dtype"),
@@ -35,6 +37,7 @@ _GLOBALS = (
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "scalar"),
         ("random", "Random"),
+        ("river._river_rust.vectordict", "VectorDict"),  # weights of its linear models
     }
 )
 # What unpickling raises on bytes of another version of our classes, or of nonsense.
@@ -165,8 +168,14 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _GLOBALS:
             return super().find_class(module, name)
-        if module.startswith(_MODULES):
+        # A dot would lead through what a module has imported to any other.
+        if "." not in name and (module == "shared.candle" or module.startswith(_PACKAGES)):
             found = super().find_class(module, name)
-            if isinstance(found, type):
+            if isinstance(found, type) and found.__module__ == module and _is_estimator(found):
                 return found
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a state")
+
+
+def _is_estimator(found: type) -> bool:
+    """Whether a class is ours, or a part of an estimator of River's."""
+    return not found.__module__.startswith("river.") or issubclass(found, Base)

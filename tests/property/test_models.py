@@ -110,19 +110,51 @@ def test_saving_changes_no_bit(
 
 @some
 @given(stream=streams(), horizon=horizons, factor=st.floats(0.5, 2.0))
-def test_later_candles_change_no_earlier_forecast(
+def test_an_outlook_does_not_change_afterwards(
     stream: tuple[Timeframe, list[Candle]], horizon: int, factor: float
 ) -> None:
-    """What is said of a candle depends on those before it alone: the learner keeps no reference."""
+    """What was handed out shares nothing with the learner that goes on."""
     timeframe, candles = stream
     learner = taught(timeframe, horizon, candles[:-1])
     said = learner.outlook()
     quantiles = said.quantiles.tobytes()
-    last = candles[-1]
-    o, high, low, c = (price * factor for price in (last.open, last.high, last.low, last.close))
 
-    learner.learn_one(Candle(last.open_time, o, high, low, c, last.volume))
+    learner.learn_one(scaled(candles[-1], factor))
 
     assert said.quantiles.tobytes() == quantiles
-    again = taught(timeframe, horizon, candles[:-1]).outlook()
-    assert again.quantiles.tobytes() == quantiles
+
+
+@some
+@given(stream=streams(), horizon=horizons, cut=st.integers(1, 39), factor=st.floats(0.5, 2.0))
+def test_no_forecast_peeks(
+    stream: tuple[Timeframe, list[Candle]], horizon: int, cut: int, factor: float
+) -> None:
+    """Whatever follows a prefix, all that was said in it, and its scores, are the same."""
+    timeframe, candles = stream
+    futures = candles[cut:], [scaled(candle, factor) for candle in candles[cut:]]
+
+    said = [
+        recorded(timeframe, horizon, [*candles[:cut], *future], cut) for future in (*futures, [])
+    ]
+
+    assert said[0] == said[1] == said[2]
+
+
+def scaled(candle: Candle, factor: float) -> Candle:
+    """Multiply the prices."""
+    o, high, low, c = (
+        price * factor for price in (candle.open, candle.high, candle.low, candle.close)
+    )
+    return Candle(candle.open_time, o, high, low, c, candle.volume)
+
+
+def recorded(timeframe: Timeframe, horizon: int, candles: list[Candle], cut: int) -> list[str]:
+    """Learn candles all at once; return what was said, scored and kept during the first ones."""
+    learner, said = Learner(timeframe, horizon), []
+    for candle in candles:
+        learner.learn_one(candle)
+        waiting = learner.prequential.pending
+        said.append(
+            f"{learner.outlook().quantiles.tolist()} {learner.scores()} {waiting.rows.tolist()}"
+        )
+    return said[:cut]

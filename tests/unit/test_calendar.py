@@ -81,3 +81,37 @@ def test_minutes_count_as_hours() -> None:
     minutely = taught(HOUR_MS // 60, 24 * 14 * 60, 8.0)
 
     assert minutely.hour[1, 0] == pytest.approx(hourly.hour[1, 0], abs=2)
+
+
+def mean(values: list[float], span: float) -> float:
+    """Return the debiased exponentially weighted mean."""
+    return float(np.average(values, weights=(1 - 2 / (span + 1)) ** np.arange(len(values))[::-1]))
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_season_is_that_of_the_recipe(parts: int) -> None:
+    """Weeks of candles leave the seasons of a plain transcription of the recipe, part 1."""
+    rng, length = np.random.default_rng(5), HOUR_MS // parts
+    calendar, span, w = Seasonality(length), 24 * parts, 1 / parts
+    hour, weekday, week, part = np.zeros(24), np.zeros(7), np.zeros(168), np.zeros(parts)
+    hours, weekdays, weeks, seen = (np.zeros(len(x)) for x in (hour, weekday, week, part))
+    b: list[float] = []
+    lb: list[float] = []
+    for n in range(400 * parts):
+        time, variance = MONDAY_MS + n * length, 1e-4 * rng.gamma(0.5)
+        a, d, c, f = n // parts % 24, n // parts // 24 % 7, n // parts % 168, n % parts
+        calendar.learn_one(time, variance)
+        b.append(variance + 1e-9)
+        lb.append(math.log(max(b[-1], 0.02 * mean(b, max(span, 72)))))
+        if n >= 25:
+            e = lb[-1] - mean(lb, span) - hour[a] - weekday[d] - week[c] - part[f]
+            e = max(-4, min(4, e))
+            for counts, index in ((hours, a), (weekdays, d), (weeks, c), (seen, f)):
+                counts[index] += w
+            hour[a] += w * e / (hours[a] + 10)
+            weekday[d] += w * e / 2 / (weekdays[d] + 80)
+            week[c] += w * (e - 0.02 * week[c]) / (weeks[c] + 60)
+            part[f] += (parts > 1) * w * e / (seen[f] + 20)
+        assert calendar.now == pytest.approx(hour[a] + weekday[d] + week[c] + part[f], rel=1e-9)
+
+    assert calendar.week[0] == pytest.approx(week, rel=1e-9)

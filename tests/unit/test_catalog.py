@@ -14,6 +14,7 @@ def test_default_is_the_scale_mixture_of_its_timeframe() -> None:
 
     assert isinstance(forecaster, ScaleMixtureForecaster)
     assert (forecaster.timeframe_ms, forecaster.horizon) == (900_000, 7)
+    assert catalog.model("default").version == 2
 
 
 def test_unknown_model_names_those_there_are() -> None:

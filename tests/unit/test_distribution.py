@@ -11,6 +11,7 @@ from models.distribution import (
     normal_scores,
     to_prices,
 )
+from models.ticks import TickGrid
 from shared.forecast import QUANTILE_LEVELS
 
 NORMAL = np.array([0.01, 0.02])[:, None] * NORMAL_SCORES + 0.005
@@ -39,7 +40,7 @@ def test_chance_of_rise_with_quantiles_at_zero() -> None:
     """Where several quantiles are zero, no change counts half."""
     rows = np.array([[-2.0, -1, -1, 0, 0, 0, 0, 0, 1], [0.0] * 9, [0.0, 0, 0, 1, 1, 1, 1, 1, 1]])
 
-    assert chance_of_rise(rows) == pytest.approx([1 - 0.7, 0.5, 1 - 0.05], abs=0.15)
+    assert chance_of_rise(rows) == pytest.approx([1 - 0.6, 0.5, 1 - 0.0625])
     assert chance_of_rise(rows)[1] == 0.5
 
 
@@ -72,3 +73,23 @@ def test_prices_are_positive_and_finite() -> None:
     assert (np.diff(prices) > 0).all()
     assert prices[0] > 0
     assert prices[2] == 250
+
+
+@pytest.mark.parametrize(
+    ("ticks", "chance"),
+    [
+        ([-2, -1, -1, 0, 0, 0, 0, 1, 1], 1 - (0.25 + 0.9) / 2),
+        ([-1, -1, 0, 0, 0, 1, 1, 1, 2], 1 - (0.1 + 0.5) / 2),
+        ([0, 0, 0, 0, 0, 0, 0, 0, 0], 0.5),
+    ],
+)
+def test_chance_of_rise_on_coarse_ticks(ticks: list[int], chance: float) -> None:
+    """Quantiles a hair beside zero are on the close: the middle of their levels counts."""
+    grid = TickGrid()
+    for close in (100.5, 100.0):
+        grid.learn_one(close)
+
+    snapped = grid.transform_one(np.log1p(np.array([ticks]) * 0.005))
+
+    assert (snapped[0, [3, 5]] != 0).all()
+    assert chance_of_rise(snapped) == pytest.approx([chance])

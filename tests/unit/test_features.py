@@ -133,3 +133,50 @@ def test_clock_goes_round() -> None:
     turns = clock(MONDAY_MS + DAY_MS // 4)
 
     assert turns == pytest.approx((0.5, 0, 0, -0.5, 0, 0.5), abs=1e-12)
+
+
+def by_the_recipe(moves: list[Move], seasons: Array, ahead: Array) -> Array:
+    """Return the features as a plain transcription of the recipe, part 2, has them."""
+
+    def mean(values: Array, span: float) -> float:
+        weights = (1 - 2 / (span + 1)) ** np.arange(len(values))[::-1]
+        return float(np.average(values, weights=weights))
+
+    def running(values: Array, span: float) -> Array:
+        return np.array([mean(values[: n + 1], span) for n in range(len(values))])
+
+    r = np.array([move.log_return for move in moves])
+    volume = np.array([move.volume for move in moves])
+    b = np.array([move.variance for move in moves]) * np.exp(-seasons) + 1e-10
+    change: Array = r * np.exp(-seasons / 2)
+    levels, square = np.log(running(b, 168)), change * change
+    level, sd = levels[-1], math.sqrt(mean(b, 72))
+    z, u = change[-1] / sd, np.log(1 + 1000 * volume / running(volume, 720))
+    logs = np.maximum(np.log(b), levels - 7)
+    down = np.where(change < 0, square, 0)
+    x = [max(math.log(mean(b, q)) - level, -7) / 2 for q in (1, 2, 4, 8, 16, 32, 72, 500, 1500)]
+    x += [max(2 * math.log(mean(abs(change) + 1e-6, q)) - level, -7) / 2 for q in (4, 24, 168)]
+    x += [max(math.log(mean(square, q) + 1e-14) - level, -7) / 2 for q in (24, 168)]
+    x += [max(mean(logs, q) - level, -7) / 2 for q in (6, 24, 168)]
+    x += [u[-1] - mean(u, 24), u[-1] - mean(u, 168), mean(u, 4) - mean(u, 168)]
+    x += [math.tanh(z / 2), math.log(abs(z) + 0.1) / 2]
+    x += [math.tanh(math.sqrt(q) * mean(change, q) / (2 * sd)) for q in (6, 24, 72)]
+    x += [(mean(down, q) + 1e-10) / (mean(square, q) + 2e-10) - 0.5 for q in (6, 24, 72)]
+    x += [max(-2, min(2, moves[-1].location / sd)), seasons[-1], *ahead[[0, 2, 5, 11, 23]]]
+    x += [math.log(1 / 4) / 4, mean(r == 0, 168)]
+    return np.array(x).clip(-4, 4)
+
+
+def test_features_are_those_of_the_recipe() -> None:
+    """Hundreds of candles, some without a move or without volume, give the recipe's features."""
+    rng, features = np.random.default_rng(8), Features(HOUR_MS // 4)
+    moves = [
+        move._replace(log_return=0.0, volume=0.0) if rng.random() < 0.2 else move
+        for move in walk(300)
+    ]
+    seasons, ahead = rng.normal(0, 0.5, len(moves)), rng.normal(0, 0.5, 24)
+    for count, (move, season) in enumerate(zip(moves, seasons.tolist(), strict=True), 1):
+        features.learn_one(move, season)
+        if count in (1, 2, 30, 299, 300):
+            expected = by_the_recipe(moves[:count], seasons[:count], ahead)
+            assert features.transform_one(move, season, ahead) == pytest.approx(expected, abs=1e-6)

@@ -10,7 +10,7 @@ from river.checks import time_series
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import DAY_MS, HOUR_MS, MONDAY_MS
 from models.memory import Array
-from models.moves import measure
+from models.moves import Move, measure
 from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
 
@@ -76,8 +76,8 @@ def test_foresees_the_busy_hours() -> None:
     assert widths[1] > 2 * 0.005 * 2 * 1.645
 
 
-def test_learns_from_what_was_known_at_the_origin() -> None:
-    """Changing later candles changes no earlier forecast."""
+def test_depends_on_the_candles_it_learned() -> None:
+    """The same candles give the same forecast, others another."""
     candles = market(80)
     other = [*candles[:60], *({**x, "close": x["low"]} for x in candles[60:])]
 
@@ -175,3 +175,49 @@ def test_refuses_what_it_cannot_forecast() -> None:
         ScaleMixtureForecaster().forecast(1)
     with pytest.raises(InvalidValue, match="open_time"):
         ScaleMixtureForecaster().learn_one(100.0)
+
+
+def test_range_counts_a_hundred_times_the_usual_at_most() -> None:
+    """A wick is capped at a hundred usual variances, a real return counts whole."""
+    forecaster = taught(market(300))
+    usual, move = forecaster.usual.get(), Move(4.6, 0.0, 9.0, 0.0, 1.0)
+
+    assert forecaster._tempered(move).variance == pytest.approx(100 * usual)
+    assert forecaster._tempered(move._replace(log_return=2.0)).variance == 4
+
+
+def test_doubt_fades_with_the_candles() -> None:
+    """The variance of a young series counts 1 + 1 / candles times, that of an old one once."""
+    forecaster, scale = ScaleMixtureForecaster(), np.full(9, -9.0)
+    for forecaster.candles, factor in ((20, 1.05), (499, 1 + 1 / 499), (500, 1)):
+        assert np.exp(forecaster._widened(scale) + 9) == pytest.approx(factor, rel=1e-6)
+
+
+def test_still_markets_lean_on_the_slow_level() -> None:
+    """Where most closes do not move, the mixture starts from more trust in the slow level."""
+    dead = [{**x, **dict.fromkeys(("open", "high", "low", "close"), 100.0)} for x in market(300)]
+    forecaster = taught(dead)
+    mixture, weights = forecaster.mixture, forecaster.mixture.weights.copy()
+
+    mixture.weigh(1.0)
+    assert weights == pytest.approx(mixture.weights, rel=0.01)
+
+    mixture.weigh(0.0)
+    assert (weights[:, 1] > 1.2 * mixture.weights[:, 1]).all()
+
+
+def test_labels_hold_what_was_said_at_their_origin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is scored of a forecast is its close and its scale, as they were when it was made."""
+    candles, said = market(60), {}
+    forecaster = taught(candles[:30], horizon=3)
+    learned: list[Array] = []
+    monkeypatch.setattr(forecaster.tracker, "learn_one", lambda z, _known: learned.append(z))
+    monkeypatch.setattr(forecaster.mixture, "learn_one", lambda *_: None)
+    for number, x in enumerate(candles[30:], 30):
+        forecaster.learn_one(x["close"], x)
+        said[number] = np.log(x["close"]), np.exp(forecaster.scale / 2) * np.sqrt((1, 2, 3))
+        for row, back in enumerate((1, 2, 3)):
+            if number - back >= 30:
+                close, deviation = said[number - back]
+                z = (np.log(x["close"]) - close) / deviation[row]
+                assert learned[-1][row] == pytest.approx(z, rel=1e-10)

@@ -200,13 +200,14 @@ def test_bad_forecasts_fall_back_to_the_baseline() -> None:
 
 
 def test_not_finite_falls_back_at_once(stubborn: list[float]) -> None:
-    """A model that says NaN never reaches a reader, nor the scores."""
+    """A model that says NaN never reaches a reader, and the baseline is not scored for it."""
     stubborn[3] = float("nan")
     learner = taught(candles(30), 6, "stubborn")
 
     check(learner.outlook(), 6)
     assert learner.outlook().status == "fallback"
-    assert learner.scores()["horizons"]["1"]["total"]["crps_skill"] == pytest.approx(0, abs=1e-9)
+    assert learner.scores()["horizons"]["1"]["total"]["candles"] == 0
+    assert learner.outlook().skill[0].crps is None
 
 
 @pytest.mark.usefixtures("stubborn")

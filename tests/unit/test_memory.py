@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 
 from models.ewma import Ewma
+from models.hours import DAY_MS, TradingHours
 from models.memory import Array, Memory
 
 
@@ -75,3 +76,21 @@ def test_clone_forgets() -> None:
     assert clone.size == 4
     assert clone.number == 0
     assert not clone._buffer.any()
+
+
+def test_memory_is_a_copy() -> None:
+    """What is copied out does not change with what is learned later, nor is it shared."""
+    hours = TradingHours()
+    for day in range(0, 21, 2):
+        hours.learn_one(day * DAY_MS)
+    memory = hours.memory()
+    kept = pickle.dumps(memory)
+    one, two = TradingHours(), TradingHours()
+    for other in (one, two):
+        other.recall(memory)
+
+    for other in (hours, one):
+        other.learn_one(23 * DAY_MS)
+
+    assert pickle.dumps(memory) == kept
+    assert pickle.dumps(two.memory()) == kept

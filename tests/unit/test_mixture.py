@@ -59,3 +59,26 @@ def test_still_markets_lean_on_the_named_expert() -> None:
 
     assert lively == pytest.approx(0.1)
     assert mixture.weights[0, 2] == pytest.approx((0.1 + 2 * 0.49) / (1 + 2 * 0.49))
+
+
+def test_weights_are_those_of_the_recipe() -> None:
+    """Two thousand lessons leave the weights of a plain transcription of the recipe, part 5."""
+    rng, horizons = np.random.default_rng(12), (1, 6)
+    mixture = GradientMixture(horizons, PRIOR, still=1)
+    gains, squares, weights = np.zeros((2, 3)), np.zeros(2), np.tile(PRIOR, (2, 1))
+    for _ in range(2000):
+        experts, stillness = rng.normal((0, 0.2, 0.5), 2, (2, 3)), rng.uniform()
+        gradient, mixed = rng.normal(0.1, 0.3, 2), mixture.predict_one(experts)
+        assert mixed == pytest.approx((weights * experts).sum(1))
+        for row, h in enumerate(horizons):
+            u = np.clip(experts[row] - mixed[row], -3, 3) * gradient[row] / h**0.5
+            gains[row] = 0.9999 * gains[row] + u
+            squares[row] = 0.9999 * squares[row] + sum(weights[row] * u**2)
+            prior = np.array(PRIOR)
+            prior[1] += 2 * max(stillness - 0.2, 0) ** 2
+            weights[row] = prior * np.exp(0.3 * gains[row] / np.sqrt(0.02 + squares[row]))
+            weights[row] /= weights[row].sum()
+        mixture.learn_one(experts, mixed, gradient, np.ones(2))
+        mixture.weigh(stillness)
+
+    assert mixture.weights == pytest.approx(weights, rel=1e-9)

@@ -70,3 +70,44 @@ def test_gradient_says_which_scale_would_have_been_better(error: float, sign: in
     tracker.learn_one(np.array([error]), np.ones(1))
 
     assert np.sign(tracker.gradient[0]) == sign
+
+
+@pytest.mark.parametrize("seen", [0, 10**5])
+def test_quantiles_are_those_of_the_recipe(seen: int) -> None:
+    """Hundreds of errors leave the quantiles of a plain transcription of the recipe, part 6."""
+    rng, horizons = np.random.default_rng(7), (1, 6)
+    tracker = QuantileTracker(horizons)
+    tracker.candles = seen
+    tail = (0.5, 0.8, 0.9, 0.95)
+    size, tilt = np.tile((0.6745, 1.2816, 1.6449, 1.96), (2, 1)), np.zeros((2, 9))
+    for n in range(seen + 1, seen + 500):
+        z = rng.standard_t(4, 2) + 0.2
+        for row, h in enumerate(horizons):
+            base = max((n + 500) ** -0.7, 0.0007) / h**0.75
+            old = size[row].copy()
+            q = tilt[row] + np.array((*-old[::-1], 0, *old))
+            g = LEVELS - (z[row] < q)
+            for k in range(4):
+                rate = 1.5 * (1 + 0.8 * k) * base
+                size[row, k] += rate * ((abs(z[row]) > old[k]) - (1 - tail[k])) * old[k]
+                if k:
+                    size[row, k] = max(size[row, k], 1.02 * size[row, k - 1])
+            slow = np.isin(LEVELS, (0.25, 0.5, 0.75))
+            tilt[row] += 0.3 * base * (old[1] * g * np.where(slow, 1, 2) - tilt[row])
+        tracker.learn_one(z, np.ones(2))
+        assert tracker.gradient[1] == pytest.approx((g * q).sum() / 9)
+
+    assert tracker.sizes == pytest.approx(size, rel=1e-9)
+    assert tracker.tilts == pytest.approx(tilt, rel=1e-9)
+
+
+def test_a_market_at_rest_leaves_something_to_grow_from() -> None:
+    """After 20,000 errors of zero the middle half is covered again within 2,000 candles."""
+    rng, tracker, inside = np.random.default_rng(3), QuantileTracker((1,)), []
+    for number, error in enumerate((*np.zeros(20_000), *rng.standard_normal(2500))):
+        low, high = tracker.predict_one()[0, [3, 5]]
+        if number >= 22_000:
+            inside.append(low <= error <= high)
+        tracker.learn_one(np.array([error]), np.ones(1))
+
+    assert np.mean(inside) > 0.35

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
+from models.features import SIZE
 from models.memory import Array
 from models.scale import INPUTS, Origin, RecursiveLeastSquares, SlowLevel, regressors
 
@@ -129,3 +130,15 @@ def test_slow_level_is_the_mean_squared_return() -> None:
 
     mean = (0.01**2 + 0.03**2) / 2
     assert level.predict_one(origin(2, np.zeros(INPUTS))) == pytest.approx(np.log(mean), abs=1e-3)
+
+
+def test_regression_remembers_ten_thousand_candles() -> None:
+    """By default a thousand recent labels do not outweigh two thousand older ones."""
+    model = RecursiveLeastSquares((1,))
+    still = regressors(np.zeros(SIZE), 0)
+    for position in range(3000):
+        label = 1.0 if position < 2000 else -1.0
+        model.learn_one(np.array([label]), position, np.array([float(position > 0)]))
+        model.observe(Origin(position, still, np.zeros(1), 0.0))
+
+    assert 0.1 < model.predict_one(Origin(3000, still, np.zeros(1), 0.0))[0] < 0.4

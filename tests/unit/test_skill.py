@@ -54,8 +54,7 @@ def test_first_scores_are_those_of_one_forecast() -> None:
     assert total["mape"] == pytest.approx(total["mae"] / 101)
     assert total["direction_accuracy"] == 1
     assert total["brier"] == pytest.approx((1 - 0.5793) ** 2, abs=1e-3)
-    assert total["qlike"] == pytest.approx(math.log(1e-4) + change**2 / 1e-4, rel=1e-2)
-    assert total["qlike_baseline"] == pytest.approx(math.log(4e-4) + change**2 / 4e-4)
+    assert total["qlike"] is None
 
 
 def test_a_true_forecast_covers_and_has_no_skill_over_itself() -> None:
@@ -64,8 +63,8 @@ def test_a_true_forecast_covers_and_has_no_skill_over_itself() -> None:
 
     for horizon in ("1", "2"):
         total = scores.scores()[horizon]["total"]
-        assert total["coverage_90"] == pytest.approx(0.9, abs=0.02)
-        assert total["coverage_50"] == pytest.approx(0.5, abs=0.03)
+        for band, slack in ((50, 0.03), (80, 0.025), (90, 0.02), (95, 0.015)):
+            assert total[f"coverage_{band}"] == pytest.approx(band / 100, abs=slack)
         assert total["crps_skill"] == pytest.approx(0, abs=1e-6)
         assert total["brier"] == pytest.approx(0.25, abs=1e-6)
         assert total["direction_accuracy"] == 0.5
@@ -124,3 +123,49 @@ def test_nothing_scored_is_null() -> None:
     assert [one.horizon for one in scores.skill()] == [1, 3, 6, 12, 24, 30]
     assert scores.skill()[0].crps is None
     assert json.loads(json.dumps(scores.scores()))["30"]["total"]["mape"] is None
+
+
+def test_unchanged_closes_have_no_direction() -> None:
+    """Of three moves two were foreseen; the closes that did not move count neither way."""
+    scores, close = Prequential(1), 100.0
+    for position, step in enumerate((0, 1, 0, 1, 0, 0, -1, 0)):
+        close += step
+        scores.learn_one(position, position, close)
+        scores.put(position, np.array([position + 1]), close, forecast(close, SIGMA, 0.002)[:1], 1)
+
+    total = scores.scores()["1"]["total"]
+
+    assert total["candles"] == 7
+    assert total["direction_accuracy"] == pytest.approx(2 / 3)
+
+
+def test_qlike_begins_with_the_hundredth_candle() -> None:
+    """The first forecasts have no variance to speak of; from then on it is what Patton says."""
+    scores = Prequential(1)
+    for position in range(103):
+        scores.learn_one(position, position, 100.0 + position % 2)
+        if position == 99:
+            assert scores.scores()["1"]["total"]["qlike"] is None
+        quantiles = forecast(100.0, SIGMA)[:1] * (1 + position % 2 / 100)
+        naive = 0.02 if position >= 99 else 1e-6
+        scores.put(position, np.array([position + 1]), 100.0 + position % 2, quantiles, naive)
+
+    total, change = scores.scores()["1"]["total"], math.log(1.01)
+
+    assert total["qlike"] == pytest.approx(math.log(1e-4) + change**2 / 1e-4, rel=1e-2)
+    assert total["qlike_baseline"] == pytest.approx(math.log(4e-4) + change**2 / 4e-4)
+
+
+def test_qlike_allows_for_ticks() -> None:
+    """Of a forecast of no change the one tick it missed is the loss, not a million."""
+    scores, tick = Prequential(1), 0.5
+    for position in range(300):
+        close = 100 + tick * (position % 10 == 9)
+        scores.learn_one(position, position, close)
+        scores.put(position, np.array([position + 1]), close, forecast(close, 1e-9)[:1], 1e-9)
+
+    total, variance = scores.scores()["1"]["total"], (tick / 100) ** 2 / 12
+
+    expected = math.log(variance) + 0.2 * math.log1p(tick / 100) ** 2 / variance
+    assert total["qlike"] == pytest.approx(expected, rel=0.01)
+    assert total["qlike_baseline"] == pytest.approx(expected, rel=0.01)

@@ -1,11 +1,14 @@
 """A learner as signed, versioned bytes."""
 
+import io
 import json
 import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+from river import linear_model, preprocessing
+from river.tree.splitter.ebst_splitter import EBSTNode
 
 from models import state
 from models.hours import HOUR_MS
@@ -156,6 +159,7 @@ class Attack:
         (Attack(), "builtins.print is not allowed"),
         (pickle.Unpickler, "_pickle.Unpickler is not allowed"),
         (state.fingerprint, "models.state.fingerprint is not allowed"),
+        (EBSTNode, "river.tree.splitter.ebst_splitter.EBSTNode is not allowed"),
         ("only text", "holds a str, not a learner"),
     ],
 )
@@ -167,3 +171,33 @@ def test_signed_strangers_are_refused(
         state.load(signed(body), SIGNER, FINGERPRINT)
 
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("models.state", "io.FileIO"),
+        ("models.state", "Any"),
+        ("models.memory", "np._core._internal.ctypes.CDLL"),
+        ("models.skill", "Memory"),
+        ("shared.candlestick", "Candle"),
+        ("river.base", "typing.Any"),
+    ],
+)
+def test_no_way_leads_through_a_module(module: str, name: str) -> None:
+    """A class is found where it was defined, never through what another module imports."""
+    body = b"c" + f"{module}\n{name}\n".encode() + b"."
+
+    with pytest.raises(pickle.UnpicklingError, match="is not allowed in a state"):
+        state._Unpickler(io.BytesIO(body)).load()
+
+
+def test_rivers_estimators_may_be_part_of_a_model() -> None:
+    """A pipeline of River's is read back, its weights included."""
+    model = preprocessing.StandardScaler() | linear_model.LinearRegression()
+    for number in range(20):
+        model.learn_one({"a": number}, 2.0 * number)
+
+    copy = state._Unpickler(io.BytesIO(pickle.dumps(model))).load()
+
+    assert copy.predict_one({"a": 30}) == model.predict_one({"a": 30}) > 0
