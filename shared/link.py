@@ -7,6 +7,8 @@ from importlib import resources
 from typing import Any, Self
 
 import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
 
 from shared.errors import InvalidValue, StoreError, StoreUnavailable
 from shared.keys import CANDLES_QUEUE, HOUSEKEEPING_QUEUE, Keys
@@ -17,6 +19,8 @@ _UNREACHABLE = (
     redis.AuthenticationError,
     redis.exceptions.NoPermissionError,
 )
+# A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
+_RETRY = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 
 
 class Link:
@@ -53,7 +57,7 @@ class Link:
         try:
             # An interrupted RESP3 reply would be read as the answer to the next command.
             client = redis.Redis.from_url(
-                url, protocol=2, socket_connect_timeout=3, socket_timeout=15
+                url, protocol=2, socket_connect_timeout=3, socket_timeout=15, retry=_RETRY
             )
         except ValueError as error:
             raise InvalidValue(
