@@ -15,7 +15,7 @@ from producers.polling import ExchangeFeed
 from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
 
-SHARED = os.environ.get("CANDLECAST_SHARED")
+SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[3] / "shared"))
 LATE_MS = 1_790_000_000_000
 ROW = [1_750_032_000_000, 10.0, 20.0, 5.0, 10.0, 3.0]
 
@@ -131,9 +131,10 @@ def test_none_reachable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def payloads() -> Path:
     """Recorded answers of real exchanges."""
-    if not SHARED:
-        pytest.skip("set CANDLECAST_SHARED to the folder that holds payloads/")
-    return Path(SHARED) / "payloads"
+    folder = SHARED / "payloads"
+    if not folder.exists():
+        pytest.skip(f"no {folder}: set CANDLECAST_SHARED to the folder that holds payloads/")
+    return folder
 
 
 @pytest.mark.parametrize(
