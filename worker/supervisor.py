@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 _LOOK_S = 0.2
 _HEALTHY_S = 5.0
 _FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
+_LONGEST_PAUSE_S = 3.0
 _GRACE_S = 15.0
 
 

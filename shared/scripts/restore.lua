@@ -11,12 +11,10 @@ if cursor ~= '' and not accept_hole and #redis.call('XRANGE', log, cursor, curso
   return {'hole', ring(now, per_claim)}
 end
 
--- Candles that will be learned again are no longer settled.
+-- Candles that will be learned again are no longer settled; those that the state knows are.
 local old = redis.call('HGET', model, 'cursor')
-if old then
-  local again = count_learned(log, tonumber(old)) - (cursor ~= '' and count_learned(log, tonumber(cursor)) or 0)
-  redis.call('HINCRBY', model, 'settled', -again)
-end
+local again = count_learned(log, tonumber(old or nil)) - count_learned(log, tonumber(cursor))
+redis.call('HINCRBY', model, 'settled', -again)
 redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', fingerprint, 'scores', scores,
   'sequence', sequence, 'since', since)
 if cursor ~= '' then redis.call('HSET', model, 'cursor', cursor) else redis.call('HDEL', model, 'cursor') end

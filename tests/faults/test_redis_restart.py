@@ -59,4 +59,4 @@ def _append_more(url: str) -> bool:
 
 def _tries(folder: Path) -> int:
     log = (folder / "worker.log").read_text()
-    return log.count("could not connect") + log.count("tick failed")
+    return sum(map(log.count, ("could not connect", "tick failed", "cannot go on")))
