@@ -89,7 +89,7 @@ class Supervisor:
     def _look_after(self, place: _Place) -> None:
         now = time.monotonic()
         process = place.process
-        if process is None or process.is_alive():
+        if process is None or process.is_alive() or self._stopping:
             return
         if not place.due:
             self.failed |= process.exitcode != 0
@@ -97,7 +97,7 @@ class Supervisor:
                 place.process = None
                 return
             self._plan_restart(place, process, now)
-        if now >= place.due and not self._stopping:
+        if now >= place.due:
             place.due = 0.0
             self._start(place, first=False)
 
