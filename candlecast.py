@@ -56,13 +56,7 @@ def demo(
 def backtest(
     files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or Feather files of candles.")],
     out: Annotated[Path, typer.Option(help="Folder for forecasts.parquet and report.json.")],
-    series: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="exchange:symbol:timeframe, once for each file, where the file name "
-            "exchange-SYMBOL-timeframe does not say it."
-        ),
-    ] = None,
+    series: producers.cli.SeriesNames = None,
 ) -> None:
     """Run the live code path over files, without Redis, and keep every forecast.
 

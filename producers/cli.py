@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+SeriesNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="exchange:symbol:timeframe, once for each file, where the file name "
+        "exchange-SYMBOL-timeframe does not say it."
+    ),
+]
 Timeframes = Annotated[
     list[str], typer.Option("--timeframe", help="Length of the candles; may be repeated.")
 ]
@@ -26,13 +33,7 @@ Seconds = Annotated[float | None, typer.Option(min=0, help="Stop by itself after
 @app.command()
 def replay(
     files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or Feather files of candles.")],
-    series: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="exchange:symbol:timeframe, once for each file, where the file name "
-            "exchange-SYMBOL-timeframe does not say it."
-        ),
-    ] = None,
+    series: SeriesNames = None,
     speed: Annotated[
         str, typer.Option(help="Candles per second of each file, or max.", metavar="max|N")
     ] = "max",
