@@ -87,7 +87,7 @@ def replay(store: Store, candles: list[Candle], copies: int) -> float:
         moved = False
         for series, at in position.items():
             if at < len(candles):
-                answer = store.append(series, candles[at : at + 500], gap_ok=True)
+                answer = store.append(series, candles[at : at + 500])
                 position[series] += answer.taken
                 moved |= answer.taken > 0
         if not moved:

@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -76,6 +76,16 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         default=10_000, ge=500, description="unlearned candles of a series before producers wait"
     )
+    max_series: int = Field(
+        default=20_000,
+        ge=1,
+        description="series in one installation; a producer of more is refused",
+    )
+    allowed_series: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("*",),
+        min_length=1,
+        description="patterns of the series that producers may push: binance:*:1h,kraken:*",
+    )
     snapshot_period_s: int = Field(default=900, ge=1, description="seconds between snapshots")
     snapshot_budget_s: int = Field(
         default=300, ge=1, le=540, description="seconds that one snapshot job may take"
@@ -98,6 +108,13 @@ class Settings(BaseSettings):
         pairs = (part.rpartition("=") for part in value.split(",") if part.strip())
         return _HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
 
+    @field_validator("allowed_series", mode="before")
+    @classmethod
+    def _read_patterns(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, horizon in self.horizons.items():
@@ -114,12 +131,14 @@ class Settings(BaseSettings):
         timeframe = series.rpartition(":")[2]
         return self.horizons.get(series) or self.horizons[timeframe]
 
-    def limits(self) -> dict[str, int]:
+    def limits(self) -> dict[str, Any]:
         """Constants of the protocol that can be set."""
         return {
             "claim_series": self.claim_series,
             "lease_ms": self.lease_ms,
             "max_waiting": self.max_waiting,
+            "max_series": self.max_series,
+            "allowed_series": self.allowed_series,
             "retention": self.retention,
             "history": self.history,
             "snapshot_period_ms": self.snapshot_period_s * 1_000,
@@ -165,6 +184,8 @@ def shown(settings: Settings) -> Iterator[str]:
         text = "" if value is None else str(value)
         if isinstance(value, dict):
             text = ",".join(f"{key}={number}" for key, number in value.items())
+        if isinstance(value, tuple):
+            text = ",".join(value)
         if name in SECRETS and text:
             text = _PASSWORD.sub(r"\1********@", text) if "://" in text else "********"
         yield f"CANDLECAST_{name.upper()}={text}"

@@ -112,10 +112,17 @@ def simulate(
             history = (
                 history_days * DAY_MS if history_candles is None else history_candles * frame.ms
             )
-            start = max(_start(store, series, int(now_ms - history)), first_open_time(frame))
-            for last in store.candles(series, after=start - frame.ms - 1, count=1):
+            start = max(frame.floor(int(now_ms - history)), first_open_time(frame))
+            end = store.end(series)
+            ahead = 0 if end is None else (end - start) // frame.ms + 1
+            feed = SimulatedFeed(
+                markets[symbol], series, start, None if count is None else count + ahead
+            )
+            if end is not None:
+                (last,) = store.candles(series, after=end - 1, count=1)
                 markets[symbol].check_own(series, last)
-            feeds.append(SimulatedFeed(markets[symbol], series, start, count))
+                feed.rewind(end)
+            feeds.append(feed)
         _push(store, feeds, stopped)
 
 
@@ -138,6 +145,7 @@ def live(
     from producers.exchange import Exchange, connect
     from producers.polling import ExchangeFeed
     from shared.candle import Timeframe
+    from shared.records import DeadLetter
 
     with _stopping(seconds) as stopped:
         frames = [Timeframe(name) for name in timeframe]
@@ -149,26 +157,27 @@ def live(
 
         def feed(series: "Series") -> ExchangeFeed:
             def refuse(row: str, error: str) -> None:
-                store.dead_letter(str(series), row, "invalid", error)
+                letter = DeadLetter(candle=row, reason="invalid", error=error)
+                store.dead_letters.put(str(series), letter)
 
             since = source.now_ms() - history * series.timeframe.ms
-            return ExchangeFeed(source, series, _start(store, series, since), refuse)
+            found = ExchangeFeed(source, series, since, refuse)
+            if (end := store.end(series)) is not None:
+                found.rewind(end)
+            return found
 
         _push(store, [feed(series) for series in wanted], stopped)
 
 
-def _start(store: "Store", series: "Series", since: int) -> int:
-    """Open time of the first candle to push: the next one of the log, else that of ``since``."""
-    end = store.end(series)
-    return series.timeframe.floor(since) if end is None else end + series.timeframe.ms
-
-
 def _bury(store: "Store", bad: "Sequence[tuple[CandleFile, BadRow]]") -> int:
     """Set the last bad rows aside, no more than the store keeps; return how many."""
+    from shared.records import DeadLetter
+
     kept = bad[max(0, len(bad) - store.limits.dead_letters) :]
     for file, row in kept:
         place = f"{file.path}: row {row.row}, column {row.column}: {row.error}"
-        store.dead_letter(str(file.series), row.candle, "invalid", place)
+        letter = DeadLetter(candle=row.candle, reason="invalid", error=place)
+        store.dead_letters.put(str(file.series), letter)
     return len(kept)
 
 

@@ -14,8 +14,8 @@ class Feed(Protocol):
     and an exchange's `take` is a REST call, for whose answer (or time-out) all of them wait.
 
     **What a feed promises**: between two calls of `rewind` it leaves out no candle that its source
-    has. `push` builds on that: after ``rewind(t)``, where the log ends at ``t``, whatever comes
-    next is the source's confirmation that there is nothing in between.
+    has. `push` builds on that: what comes next, or first after ``rewind(t)``, is the source's word
+    that it has nothing in between.
     """
 
     @property
@@ -32,5 +32,8 @@ class Feed(Protocol):
         ...
 
     def rewind(self, after: int) -> None:
-        """Go on with the first candle that opens after ``after`` (UTC milliseconds)."""
+        """Go on with the first candle that opens after ``after`` (UTC milliseconds).
+
+        `shared.records.BEFORE_ALL` is the feed's start, even where its source has older candles.
+        """
         ...

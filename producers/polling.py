@@ -10,6 +10,7 @@ import structlog
 from producers.exchange import Exchange, ExchangeError, Unreachable
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
+from shared.records import BEFORE_ALL
 
 _BACKOFF_S = (1.0, 60.0)
 _LATE_WAIT_S = (1.0, 30.0)
@@ -53,7 +54,7 @@ class ExchangeFeed:
         self._exchange = exchange
         self._refuse = refuse
         self._clock = clock
-        self._next = series.timeframe.floor(since - 1) + series.timeframe.ms
+        self._start = self._next = series.timeframe.floor(since - 1) + series.timeframe.ms
         self._resume_at = clock()
         self._delay = 0.0
         self._answered = False
@@ -94,7 +95,7 @@ class ExchangeFeed:
 
     def rewind(self, after: int) -> None:
         """Go on with the first candle after ``after``, and ask for it at once."""
-        self._next = after + self.series.timeframe.ms
+        self._next = self._start if after == BEFORE_ALL else after + self.series.timeframe.ms
         self._resume_at = self._clock()
 
     def _wait(self, seconds: float) -> None:

@@ -10,7 +10,7 @@ import structlog
 from producers.feed import Feed
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import Appended
+from shared.records import BEFORE_ALL, Appended
 
 BATCH = 500
 _FULL_WAIT_S = (0.05, 2.0)
@@ -26,7 +26,7 @@ class CandleStore(Protocol):
     """What `Push` needs of `shared.store.Store`."""
 
     def append(
-        self, series: Series, candles: Sequence[Candle], *, gap_ok: bool = False
+        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
     ) -> Appended:
         """Append closed candles to the series' log."""
         ...
@@ -40,9 +40,9 @@ class CandleStore(Protocol):
 class Totals:
     """What became of the candles of all feeds so far.
 
-    ``holes`` counts how often a source confirmed that it has nothing between the end of a log and
-    its next candle, ``behind`` the candles that workers have yet to learn, and ``unsent`` those
-    that were taken from their feeds but not dealt with when the push was stopped.
+    ``holes`` counts how often a log goes on after times for which its source has nothing,
+    ``behind`` the candles that workers have yet to learn, and ``unsent`` those that were taken from
+    their feeds but not dealt with when the push was stopped.
     """
 
     accepted: int = 0
@@ -65,7 +65,7 @@ class _Lane:
 
     feed: Feed
     waiting: list[Candle] = field(default_factory=list)
-    confirmed: bool = False
+    after: int = BEFORE_ALL
     resume_at: float = 0.0
     delay: float = 0.0
     behind: int = 0
@@ -82,9 +82,10 @@ class Push:
 
     - A full log is waited for, longer each time, while the other series go on. Taking and appending
       block: one thread does all, so that a slow answer of an exchange holds up every series.
-    - At a gap the feed goes back to the end of the log; what comes next is the source's
-      confirmation that there is nothing between, and is appended with ``gap_ok``. So a Redis that
-      has forgotten candles gets them again from any source that still has them.
+    - Each append says which candle its source has right before, so that Redis takes a hole of the
+      source and answers ``gap`` where the log lacks a candle. At a gap the feed goes back to the
+      end of the log, or to its start where there is no log. So a Redis that has forgotten candles
+      gets them again from any source that still has them.
     - Everything waits while Redis uses more than 90 % of its memory, or cannot be reached: candles
       leave the lane only with Redis's answer, and sending one twice only counts a duplicate.
 
@@ -179,7 +180,7 @@ class Push:
 
     def _append(self, lane: _Lane) -> bool:
         try:
-            answer = self._store.append(lane.feed.series, lane.waiting, gap_ok=lane.confirmed)
+            answer = self._store.append(lane.feed.series, lane.waiting, after=lane.after)
         except InvalidValue as error:
             if not _may_be_early(error, lane.feed.series):
                 raise
@@ -187,19 +188,19 @@ class Push:
             return False
         lane.early_since = None
         self._count(lane, answer)
-        del lane.waiting[: answer.taken]
+        if answer.taken:
+            lane.after = lane.waiting[answer.taken - 1].open_time
+            del lane.waiting[: answer.taken]
         if answer.stopped == "full":
             self._wait_for_workers(lane, answer)
         else:
             lane.delay = 0.0
-        # One confirmation holds for one append: the log may have changed since.
-        lane.confirmed = False
-        if answer.stopped == "gap" and answer.last_open_time is not None:
-            self.totals.holes += 1
+        if answer.stopped == "gap":
+            end = answer.last_open_time
+            lane.after = BEFORE_ALL if end is None else end
             lane.waiting.clear()
-            lane.feed.rewind(answer.last_open_time)
-            lane.confirmed = True
-        return answer.taken > 0 or lane.confirmed
+            lane.feed.rewind(lane.after)
+        return answer.taken > 0 or answer.stopped == "gap"
 
     def _count(self, lane: _Lane, answer: Appended) -> None:
         totals = self.totals
@@ -207,6 +208,7 @@ class Push:
         totals.duplicates += answer.duplicates
         totals.revised += answer.revised
         totals.refused += answer.refused
+        totals.holes += answer.holes
         lane.behind = answer.behind
 
     def _sum_up(self) -> None:

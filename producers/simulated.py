@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from producers.process import DAY_MINUTES, FIRST_DAY, MinuteProcess
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import InvalidValue
+from shared.records import BEFORE_ALL
 
 EXCHANGE = "simulated"
 MINUTE_MS = 60_000
@@ -141,7 +142,7 @@ class SimulatedFeed:
         self.series = series
         self._market = market
         self._now_ms = now_ms
-        self._next = start
+        self._start = self._next = start
         self._end = None if count is None else start + count * series.timeframe.ms
 
     def wait_s(self) -> float | None:
@@ -164,3 +165,5 @@ class SimulatedFeed:
         """Go on with the candle after ``after``."""
         frame = self.series.timeframe
         self._next = max(after + frame.ms, first_open_time(frame))
+        if after == BEFORE_ALL:
+            self._next = self._start

@@ -1,7 +1,7 @@
 """One connection to Redis: its errors translated, its scripts loaded and run."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
 from typing import Any, Self
@@ -93,6 +93,20 @@ class Link:
             # Whatever broke in may have left a reply unread on a connection.
             self.redis.connection_pool.disconnect()
             raise
+
+    @contextlib.contextmanager
+    def lock(self, key: str, life_s: float, wait_s: float) -> Iterator[Callable[[], object] | None]:
+        """Hold a lock; yield what renews it, or None where another has it all the while."""
+        with self.translated() as redis:
+            lock = redis.lock(key, timeout=life_s)
+            held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
+        try:
+            yield lock.reacquire if held else None
+        finally:
+            if held:
+                # It may have run out meanwhile, and be another's by now.
+                with contextlib.suppress(StoreError), self.translated():
+                    lock.release()
 
     def run(self, name: str, *args: Any, pipe: Any = None) -> Any:
         """Run a script, or queue it on a pipeline."""

@@ -8,13 +8,17 @@ from typing import Any, Self
 from shared.candle import Series
 from shared.errors import InvalidValue
 
-_NUMBERS = ("cursor", "since", "suspect", "snapshot_version", "snapshot_revision")
+_NUMBERS = ("cursor", "since", "suspect", "appended_at", "snapshot_version", "snapshot_revision")
 _COUNTS = (
-    *("sequence", "revision", "attempts", "appended", "settled"),
-    *("dead_letters", "duplicates", "revised", "refused"),
+    *("sequence", "revision", "attempts", "appended", "settled", "rebuilds"),
+    *("dead_letters", "duplicates", "revised", "refused", "holes", "missing"),
 )
-MODEL_FIELDS = (*_NUMBERS, *_COUNTS, "etag", "fingerprint", "scores", "snapshot_alias")
+BEFORE_ALL = -1
+"""A time before that of every candle: what comes after it is the first of its source."""
+MODEL_FIELDS = (*_NUMBERS, *_COUNTS, "etag", "fingerprint", "scores", "snapshot_alias", "paused")
 """Fields of a model hash but its state, which is as large as all the others ten times over."""
+# A letter is for reading; what is longer than any candle or traceback would only fill Redis.
+_LONGEST_TEXT = 4_000
 Entry = tuple[bytes, list[bytes]]
 """One entry of a candle log as Redis returns it: id and flat fields."""
 
@@ -37,7 +41,7 @@ def _text(raw: bytes | None) -> str | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """Constants of the protocol; times in milliseconds, the rest counts."""
+    """Constants of the protocol; times in milliseconds, other numbers counts."""
 
     claim_series: int = 64
     claim_candles: int = 2_000
@@ -47,6 +51,9 @@ class Limits:
     series_ms: int = 250
     flush_ms: int = 50
     max_waiting: int = 10_000
+    max_series: int = 20_000
+    allowed_series: tuple[str, ...] = ("*",)
+    """Shell patterns of the series that may be appended to."""
     unclosed_grace_ms: int = 5_000
     retention: int = 2_000
     history: int = 100
@@ -64,6 +71,8 @@ class Appended:
     duplicates: int
     revised: int
     refused: int
+    holes: int
+    """Accepted candles that their source has right behind the log's end, with times between."""
     stopped: str | None
     """``gap`` or ``full``: why the candles from ``taken`` on were not dealt with."""
     last_open_time: int | None
@@ -73,12 +82,13 @@ class Appended:
     @classmethod
     def read(cls, answer: list[Any]) -> Self:
         """Type the answer of the append script."""
-        accepted, duplicates, revised, refused, stopped, last, behind = answer
+        accepted, duplicates, revised, refused, holes, stopped, last, behind = answer
         return cls(
             accepted=accepted,
             duplicates=duplicates,
             revised=revised,
             refused=refused,
+            holes=holes,
             stopped=_text(stopped),
             last_open_time=_int(last),
             behind=behind,
@@ -144,11 +154,24 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """A candle that is set aside, and why."""
+    """What is set aside, and why.
+
+    ``candle`` is open time and numbers as the log has them, or the row as its source gave it;
+    ``error`` what was raised, or what else there is to say.
+    """
 
     candle: str
     reason: str
     error: str
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The entry's fields, none longer than a reader needs; of an error its end says most."""
+        return {
+            "candle": self.candle[:_LONGEST_TEXT],
+            "reason": self.reason,
+            "error": self.error[-_LONGEST_TEXT:],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,13 +215,23 @@ class ModelRecord:
     scores: dict[str, Any] = field(repr=False)
     attempts: int
     suspect: int | None
+    paused: bool
+    """Its candles are kept and not learned, until somebody resumes it."""
     appended: int
+    appended_at: int | None
+    """When candles were last appended, by Redis's clock."""
     settled: int
     """Candles of the log at or before the cursor, learned or buried, each counted once."""
     dead_letters: int
     duplicates: int
     revised: int
     refused: int
+    holes: int
+    """How often the log goes on after times for which the source had nothing."""
+    missing: int
+    """Candles that would fill these holes."""
+    rebuilds: int
+    """How often the series was learned again from its first retained candle."""
     waiting: int
     """Candles of the log beyond the cursor."""
     snapshot_version: int | None
@@ -217,6 +250,7 @@ class ModelRecord:
             last_open_time=_int(last),
             waiting=waiting,
             etag=_text(fields["etag"]),
+            paused=bool(fields["paused"]),
             state=fields.get("state"),
             fingerprint=_text(fields["fingerprint"]),
             scores=json.loads(fields["scores"] or b"{}"),

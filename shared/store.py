@@ -1,42 +1,38 @@
-"""The only Redis commands: append, claim, commit, release, restore, tick, and what is read.
+"""What changes Redis: append, claim, commit, release, restore, tick, pause, retire.
 
 The rules are in the Lua scripts beside this file; here they are called and their answers typed.
 """
 
-import contextlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from fnmatch import fnmatchcase
+from typing import Any
 
 from pydantic_core import to_json
 
 from shared import doorbell
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue, StoreError
-from shared.keys import DEFAULT_PREFIX, Keys
-from shared.link import Link
+from shared.errors import InvalidValue
 from shared.records import (
-    MODEL_FIELDS,
+    BEFORE_ALL,
     Appended,
     Batch,
     Claim,
     Commit,
-    Limits,
-    ModelRecord,
     Tick,
     parsed_series,
 )
-from shared.wire import decode_candle, encode_candle, slice_digest
+from shared.view import View
+from shared.wire import encode_candle, slice_digest
 
 APPEND_LIMIT = 500
 _FORECAST_TTL_MS = 86_400_000
-# How much is read at once: Redis does nothing else meanwhile.
-_PAGE = 64
 _SNAPSHOT_LOCK_S = 30
 
 
-class Store:
-    """The candle logs, models and marks of one prefix in one Redis.
+class Store(View):
+    """The candle logs, models and marks of one prefix in one Redis, to be read and changed.
 
     Raises
     ------
@@ -46,36 +42,35 @@ class Store:
         From every method, when Redis fails a command.
     """
 
-    def __init__(self, link: Link, limits: Limits | None = None) -> None:
-        self.link = link
-        self.keys = link.keys
-        self.limits = limits or Limits()
-
-    @classmethod
-    def connect(
-        cls, url: str, *, prefix: str = DEFAULT_PREFIX, limits: Mapping[str, int] | None = None
-    ) -> Self:
-        """Connect and ping; ``limits`` are fields of `Limits`."""
-        return cls(Link.open(url, Keys(prefix)), Limits(**limits or {}))
-
     # ---------------------------------------------------------------- producers
 
     def append(
-        self, series: Series, candles: Sequence[Candle], *, gap_ok: bool = False
+        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
     ) -> Appended:
         """Append up to 500 closed candles, oldest first, and ring the doorbell.
+
+        They are all that their source has between the first and the last of them, and ``after`` is
+        the open time of the candle that it has right before them (`BEFORE_ALL` where it has none).
+        So a hole of the source is told from a candle that the log lacks: only a candle that the
+        source has right behind the log's end, or the very next one, is taken; another is answered
+        ``gap``, and what follows ``last_open_time`` has to be appended first.
 
         Raises
         ------
         InvalidValue
-            When a candle is off the timeframe's grid or not closed yet; nothing is appended.
+            When a candle is off the timeframe's grid or not closed yet, or the series is not
+            allowed or one too many; nothing is appended.
         """
         if len(candles) > APPEND_LIMIT:
             raise InvalidValue("candles", len(candles), f"append at most {APPEND_LIMIT} at once")
         frame, limits = series.timeframe, self.limits
+        if not any(fnmatchcase(str(series), pattern) for pattern in limits.allowed_series):
+            remedy = f"CANDLECAST_ALLOWED_SERIES allows {', '.join(limits.allowed_series)} only"
+            raise InvalidValue("series", str(series), remedy)
         answer = self.link.run(
             "append",
-            *(limits.claim_series, str(series), frame.ms, frame.origin_ms, int(gap_ok)),
+            *(limits.claim_series, str(series), limits.max_series),
+            *(frame.ms, frame.origin_ms, after),
             *(limits.max_waiting, limits.unclosed_grace_ms, limits.dead_letters),
             *(text for candle in candles for text in encode_candle(candle)),
         )
@@ -83,23 +78,16 @@ class Store:
             frame.check_open_time(candles[answer[1]].open_time)
         if answer[0] == b"unclosed":
             frame.check_closed(candles[answer[1]].open_time, int(answer[2]))
+        if answer[0] == b"oversized":
+            raise InvalidValue("candles", answer[1], "a number has at most 32 characters")
+        if answer[0] == b"too_many":
+            remedy = (
+                f"there are {limits.max_series} series, and no more are allowed: retire some "
+                "(candlecast series retire) or raise CANDLECAST_MAX_SERIES"
+            )
+            raise InvalidValue("series", str(series), remedy)
         self.ring(answer[-1])
         return Appended.read(answer[1:-1])
-
-    def dead_letter(self, series: str, candle: str, reason: str, error: str) -> None:
-        """Set a refused candle aside with its reason."""
-        letter = {"series": series, "candle": candle, "reason": reason, "error": error}
-        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(self.keys.dead_letters, letter, maxlen=self.limits.dead_letters)
-            pipe.hincrby(self.keys.model(series), "dead_letters", 1)
-            pipe.execute()
-
-    def used_memory_share(self) -> float:
-        """Share of ``maxmemory`` in use; 0 where Redis has no such limit."""
-        with self.link.translated() as redis:
-            info = redis.info("memory")
-        limit = info.get("maxmemory", 0)
-        return info["used_memory"] / limit if limit else 0.0
 
     # ---------------------------------------------------------------- workers
 
@@ -143,7 +131,7 @@ class Store:
             *(to_json(commit.scores), _or_empty(commit.since), commit.forecast or b""),
             *(max(3 * frame_ms, _FORECAST_TTL_MS), limits.history),
             *((limits.retention - 1) * frame_ms, limits.dead_letters),
-            *((dead.candle, dead.reason, dead.error) if dead else ("", "", "")),
+            *(dead.fields.values() if dead else ("", "", "")),
         ]
 
     def release(self, claims: Sequence[Claim]) -> int:
@@ -190,57 +178,22 @@ class Store:
             now=int(now), holder=holder.decode(), ring=ring, housekeeping=bool(housekeeping)
         )
 
-    # ---------------------------------------------------------------- reading
+    # ---------------------------------------------------------------- operators
 
-    def series(self) -> list[Series]:
-        """Return every known series, sorted by name; names of a newer version are left out."""
-        with self.link.translated() as redis:
-            names = redis.smembers(self.keys.series)
-        found = (parsed_series(name) for name in sorted(names))
-        return [series for series in found if series]
+    def pause(self, series: Series, *, paused: bool = True) -> bool:
+        """Let a series rest, its candles kept, or go on; return whether there is such a series."""
+        known, ring = self.link.run("pause", self.limits.claim_series, str(series), int(paused))
+        self.ring(ring)
+        return bool(known)
 
-    def end(self, series: Series) -> int | None:
-        """Open time of the log's last candle."""
-        with self.link.translated() as redis:
-            entries = redis.xrevrange(self.keys.candles(str(series)), count=1)
-        return int(entries[0][0].partition(b"-")[0]) if entries else None
+    def retire(self, series: Series, *, revision: int) -> bool:
+        """Remove every key of a series, unless its model has moved on from this revision.
 
-    def candles(
-        self, series: Series, *, after: int | None = None, count: int | None = None
-    ) -> list[Candle]:
-        """Return retained candles, oldest first."""
-        start = "-" if after is None else f"({after}-0"
-        with self.link.translated() as redis:
-            entries = redis.xrange(self.keys.candles(str(series)), min=start, count=count)
-        return [decode_candle(entry_id, numbers) for entry_id, numbers in entries]
+        Its dead letters stay. A producer that goes on begins the series anew.
+        """
+        return bool(self.link.run("retire", str(series), revision) == b"ok")
 
-    def forecasts(self, names: Sequence[Series]) -> list[bytes | None]:
-        """Return the published JSON of each series, or None."""
-        keys = [self.keys.forecast(str(series)) for series in names]
-        with self.link.translated() as redis:
-            pages = (redis.mget(keys[at : at + _PAGE]) for at in range(0, len(keys), _PAGE))
-            return [raw for page in pages for raw in page]
-
-    def models(self, names: Sequence[Series]) -> list[ModelRecord]:
-        """Return the records of many series, each of one moment, without their states."""
-        pages = range(0, len(names), _PAGE)
-        return [record for at in pages for record in self._records(names[at : at + _PAGE])]
-
-    def model(self, series: Series) -> ModelRecord:
-        """Return one series' record, with its state."""
-        return self._records([series], "state")[0]
-
-    def _records(self, names: Sequence[Series], *more: str) -> list[ModelRecord]:
-        fields = [*MODEL_FIELDS, *more]
-        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
-            self.link.run("waiting", *map(str, names), pipe=pipe)
-            for series in names:
-                pipe.hmget(self.keys.model(str(series)), fields)
-            waiting, *rows = pipe.execute()
-        return [
-            ModelRecord.read(series, dict(zip(fields, row, strict=True)), last, count)
-            for series, row, (last, count) in zip(names, rows, waiting, strict=True)
-        ]
+    # ---------------------------------------------------------------- snapshots
 
     def set_snapshot(
         self, series: Series, *, version: int, alias: str | None, revision: int
@@ -254,39 +207,15 @@ class Store:
         with self.link.translated() as redis:
             redis.hset(self.keys.model(str(series)), mapping=fields)
 
-    @contextlib.contextmanager
-    def snapshot_lock(self, *, wait_s: float = 0) -> Iterator[Callable[[], object] | None]:
+    def snapshot_lock(
+        self, *, wait_s: float = 0
+    ) -> AbstractContextManager[Callable[[], object] | None]:
         """Hold the one right to take snapshots; yield what renews it, or None where it is taken.
 
-        It lives for half a minute, so that a killed round does not hold up the next.
+        It lives for half a minute, so that a killed round does not hold up the next; two at once
+        would do no harm, since each writes whole versions.
         """
-        with self.link.translated() as redis:
-            lock = redis.lock(self.keys.snapshot_lock, timeout=_SNAPSHOT_LOCK_S)
-            held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
-        try:
-            yield lock.reacquire if held else None
-        finally:
-            if held:
-                # Lost to another round, which does no harm: both have written whole versions.
-                with contextlib.suppress(StoreError), self.link.translated():
-                    lock.release()
-
-    def overview(self) -> dict[str, Any]:
-        """Return what concerns all series: the fleet, marks, jobs and dead letters."""
-        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
-            pipe.get(self.keys.fleet)
-            pipe.zcard(self.keys.pending)
-            pipe.xlen(self.keys.dead_letters)
-            for name in doorbell.QUEUES:
-                pipe.llen(self.keys.rq_queue(name))
-            fleet, pending, dead_letters, *jobs = pipe.execute()
-        return {
-            "redis": self.link.address,
-            "fleet": fleet.decode() if fleet else None,
-            "pending": pending,
-            "dead_letters": dead_letters,
-            "jobs": dict(zip(doorbell.QUEUES, jobs, strict=True)),
-        }
+        return self.link.lock(self.keys.snapshot_lock, _SNAPSHOT_LOCK_S, wait_s)
 
 
 def _or_empty(number: int | None) -> int | str:

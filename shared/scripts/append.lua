@@ -1,9 +1,9 @@
 -- Append closed candles of one series to its log and mark it pending (design rule 3).
--- Answers: accepted, duplicates, revised, refused, why it stopped, end of the log, lag, doorbells.
-local per_claim, series = tonumber(ARGV[1]), ARGV[2]
-local step, origin, gap_ok = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local max_waiting, grace, cap = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local FIRST, WIDTH = 9, 6
+-- Answers: accepted, duplicates, revised, refused, holes, why it stopped, end of the log, lag, doorbells.
+local per_claim, series, max_series = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local step, origin, after = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local max_waiting, grace, cap = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[9]
+local FIRST, WIDTH, LONGEST, BEFORE_ALL = 10, 6, 32, -1
 local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
@@ -11,6 +11,12 @@ for i = FIRST, #ARGV, WIDTH do
   local open = tonumber(ARGV[i])
   if (open - origin) % step ~= 0 then return {'off_grid', (i - FIRST) / WIDTH} end
   if open + step > now + grace then return {'unclosed', (i - FIRST) / WIDTH, text(now)} end
+  for k = 1, 5 do
+    if #ARGV[i + k] > LONGEST then return {'oversized', (i - FIRST) / WIDTH} end
+  end
+end
+if redis.call('SISMEMBER', SERIES, series) == 0 and redis.call('SCARD', SERIES) >= max_series then
+  return {'too_many'}
 end
 
 local last, cursor = log_end(log), tonumber(redis.call('HGET', model, 'cursor') or nil)
@@ -20,7 +26,7 @@ if room < (#ARGV - FIRST + 1) / WIDTH then
   room = room + count_learned(log, cursor)
 end
 
-local accepted, duplicates, revised, refused, settled, stopped = 0, 0, 0, 0, 0, ''
+local accepted, duplicates, revised, refused, settled, holes, missing, stopped = 0, 0, 0, 0, 0, 0, 0, ''
 
 -- A time that the log has passed: told apart by what the log holds there.
 local function old(i)
@@ -44,7 +50,7 @@ local function old(i)
   end
 end
 
-local function add(i)
+local function add(i, open)
   if accepted == 0 then
     -- The mark comes first: a candle without a mark would never be learned.
     redis.call('ZADD', PENDING, 'NX', text(now), series)
@@ -52,12 +58,18 @@ local function add(i)
   end
   redis.call('XADD', log, ARGV[i] .. '-0', 'o', ARGV[i + 1], 'h', ARGV[i + 2], 'l', ARGV[i + 3],
     'c', ARGV[i + 4], 'v', ARGV[i + 5])
-  last = tonumber(ARGV[i])
+  if last and open ~= last + step then
+    holes = holes + 1
+    missing = missing + (open - last) / step - 1
+  end
+  last = open
   accepted = accepted + 1
   -- A state may have been restored that is ahead of this log: it has learned the candle already.
   if cursor and last <= cursor then settled = settled + 1 end
 end
 
+-- A candle goes to the log's end if it is the next one there, or if its source has it right behind
+-- that end: only the source knows whether there was a candle between, and only Redis where the log ends.
 for i = FIRST, #ARGV, WIDTH do
   local open = tonumber(ARGV[i])
   if last and open <= last then
@@ -65,18 +77,20 @@ for i = FIRST, #ARGV, WIDTH do
   elseif accepted >= room then
     stopped = 'full'
     break
-  elseif last and open ~= last + step and not gap_ok then
+  elseif after ~= (last or BEFORE_ALL) and open ~= (last and last + step) then
     stopped = 'gap'
     break
   else
-    add(i)
+    add(i, open)
   end
+  after = open
 end
 
 if accepted > 0 then redis.call('HSET', model, 'appended_at', text(now)) end
-for name, count in pairs({appended = accepted, settled = settled, duplicates = duplicates, revised = revised, refused = refused}) do
+for name, count in pairs({appended = accepted, settled = settled, duplicates = duplicates, revised = revised,
+  refused = refused, holes = holes, missing = missing}) do
   if count > 0 then redis.call('HINCRBY', model, name, count) end
 end
 local behind = last and (cursor and math.max(0, last - cursor) / step or held + accepted) or 0
-return {'ok', accepted, duplicates, revised, refused, stopped, last and text(last) or '', behind,
+return {'ok', accepted, duplicates, revised, refused, holes, stopped, last and text(last) or '', behind,
   ring(now, per_claim)}

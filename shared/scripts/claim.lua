@@ -14,10 +14,12 @@ for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCOR
   if max_candles <= 0 then break end
   local model = MODEL .. series
   local m = redis.call('HMGET', model, 'etag', 'cursor', 'attempts', 'suspect', 'until', 'revision', 'sequence',
-    'since', 'state', 'fingerprint', 'appended_at', 'snapshot_version', 'snapshot_alias')
+    'since', 'state', 'fingerprint', 'appended_at', 'snapshot_version', 'snapshot_alias', 'paused')
   local etag, cursor, attempts, suspect = m[1], m[2], tonumber(m[3] or 0), m[4]
   local alone = attempts > 0 or suspect
-  if not alone or #claims == 0 then
+  if m[14] then
+    redis.call('ZREM', PENDING, series)
+  elseif not alone or #claims == 0 then
     if attempts >= BATCH_FAILURES and not suspect then
       -- What killed whole claims is among the candles handed out: look at them one by one.
       suspect, attempts = m[5], 0

@@ -20,5 +20,6 @@ redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', finge
 if cursor ~= '' then redis.call('HSET', model, 'cursor', cursor) else redis.call('HDEL', model, 'cursor') end
 redis.call('HDEL', model, 'attempts', 'suspect', 'until')
 redis.call('HINCRBY', model, 'revision', 1)
+if cursor == '' then redis.call('HINCRBY', model, 'rebuilds', 1) end
 redis.call('ZADD', PENDING, text(now), series)
 return {'ok', ring(now, per_claim)}

@@ -42,7 +42,7 @@ def walk(count: int, seed: int = 1) -> list[Candle]:
 def push(store: Store, series: Series, candles: list[Candle], size: int = 500) -> None:
     """Append everything, in batches of one size."""
     for first in range(0, len(candles), size):
-        assert store.append(series, candles[first : first + size], gap_ok=True).stopped is None
+        assert store.append(series, candles[first : first + size]).stopped is None
 
 
 def learned(store: Store, series: Series, count: int) -> Callable[[], bool]:

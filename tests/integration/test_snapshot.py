@@ -49,7 +49,7 @@ def walk(first: int, count: int) -> list[Candle]:
 
 def learn(store: Store, candles: list[Candle]) -> None:
     """Append candles and learn them here, as a worker would."""
-    store.append(SERIES, candles, gap_ok=True)
+    store.append(SERIES, candles)
     Updater(store, Model("default", SIGNER, lambda _: 24, "test")).run()
     assert store.model(SERIES).waiting == 0
 

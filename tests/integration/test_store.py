@@ -7,7 +7,7 @@ import pytest
 
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import Limits
+from shared.records import BEFORE_ALL, DeadLetter, Limits
 from shared.store import Store
 from tests.integration.steps import (
     FLEET,
@@ -24,7 +24,7 @@ from tests.integration.steps import (
 def test_append_counts_duplicates_revisions_and_late_candles(store: Store) -> None:
     """A candle that the log has passed is told apart by what the log holds there."""
     store.append(SERIES, candles(0, 3))
-    store.append(SERIES, candles(5, 1), gap_ok=True)
+    store.append(SERIES, candles(5, 1), after=T0 + 2 * HOUR)
 
     again = store.append(SERIES, [*candles(1, 1), *candles(2, 1, close=7), *candles(4, 1)])
 
@@ -36,15 +36,71 @@ def test_append_counts_duplicates_revisions_and_late_candles(store: Store) -> No
     assert store.overview()["dead_letters"] == 1
 
 
-def test_append_answers_gap_until_the_producer_has_confirmed_it(store: Store) -> None:
-    """A hole is only taken once its source has said that nothing is there."""
-    store.append(SERIES, candles(0, 2))
+def test_append_takes_a_hole_only_behind_the_log_s_own_end(store: Store) -> None:
+    """What the source has right behind the end is taken; else the log may lack a candle."""
+    store.append(SERIES, candles(0, 3))
 
-    answer = store.append(SERIES, [*candles(2, 1), *candles(5, 2)])
+    for after in (BEFORE_ALL, T0 + HOUR, T0 + 4 * HOUR):
+        answer = store.append(SERIES, candles(6, 2), after=after)
+        assert (answer.taken, answer.stopped) == (0, "gap")
+        assert answer.last_open_time == T0 + 2 * HOUR
+    answer = store.append(SERIES, candles(6, 2), after=T0 + 2 * HOUR)
 
-    assert (answer.accepted, answer.taken, answer.stopped) == (1, 1, "gap")
-    assert answer.last_open_time == T0 + 2 * HOUR
-    assert store.append(SERIES, candles(5, 2), gap_ok=True).accepted == 2
+    assert (answer.accepted, answer.holes, answer.stopped) == (2, 1, None)
+    record = store.model(SERIES)
+    assert (record.holes, record.missing) == (1, 3)
+
+
+def test_append_takes_the_holes_inside_what_one_source_has(store: Store) -> None:
+    """Candles of one append are all there are between the first and the last of them."""
+    holed = [*candles(0, 2), *candles(4, 1), *candles(7, 1)]
+
+    answer = store.append(SERIES, holed)
+
+    assert (answer.accepted, answer.holes, answer.stopped) == (4, 2, None)
+    again = store.append(SERIES, [*holed[2:], *candles(9, 1)])
+    assert (again.duplicates, again.accepted, again.holes) == (2, 1, 1)
+    assert store.model(SERIES).missing == 2 + 2 + 1
+
+
+def test_append_asks_for_the_start_where_there_is_no_log(store: Store) -> None:
+    """A Redis that has forgotten a series gets it from its start, not from the newest candle on."""
+    answer = store.append(SERIES, candles(5, 1), after=T0 + 4 * HOUR)
+
+    assert (answer.taken, answer.stopped, answer.last_open_time) == (0, "gap", None)
+    assert store.append(SERIES, candles(5, 1)).accepted == 1
+
+
+def test_a_series_too_many_is_refused(store: Store) -> None:
+    """A producer that makes up names cannot fill Redis; known series go on."""
+    small = Store(store.link, Limits(max_series=1))
+    small.append(SERIES, candles(0, 1))
+
+    with pytest.raises(InvalidValue, match="CANDLECAST_MAX_SERIES"):
+        small.append(Series.parse("test:TWO/USD:1h"), candles(0, 1))
+
+    assert small.append(SERIES, candles(1, 1)).accepted == 1
+    assert store.series() == [SERIES]
+
+
+def test_a_series_that_no_pattern_allows_is_refused(store: Store) -> None:
+    """An installation may say which series it expects."""
+    strict = Store(store.link, Limits(allowed_series=("kraken:*", "test:*:1h")))
+
+    assert strict.append(SERIES, candles(0, 1)).accepted == 1
+    with pytest.raises(InvalidValue, match=r"CANDLECAST_ALLOWED_SERIES allows kraken:\*, test"):
+        strict.append(Series.parse("test:BTC/USDT:5m"), candles(0, 1))
+
+
+def test_a_number_longer_than_any_is_refused(store: Store) -> None:
+    """Programs of other languages call the script too: no candle can be larger than it needs."""
+    frame = SERIES.timeframe
+    head = (64, str(SERIES), 9, frame.ms, frame.origin_ms, BEFORE_ALL, 100, 5_000, 100)
+
+    answer = store.link.run("append", *head, str(T0), "1", "1", "1", "1" * 33, "1")
+
+    assert answer == [b"oversized", 0]
+    assert store.end(SERIES) is None
 
 
 def test_append_answers_full_and_counts_only_unlearned_candles(store: Store) -> None:
@@ -232,7 +288,9 @@ def test_a_name_that_only_a_newer_version_knows_stops_nobody(store: Store) -> No
 def test_a_refused_row_counts_as_a_dead_letter_of_its_series(store: Store) -> None:
     """What a file's bad rows were is counted where its good ones are."""
     store.append(SERIES, candles(0, 1))
-    store.dead_letter(str(SERIES), "row 7", "bad row", "close is NaN")
+    store.dead_letters.put(
+        str(SERIES), DeadLetter(candle="row 7", reason="invalid", error="close is NaN")
+    )
 
     assert store.model(SERIES).dead_letters == 1
     assert store.model(SERIES).lost == 0

@@ -64,7 +64,7 @@ def test_a_candle_at_which_the_model_raises_is_stepped_over(store: Store, update
     """It lies in the dead letters with its traceback; the model has seen nothing of it."""
     other = Series.parse("other:BTC/USDT:1h")
     store.append(SERIES, candles(100, 101, UNLUCKY, 102))
-    store.append(other, candles(100, 101, 0, 102), gap_ok=True)
+    store.append(other, candles(100, 101, 0, 102))
 
     run(updater)
 

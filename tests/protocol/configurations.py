@@ -43,6 +43,7 @@ CONFIGURATIONS = {
     "killer and neighbour": Config(
         **_NEIGHBOURS, killers=_FIRST, workers=1, faults=Faults(crash=1, disconnect=1)
     ),
+    "pause and retirement": Config(**_TWO, faults=Faults(pause=1, retire=1)),
     "raiser": Config(raisers=_SECOND, faults=Faults(crash=1)),
     "four kills": Config(**_TWO, batch=1, faults=Faults(crash=4)),
     "four kills, two series": Config(**_NEIGHBOURS, workers=1, faults=Faults(crash=4)),
@@ -80,7 +81,7 @@ GUARDS = {
     "full answer": "producers",
     "gap answer": "failover",
     "gap answer on an empty log": "failover",
-    "confirmation names the end": "failover and a hole",
+    "the candle before is compared": "failover and a hole",
     "append leaves a mark as it is": "four kills",
     "ring less what waits": "workers",
     "tick rings": "workers",
@@ -96,6 +97,8 @@ GUARDS = {
     "commit clears attempts": "workers",
     "release clears attempts": "four kills, two series",
     "restore clears attempts and suspect": "killer and restore",
+    "a paused series is passed over": "pause and retirement",
+    "resume marks the series": "pause and retirement",
     "token": "workers",
     "new token at each commit": "workers",
     "new token at a restore": "restore",
@@ -115,14 +118,6 @@ COSTS = {
     "release asks for the token": "disconnected",
 }
 """Guards whose loss breaks no invariant: they save time."""
-
-OPEN = frozenset(
-    {
-        "gap answer on an empty log",
-        "confirmation names the end",
-    }
-)
-"""Guards that the search asks for and the scripts lack."""
 
 LIMITS = {
     "five hits of one candle": (

@@ -41,6 +41,18 @@ def _operator(config: Config, world: World) -> Iterator[Step]:
         taken = Snapshot(row.cursor, row.state, row.sequence)
         says = f"a snapshot is taken at {row.cursor}"
         yield _fault("snapshot", says, world._replace(snapshot=taken))
+    if left.pause and row.log and not row.paused:
+        paused = world._replace(redis=rules.pause(config.rules, redis, 0, paused=True))
+        yield _fault("pause", "the series is paused", paused)
+    if left.retire and row.log:
+        yield _fault(
+            "retire", "the series is retired", world._replace(redis=rules.retire(redis, 0))
+        )
+    if row.paused:
+        after = rules.pause(config.rules, redis, 0, paused=False)
+        after = after._replace(queue=after.queue + rules.ring(config.rules, after))
+        resumed = world._replace(redis=after)
+        yield Step("resume", "the series is resumed", fault=False, after=resumed)
     if not left.restore:
         return
     for snapshot in filter(None, (world.snapshot, Snapshot(0, None, 0))):

@@ -37,6 +37,7 @@ class Row(NamedTuple):
     sequence: int = 0
     settled: int = 0
     mark: int = 0
+    paused: bool = False
 
 
 class Redis(NamedTuple):
@@ -107,21 +108,20 @@ class Appended(NamedTuple):
     last: int
 
 
-def _hole(rules: Rules, end: int, candle: int, confirmed: int | None, accepted: int) -> bool:
-    """Whether a candle is refused as not being the next one."""
+def _misses(rules: Rules, end: int, candle: int, after: int) -> bool:
+    """Whether the log may lack a candle between its end and this one."""
     if "gap answer" in rules.off:
         return False
     if not end:
-        return confirmed != 0 and "gap answer on an empty log" not in rules.off
-    # A hole inside what one append brings is the feed's own promise.
-    named = confirmed == end or accepted > 0 or "confirmation names the end" in rules.off
-    return time(candle) != end + 1 and (confirmed is None or not named)
+        return after != 0 and "gap answer on an empty log" not in rules.off
+    named = after == end or (after and "the candle before is compared" in rules.off)
+    return time(candle) != end + 1 and not named
 
 
 def append(
-    rules: Rules, redis: Redis, series: int, candles: Sequence[int], confirmed: int | None = None
+    rules: Rules, redis: Redis, series: int, candles: Sequence[int], after: int = 0
 ) -> tuple[Redis, Appended]:
-    """Append candles; ``confirmed`` is the end of the log after which a hole was confirmed."""
+    """Append candles; ``after`` is the one that their source has right before them."""
     row = redis.rows[series]
     room = rules.max_waiting - (len(row.log) - position(row))
     accepted, stopped, taken = 0, "", 0
@@ -131,7 +131,7 @@ def append(
             if accepted >= room and "full answer" not in rules.off:
                 stopped = "full"
                 break
-            if _hole(rules, end, candle, confirmed, accepted):
+            if _misses(rules, end, candle, after):
                 stopped = "gap"
                 break
             row = row._replace(log=(*row.log, candle), mark=row.mark or DUE)
@@ -139,6 +139,7 @@ def append(
                 row = row._replace(mark=DUE)
             accepted += 1
         taken += 1
+        after = time(candle)
     last = time(row.log[-1]) if row.log else 0
     return _put(redis, series, row), Appended(taken, accepted, stopped, last)
 
@@ -162,6 +163,9 @@ def claim(
         alone = bool(row.attempts or row.suspect) and "suspects are claimed alone" not in rules.off
         if left <= 0:
             break
+        if row.paused and "a paused series is passed over" not in rules.off:
+            redis = _put(redis, series, row._replace(mark=0))
+            continue
         if alone and claims:
             continue
         row, entries = _look(rules, row, left)
@@ -291,6 +295,22 @@ def restore(
         mark=row.mark if "restore marks the series" in rules.off else DUE,
     )
     return _put(redis, series, row), "ok"
+
+
+def pause(rules: Rules, redis: Redis, series: int, *, paused: bool) -> Redis:
+    """Let a known series rest, or go on."""
+    row = redis.rows[series]
+    if not row.log:
+        return redis
+    mark = 0 if paused else row.mark or DUE
+    if not paused and "resume marks the series" in rules.off:
+        mark = row.mark
+    return _put(redis, series, row._replace(paused=paused, mark=mark))
+
+
+def retire(redis: Redis, series: int) -> Redis:
+    """Remove everything of a series."""
+    return _put(redis, series, Row())
 
 
 def tick(rules: Rules, redis: Redis) -> tuple[Redis, int]:

@@ -67,11 +67,13 @@ def _excused(config: Config, world: World, series: int, candle: int) -> bool:
 
 def _moved_wrong(config: Config, step: Step, old: Row, new: Row) -> str | None:
     """Name the invariant that a change of one series breaks, whatever it is now."""
-    if step.kind != "failover" and new.published < old.published:
+    if step.kind not in {"failover", "retire"} and new.published < old.published:
         return "published never goes back"
-    may_go_back = step.kind in {"failover", "restore"} or old.state is None
+    may_go_back = step.kind in {"failover", "restore", "retire"} or old.state is None
     if new.cursor < old.cursor and not may_go_back:
         return "only a missing state is rebuilt"
+    if new.paused and new.mark and step.kind == "claim":
+        return "a paused series is not handed out"
     unlearned = len(new.log) - position(new)
     if len(new.log) > len(old.log) and unlearned > config.rules.max_waiting:
         return "no more candles wait than allowed"
@@ -119,6 +121,7 @@ def _most_jobs(config: Config) -> int:
     bells = -(-len(config.sources) // config.rules.claim_series)
     waiting = bells * (len(config.producers) + config.workers)
     more = config.faults.double + config.faults.restore + config.faults.lost_state
+    more += config.faults.pause
     return waiting * (1 + config.faults.failover) + more
 
 

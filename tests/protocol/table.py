@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.protocol.configurations import COSTS, GUARDS, LIMITS, OPEN, limit, without
+from tests.protocol.configurations import COSTS, GUARDS, LIMITS, limit, without
 from tests.protocol.search import Breach
 
 PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
@@ -20,14 +20,9 @@ def _row(name: str, breach: Breach | None) -> str:
 def generated() -> str:
     """Return the tables of guards, costs and limits."""
     head = ["", "| {} | invariant broken | steps | shortest trace |", "|---|---|---|---|"]
-    built = [guard for guard in GUARDS if guard not in OPEN]
     lines = ["### Guards taken out", *head]
     lines[2] = lines[2].format("guard taken out")
-    lines += [_row(guard, without(guard).breach) for guard in [*built, *COSTS]]
-    if OPEN:
-        lines += ["", "### Guards that the scripts lack", *head]
-        lines[-2] = lines[-2].format("guard")
-        lines += [_row(guard, without(guard).breach) for guard in GUARDS if guard in OPEN]
+    lines += [_row(guard, without(guard).breach) for guard in [*GUARDS, *COSTS]]
     lines += ["", "### Where the promise ends", *head]
     lines[-2] = lines[-2].format("limit")
     lines += [_row(name, limit(name).breach) for name in LIMITS]

@@ -12,7 +12,7 @@ import pytest
 from shared.candle import Candle, Series
 from shared.errors import StoreError
 from shared.keys import CANDLES_QUEUE
-from shared.records import Claim, Commit, DeadLetter, Limits
+from shared.records import BEFORE_ALL, Claim, Commit, DeadLetter, Limits
 from shared.store import Store
 from tests.protocol import configurations, rules
 from tests.protocol.rules import AHEAD, DUE, LEASED, Redis, Row, Rules, Snapshot, State
@@ -21,7 +21,7 @@ HOUR = 3_600_000
 T0 = 1_600_000_000_000 // HOUR * HOUR
 NAMES = [Series.parse("test:A/USDT:1h"), Series.parse("test:B/USDT:1h")]
 FAR_MS = 9_000_000_000_000_000
-RULES = Rules(off=configurations.OPEN, max_waiting=4, retention=3)
+RULES = Rules(max_waiting=4, retention=3)
 LIMITS = Limits(
     claim_series=RULES.claim_series,
     claim_candles=RULES.claim_candles,
@@ -85,21 +85,33 @@ class Walk:
             *((1, self.restore), (1, self.tick), (3, self.lease_over), (1, self.hear)),
         ]
         faults = (self.clock_back, self.spoil, self.put_aside, self.fail_over, self.empty_queue)
-        steps += [(1, fault) for fault in faults]
-        chosen = [step for weight, step in steps for _ in range(weight)][self.below(26) % 26]
+        steps += [(1, fault) for fault in (*faults, self.pause, self.resume)]
+        steps += [(1, self.retire)] if self.chance(0.2) else []
+        weighted = [step for weight, step in steps for _ in range(weight)]
+        chosen = weighted[self.below(len(weighted))]
         self.done.append(chosen.__name__)
         chosen()
         self.compare()
 
     def append(self) -> None:
         """Some candles near the end of the log, now and then of another content."""
-        series, gap_ok = self.below(2), self.chance(0.3)
+        series = self.below(2)
         log = self.redis.rows[series].log
-        first = max(1, (rules.time(log[-1]) if log else 0) + self.below(4) - 1)
-        codes = [t + 100 * self.chance(0.1) for t in range(first, first + 1 + self.below(3))]
-        self.redis, expected = rules.append(RULES, self.redis, series, codes, 0 if gap_ok else None)
+        end = rules.time(log[-1]) if log else 0
+        first = max(1, end + self.below(4) - 1)
+        codes = [
+            t + 100 * self.chance(0.1)
+            for t in range(first, first + 1 + self.below(4))
+            if self.chance(0.9)
+        ]
+        after = end if self.chance(0.5) else self.below(first)
+        self.redis, expected = rules.append(RULES, self.redis, series, codes, after)
         self.rung(rules.ring(RULES, self.redis))
-        answer = self.store.append(NAMES[series], [candle(c) for c in codes], gap_ok=gap_ok)
+        answer = self.store.append(
+            NAMES[series],
+            [candle(c) for c in codes],
+            after=T0 + after * HOUR if after else BEFORE_ALL,
+        )
         assert (answer.taken, answer.accepted, answer.stopped or "") == expected[:3]
 
     def rung(self, bells: int) -> None:
@@ -192,6 +204,25 @@ class Walk:
         )
         assert answer == expected
         self.revisions[series] += answer == "ok"
+
+    def pause(self) -> None:
+        """An operator lets the first series rest."""
+        self.redis = rules.pause(RULES, self.redis, 0, paused=True)
+        assert self.store.pause(NAMES[0]) == bool(self.redis.rows[0].log)
+
+    def resume(self) -> None:
+        """An operator lets it go on."""
+        self.redis = rules.pause(RULES, self.redis, 0, paused=False)
+        known = self.store.pause(NAMES[0], paused=False)
+        assert known == bool(self.redis.rows[0].log)
+        self.rung(known and rules.ring(RULES, self.redis))
+
+    def retire(self) -> None:
+        """An operator removes the first series."""
+        assert not self.store.retire(NAMES[0], revision=self.revisions[0] + 1)
+        assert self.store.retire(NAMES[0], revision=self.revisions[0])
+        self.redis = rules.retire(self.redis, 0)
+        self.revisions[0] = 0
 
     def tick(self) -> None:
         """A tick of whoever, the last one long past."""
@@ -286,6 +317,7 @@ class Walk:
             "log": [code(found) for found in self.store.candles(name)],
             "mark": 0 if score is None else AHEAD if score > now + LIMITS.lease_ms else mark,
             "state": record.state,
+            "paused": record.paused,
             **{key: counted[key] for key in ("attempts", "sequence", "settled", "revision")},
             **{
                 key: (int(t) - T0) // HOUR if t else 0 for key, t in zip(FIELDS, times, strict=True)
@@ -298,6 +330,7 @@ class Walk:
             "log": list(row.log[row.trimmed :]),
             "mark": row.mark,
             "state": row.state and encode(row.state),
+            "paused": row.paused,
             "attempts": row.attempts,
             "sequence": row.sequence,
             "settled": row.settled,

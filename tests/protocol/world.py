@@ -21,10 +21,10 @@ class Worker(NamedTuple):
 
 
 class Producer(NamedTuple):
-    """One producer: its next candle, the end of the log it was told of, its doorbells."""
+    """One producer: its next candle, the one that its source has before that, its doorbells."""
 
     place: int = 0
-    confirmed: int | None = 0
+    after: int = 0
     ring: int = 0
 
 
@@ -42,6 +42,8 @@ class Faults(NamedTuple):
     restore: int = 0
     snapshot: int = 0
     failover: int = 0
+    pause: int = 0
+    retire: int = 0
 
 
 class World(NamedTuple):
@@ -178,7 +180,7 @@ class _Producing:
         if self.world.left.producer_crash and (own.place or own.ring):
             place = sum(time(candle) <= end for candle in candles)
             left = self.world.left._replace(producer_crash=self.world.left.producer_crash - 1)
-            world = self._with(Producer(place, None if log else 0), self.world.redis)
+            world = self._with(Producer(place), self.world.redis)
             says = f"{self._name()} is killed and starts again"
             yield Step("producer", says, fault=True, after=world._replace(left=left))
         if self.world.left.torn and own.place < len(candles) and not own.ring:
@@ -202,23 +204,24 @@ class _Producing:
         place = sum(time(candle) <= last for candle in candles)
         return self._step(
             f"{does} and goes back to {last}",
-            own._replace(place=place, confirmed=last),
+            own._replace(place=place, after=last),
             self.world.redis,
         )
 
     def _append(self, own: Producer, series: int, candles: tuple[int, ...]) -> Step:
         config = self.config
-        redis, answer = rules.append(config.rules, self.world.redis, series, candles, own.confirmed)
+        redis, answer = rules.append(config.rules, self.world.redis, series, candles, own.after)
         bells = rules.ring(config.rules, redis)
         shown = f"appends {_shown(config, series, candles)}"
         if answer.stopped == "gap" and not answer.taken:
             return self._after_gap(own, answer.last, f"{shown}, is answered gap")
-        own = Producer(own.place + answer.taken, None, bells)
+        after = time(candles[answer.taken - 1]) if answer.taken else own.after
+        own = Producer(own.place + answer.taken, after, bells)
         if answer.stopped:
             shown += f", of which {answer.taken} are taken ({answer.stopped})"
         if answer.stopped == "gap":
             place = sum(time(c) <= answer.last for c in self.config.producers[self.number][1])
-            own = own._replace(place=place, confirmed=answer.last)
+            own = own._replace(place=place, after=answer.last)
         return self._step(shown, own, redis)
 
     def _torn(self, own: Producer, series: int, candle: int) -> Iterator[Step]:

@@ -14,6 +14,7 @@ from producers.files import CandleFile, FileFeed
 from producers.polling import ExchangeFeed
 from producers.simulated import SimulatedFeed, SimulatedMarket
 from shared.candle import Candle, Series, Timeframe
+from shared.records import BEFORE_ALL
 
 HOUR = 3_600_000
 START = 1_750_032_000_000
@@ -101,6 +102,18 @@ def test_rewind_goes_on_right_after_that_time(make: Callable[[], Feed], after: i
     feed.rewind(START + after * HOUR)
 
     assert drain(feed, 500)[: COUNT - after - 1] == CANDLES[after + 1 :]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_rewind_before_all_goes_to_the_feed_s_own_start(make: Callable[[], Feed]) -> None:
+    """Where Redis has lost a whole log, the feed begins as it began, wherever it has gone since."""
+    feed = make()
+    feed.rewind(START + 3 * HOUR)
+    feed.take(31)
+
+    feed.rewind(BEFORE_ALL)
+
+    assert drain(feed, 500) == CANDLES
 
 
 @pytest.mark.parametrize("make", MAKERS)

@@ -8,7 +8,7 @@ import pytest
 from producers.push import BATCH, Push, Totals
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import Appended
+from shared.records import BEFORE_ALL, Appended
 
 MINUTE = 60_000
 T0 = 1_700_000_040_000
@@ -61,14 +61,14 @@ class Log:
     memory: float = 0.0
     down: bool = False
     faulty: InvalidValue | None = None
-    calls: list[tuple[Series, int, bool]] = field(default_factory=list)
+    calls: list[tuple[Series, int, int]] = field(default_factory=list)
 
     def used_memory_share(self) -> float:
         """Whatever the test says."""
         return self.memory
 
     def append(
-        self, series: Series, candles: Sequence[Candle], *, gap_ok: bool = False
+        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
     ) -> Appended:
         """Append by the rules of the design."""
         if self.down:
@@ -76,25 +76,27 @@ class Log:
         if self.faulty:
             raise self.faulty
         assert 0 < len(candles) <= BATCH
-        self.calls.append((series, len(candles), gap_ok))
+        self.calls.append((series, len(candles), after))
         log = self.logs.setdefault(series, [])
-        counts = dict.fromkeys(("accepted", "duplicates", "revised", "refused"), 0)
+        counts = dict.fromkeys(("accepted", "duplicates", "revised", "refused", "holes"), 0)
         stopped = None
         for new in candles:
-            end = log[-1].open_time if log else new.open_time - MINUTE
+            end = log[-1].open_time if log else BEFORE_ALL
             if new.open_time <= end:
                 held = {old.open_time: old for old in log}.get(new.open_time)
                 kind = "refused" if held is None else "duplicates" if held == new else "revised"
                 counts[kind] += 1
-                continue
-            if self.room.get(series, 10**9) <= len(log):
+            elif self.room.get(series, 10**9) <= len(log):
                 stopped = "full"
-            elif new.open_time != end + MINUTE and not gap_ok:
+            elif after != end and new.open_time != end + MINUTE:
                 stopped = "gap"
+            else:
+                counts["accepted"] += 1
+                counts["holes"] += bool(log) and new.open_time != end + MINUTE
+                log.append(new)
             if stopped:
                 break
-            log.append(new)
-            counts["accepted"] += 1
+            after = new.open_time
         last = log[-1].open_time if log else None
         return Appended(**counts, stopped=stopped, last_open_time=last, behind=len(log))
 
@@ -124,7 +126,7 @@ class ListFeed:
 
     def rewind(self, after: int) -> None:
         """Back to the first one after that time."""
-        self.rewinds.append((after - T0) // MINUTE)
+        self.rewinds.append(-1 if after == BEFORE_ALL else (after - T0) // MINUTE)
         self.position = sum(number <= self.rewinds[-1] for number in self.numbers)
 
 
@@ -198,26 +200,37 @@ def test_gap_is_filled_from_the_source(log: Log, clock: Clock) -> None:
     assert totals.accepted == 15
 
 
-def test_hole_is_accepted_only_after_the_source_confirmed_it(log: Log, clock: Clock) -> None:
-    """``gap_ok`` is said once for a hole, right after going back to the end of the log."""
-    feed = ListFeed(ONE, [0, 1, 2, 7, 8], clock)
+def test_a_hole_of_the_source_is_taken_without_asking(log: Log, clock: Clock) -> None:
+    """Each append names the candle that the source has right before, across batches too."""
+    feed = ListFeed(ONE, [*range(BATCH), BATCH + 5, BATCH + 9], clock)
 
     totals = push(log, clock, feed).run()
 
+    assert indices(log.logs[ONE]) == [*range(BATCH), BATCH + 5, BATCH + 9]
+    assert feed.rewinds == []
+    assert [after for *_, after in log.calls] == [BEFORE_ALL, T0 + (BATCH - 1) * MINUTE]
+    assert totals.holes == 2
+
+
+def test_a_hole_after_a_restart_is_taken_once_the_source_was_asked(log: Log, clock: Clock) -> None:
+    """A feed that begins behind a hole goes back to the log's end before it is believed."""
+    log.logs[ONE] = [candle(i) for i in range(3)]
+    feed = ListFeed(ONE, [0, 1, 2, 7, 8], clock, position=3)
+
+    assert push(log, clock, feed).run().holes == 1
     assert indices(log.logs[ONE]) == [0, 1, 2, 7, 8]
     assert feed.rewinds == [2]
-    assert [gap_ok for _, _, gap_ok in log.calls] == [False, True]
-    assert totals.holes == 1
 
 
-def test_confirmation_holds_for_one_append(log: Log, clock: Clock) -> None:
-    """A Redis that forgets candles after a confirmed hole gets them again, not a silent hole."""
+@pytest.mark.parametrize("kept", [100, 0])
+def test_a_redis_that_forgets_gets_its_candles_again(log: Log, clock: Clock, kept: int) -> None:
+    """After a failover what is missing comes from the source, from its start if all is gone."""
     feed = ListFeed(ONE, [0, 1, 5, *range(6, 1_200)], clock)
     worker = push(log, clock, feed)
 
     def forget(_: Totals) -> None:
         if len(log.logs[ONE]) > 900:
-            del log.logs[ONE][100:]
+            del log.logs[ONE][kept:]
             worker._progress = lambda _: None
 
     worker._progress = forget

@@ -1,0 +1,124 @@
+"""What is read of an installation: its series, candles, models, forecasts and marks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from shared import doorbell
+from shared.candle import Candle, Series
+from shared.dead_letters import DeadLetters
+from shared.keys import DEFAULT_PREFIX, Keys
+from shared.link import Link
+from shared.records import MODEL_FIELDS, Limits, ModelRecord, parsed_series
+from shared.wire import decode_candle
+
+# How much is read at once: Redis does nothing else meanwhile.
+_PAGE = 64
+
+
+class View:
+    """The candle logs, models and marks of one prefix in one Redis, to be looked at.
+
+    Raises
+    ------
+    StoreUnavailable
+        From every method, when Redis cannot be reached or refuses the password.
+    StoreError
+        From every method, when Redis fails a command.
+    """
+
+    def __init__(self, link: Link, limits: Limits | None = None) -> None:
+        self.link = link
+        self.keys = link.keys
+        self.limits = limits or Limits()
+        self.dead_letters = DeadLetters(link, self.limits.dead_letters)
+
+    @classmethod
+    def connect(
+        cls, url: str, *, prefix: str = DEFAULT_PREFIX, limits: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Connect and ping; ``limits`` are fields of `Limits`."""
+        return cls(Link.open(url, Keys(prefix)), Limits(**limits or {}))
+
+    def series(self) -> list[Series]:
+        """Return every known series, sorted by name; names of a newer version are left out."""
+        with self.link.translated() as redis:
+            names = redis.smembers(self.keys.series)
+        found = (parsed_series(name) for name in sorted(names))
+        return [series for series in found if series]
+
+    def end(self, series: Series) -> int | None:
+        """Open time of the log's last candle."""
+        with self.link.translated() as redis:
+            entries = redis.xrevrange(self.keys.candles(str(series)), count=1)
+        return int(entries[0][0].partition(b"-")[0]) if entries else None
+
+    def candles(
+        self, series: Series, *, after: int | None = None, count: int | None = None
+    ) -> list[Candle]:
+        """Return retained candles, oldest first."""
+        start = "-" if after is None else f"({after}-0"
+        with self.link.translated() as redis:
+            entries = redis.xrange(self.keys.candles(str(series)), min=start, count=count)
+        return [decode_candle(entry_id, numbers) for entry_id, numbers in entries]
+
+    def forecasts(self, names: Sequence[Series]) -> list[bytes | None]:
+        """Return the published JSON of each series, or None."""
+        keys = [self.keys.forecast(str(series)) for series in names]
+        with self.link.translated() as redis:
+            pages = (redis.mget(keys[at : at + _PAGE]) for at in range(0, len(keys), _PAGE))
+            return [raw for page in pages for raw in page]
+
+    def models(self, names: Sequence[Series]) -> list[ModelRecord]:
+        """Return the records of many series, each of one moment, without their states."""
+        pages = range(0, len(names), _PAGE)
+        return [record for at in pages for record in self._records(names[at : at + _PAGE])]
+
+    def model(self, series: Series) -> ModelRecord:
+        """Return one series' record, with its state."""
+        return self._records([series], "state")[0]
+
+    def _records(self, names: Sequence[Series], *more: str) -> list[ModelRecord]:
+        fields = [*MODEL_FIELDS, *more]
+        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
+            self.link.run("waiting", *map(str, names), pipe=pipe)
+            for series in names:
+                pipe.hmget(self.keys.model(str(series)), fields)
+            waiting, *rows = pipe.execute()
+        return [
+            ModelRecord.read(series, dict(zip(fields, row, strict=True)), last, count)
+            for series, row, (last, count) in zip(names, rows, waiting, strict=True)
+        ]
+
+    def memory(self, names: Sequence[Series]) -> list[int]:
+        """Return the bytes that Redis uses for each series: log, model, forecast and history."""
+        keys = self.keys
+        with self.link.translated() as redis, redis.pipeline(transaction=False) as pipe:
+            for series in map(str, names):
+                for kind in (keys.candles, keys.model, keys.forecast, keys.forecasts):
+                    pipe.memory_usage(kind(series))
+            sizes = [size or 0 for size in pipe.execute()]
+        return [sum(sizes[at : at + 4]) for at in range(0, len(sizes), 4)]
+
+    def used_memory_share(self) -> float:
+        """Share of ``maxmemory`` in use; 0 where Redis has no such limit."""
+        with self.link.translated() as redis:
+            info = redis.info("memory")
+        limit = info.get("maxmemory", 0)
+        return info["used_memory"] / limit if limit else 0.0
+
+    def overview(self) -> dict[str, Any]:
+        """Return what concerns all series: the fleet, marks, jobs and dead letters."""
+        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
+            pipe.get(self.keys.fleet)
+            pipe.zcard(self.keys.pending)
+            pipe.xlen(self.keys.dead_letters)
+            for name in doorbell.QUEUES:
+                pipe.llen(self.keys.rq_queue(name))
+            fleet, pending, dead_letters, *jobs = pipe.execute()
+        return {
+            "redis": self.link.address,
+            "fleet": fleet.decode() if fleet else None,
+            "pending": pending,
+            "dead_letters": dead_letters,
+            "jobs": dict(zip(doorbell.QUEUES, jobs, strict=True)),
+        }
