@@ -1,6 +1,6 @@
 """The main job in one run: replay, a market closing at once, a worker's start.
 
-    python benchmarks/main_job.py [FILE] [--candles N] [--series N] [--workers N] [--json]
+    python -m benchmarks.main_job [FILE] [--candles N] [--series N] [--workers N] [--json]
 
 FILE is a Parquet file named exchange-SYMBOL-timeframe.parquet; without one, a simulated random walk
 of hourly candles is used. The bare loop is the same learner in one process without Redis: the
@@ -10,61 +10,16 @@ ratios to it hold when the machine's speed does not.
 import argparse
 import json
 import os
-import signal
 import statistics
 import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.stage import random_walk, stage
 from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.store import Store
-from worker.embedded import redis_server
-
-HOUR = 3_600_000
-COMMAND = str(Path(sys.executable).with_name("candlecast"))
-
-
-def random_walk(count: int, seed: int = 0) -> list[Candle]:
-    """Hourly candles of a random walk that end at the last full hour."""
-    rng = np.random.default_rng(seed)
-    closes = 100 * np.exp(np.cumsum(rng.normal(0, 0.005, count)))
-    opens = np.concatenate([[100.0], closes[:-1]])
-    spread = 1 + np.abs(rng.normal(0, 0.002, count))
-    highs, lows = np.maximum(opens, closes) * spread, np.minimum(opens, closes) / spread
-    start = int(time.time() * 1_000) // HOUR * HOUR - count * HOUR
-    rows = zip(opens, highs, lows, closes, rng.gamma(2, 50, count), strict=True)
-    return [Candle(start + i * HOUR, *map(float, row)) for i, row in enumerate(rows)]
-
-
-@contextmanager
-def stage(workers: int) -> Iterator[tuple[Store, subprocess.Popen[bytes], float]]:
-    """Start a server and workers; yield the store, the supervisor and the seconds to ready."""
-    with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder), "bench") as url:
-        env = os.environ | {
-            "CANDLECAST_REDIS_URL": url,
-            "CANDLECAST_STATE_KEY": "benchmark" * 4,
-            "CANDLECAST_LOG_LEVEL": "warning",
-        }
-        store = Store.connect(url)
-        began = time.perf_counter()
-        supervisor = subprocess.Popen(
-            [COMMAND, "worker", "--processes", str(workers)], env=env, start_new_session=True
-        )
-        try:
-            while len(store.link.redis.smembers("rq:workers")) < workers:
-                time.sleep(0.01)
-            yield store, supervisor, time.perf_counter() - began
-        finally:
-            os.killpg(supervisor.pid, signal.SIGTERM)
-            supervisor.wait()
 
 
 def bare_loop(candles: list[Candle]) -> float:
@@ -147,12 +102,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         candles = random_walk(args.candles)
     result: dict[str, Any] = {"cpus": os.cpu_count(), "candles": len(candles)}
     result["bare_loop_per_s"] = bare_loop(candles[:20_000])
-    with stage(args.workers) as (store, supervisor, ready_s):
-        result["ready_s"] = ready_s
+    with stage(args.workers) as made:
+        store = made.store
+        result["ready_s"] = made.ready_s
         result["replay_one_series_per_s"] = replay(store, candles, 1)
         bursts = close_at_once(store, args.series, 3)
         result["close_at_once_ms"] = {"series": args.series, "median": statistics.median(bursts)}
-        result["worker_resident_mb"] = resident_mb(supervisor)
+        result["worker_resident_mb"] = resident_mb(made.supervisors[0])
     result["replay_of_bare_loop"] = result["replay_one_series_per_s"] / result["bare_loop_per_s"]
     return result
 

@@ -102,13 +102,16 @@ class Store(View):
         with self.link.translated() as redis:
             doorbell.ring_housekeeping(redis, self.keys)
 
-    def claim(self, fleet: str) -> Batch:
-        """Take due series for the lease; nothing while another fleet holds the field."""
+    def claim(self, fleet: str, worker: str = "") -> Batch:
+        """Take due series for the lease; nothing while another fleet holds the field.
+
+        ``worker`` is the name under which `abandon` gives them back.
+        """
         limits = self.limits
         now, holder, rows = self.link.run(
             "claim",
             *(limits.claim_series, limits.claim_candles, limits.series_candles),
-            *(limits.lease_ms, fleet, uuid.uuid4().hex, limits.fleet_ttl_ms),
+            *(limits.lease_ms, fleet, uuid.uuid4().hex, limits.fleet_ttl_ms, worker),
         )
         claims = [Claim.read(row) for row in rows if parsed_series(row[0])]
         return Batch(now=int(now), holder=holder.decode(), claims=claims)
@@ -138,6 +141,10 @@ class Store(View):
         """Give untouched claims back; return the doorbells missing."""
         pairs = [text for claim in claims for text in (str(claim.series), claim.etag)]
         return int(self.link.run("release", self.limits.claim_series, *pairs))
+
+    def abandon(self, worker: str) -> None:
+        """Make due what a worker had in hand that is known to be dead: its lease need not end."""
+        self.ring(self.link.run("abandon", self.limits.claim_series, worker))
 
     def restore(  # noqa: PLR0913 -- a state and all that identifies it
         self,

@@ -1,11 +1,24 @@
 """Commands of the RQ side."""
 
+from contextlib import suppress
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker import dead_letters_cli
+
+if TYPE_CHECKING:
+    from shared.store import Store
+    from worker.operators import Keep
+
 app = typer.Typer(no_args_is_help=True)
+series_app = typer.Typer(no_args_is_help=True, help="List, pause, resume and retire series.")
+app.add_typer(series_app, name="series")
+app.add_typer(dead_letters_cli.app, name="dead-letters")
+
+Names = Annotated[list[str], typer.Argument(metavar="SERIES...", help="exchange:symbol:timeframe")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 class QueueName(StrEnum):
@@ -33,6 +46,7 @@ def worker(
 
     from rq.serializers import JSONSerializer
 
+    from shared.errors import StoreError
     from shared.store import Store
     from worker import jobs
     from worker.candle_worker import CandleWorker
@@ -41,14 +55,16 @@ def worker(
     settings = jobs.configured()
     # Tried here once, so that a wrong setting is one line and not N restarts.
     jobs.model()
-    store = Store.connect(settings.redis_url, prefix=settings.prefix)
+    store = Store.connect(settings.redis_url, prefix=settings.prefix, limits=settings.limits())
     store.link.redis.close()
     supervisor_pid = os.getpid()
 
-    def run(first: bool) -> None:
+    def run(name: str, first: bool) -> None:
         jobs.preload(queue.value)
+        jobs.updater().worker = name
         rq_worker = CandleWorker(
             [store.keys.queue(queue.value)],
+            name=name,
             connection=jobs.rq_connection(),
             serializer=JSONSerializer,
         )
@@ -60,7 +76,13 @@ def worker(
         if rq_worker.failed_job_count:
             raise SystemExit(1)
 
-    supervisor = Supervisor(run, processes, burst=burst)
+    def buried(name: str) -> None:
+        # Where Redis is away too, the lease gives back what the worker had in hand.
+        with suppress(StoreError):
+            store.abandon(name)
+        store.link.redis.close()
+
+    supervisor = Supervisor(run, processes, buried=buried, burst=burst)
     supervisor.supervise()
     raise typer.Exit(1 if burst and supervisor.failed else 0)
 
@@ -85,3 +107,131 @@ def snapshot() -> None:
         f"{len(report['written'])} written, {len(report['failed'])} failed, {report['left']} left"
     )
     raise typer.Exit(1 if report["failed"] else 0)
+
+
+@app.command()
+def rebuild(series: Names, yes: Yes = False) -> None:
+    """Learn series again, from their first retained candle on.
+
+    What the model has learned before that is lost to it. Dead letters of the retained candles get
+    another chance. The forecast in Redis stays until one of a newer candle replaces it.
+
+    Example: candlecast rebuild binance:BTC/USDT:1h
+    """
+    from worker import operators
+    from worker.confirm import confirm
+
+    store = _store()
+    chosen = operators.known(store, series)
+    for plan in operators.rebuilds(store, chosen):
+        typer.echo(plan)
+    confirm(f"Rebuild {len(chosen)} series?", yes=yes)
+    for one in chosen:
+        operators.rebuild(store, one)
+    typer.echo(f"{len(chosen)} rebuilt: `candlecast status` shows how far the workers are")
+
+
+@series_app.command("list")
+def list_series(
+    json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Show each series: whether it is live, waiting, paused or suspect, and its memory.
+
+    Example: candlecast series list
+    """
+    from json import dumps
+
+    from worker import operators
+
+    rows = operators.overview(_store())
+    for line in [dumps(rows, indent=2)] if json else operators.aligned(rows):
+        typer.echo(line)
+
+
+@series_app.command()
+def pause(series: Names) -> None:
+    """Let series rest: their candles are kept, and not learned until they are resumed.
+
+    Their forecasts go stale. With CANDLECAST_MAX_WAITING candles kept, the producer waits for that
+    series alone.
+
+    Example: candlecast series pause binance:BTC/USDT:1h
+    """
+    from worker import operators
+
+    store = _store()
+    for line in operators.rest(store, operators.known(store, series), paused=True):
+        typer.echo(line)
+
+
+@series_app.command()
+def resume(series: Names) -> None:
+    """Let paused series go on, with the candles that came meanwhile.
+
+    Example: candlecast series resume binance:BTC/USDT:1h
+    """
+    from worker import operators
+
+    store = _store()
+    for line in operators.rest(store, operators.known(store, series), paused=False):
+        typer.echo(line)
+
+
+@series_app.command()
+def retire(
+    series: Names,
+    no_archive: Annotated[
+        bool, typer.Option("--no-archive", help="Keep nothing in MLflow: the models are lost.")
+    ] = False,
+    yes: Yes = False,
+) -> None:
+    """Keep the models of series in MLflow, and remove all else of them but their dead letters.
+
+    They are paused first, and stay so where MLflow fails. Stop their producers before: a candle that
+    is pushed later begins the series anew.
+
+    Example: candlecast series retire binance:BTC/USDT:1h
+    """
+    from shared.errors import RegistryError
+    from worker import operators
+    from worker.confirm import confirm
+
+    store = _store()
+    chosen = operators.known(store, series)
+    for line in operators.farewells(store, chosen):
+        typer.echo(line)
+    lost = " Their models are gone for good then!" if no_archive else ""
+    confirm(f"Retire {len(chosen)} series?{lost}", yes=yes)
+    for one in chosen:
+        store.pause(one)
+    try:
+        outcomes = list(operators.retire(store, chosen, None if no_archive else _archive(store)))
+    except RegistryError as error:
+        typer.echo(f"nothing is retired, {len(chosen)} series are paused: {error}", err=True)
+        raise typer.Exit(1) from error
+    for outcome in outcomes:
+        typer.echo(outcome, err=bool(outcome.fault))
+    raise typer.Exit(1 if any(outcome.fault for outcome in outcomes) else 0)
+
+
+@dead_letters_cli.app.callback()
+def dead_letters(context: typer.Context) -> None:
+    """List, show, export and drop what was refused or could not be learned."""
+    context.obj = _store
+
+
+def _archive(store: "Store") -> "Keep":
+    from worker import jobs
+    from worker.snapshot import archive
+
+    registry, signer = jobs.registry(), jobs.signer()
+    return lambda record: archive(store, registry, signer, record)
+
+
+def _store() -> "Store":
+    from config import logs, settings
+    from shared.store import Store
+
+    read = settings.load()
+    logs.configure(level=read.log_level, fmt=read.log_format)
+    return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())

@@ -3,6 +3,7 @@
 import multiprocessing
 import signal
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import wait
@@ -26,6 +27,7 @@ class _Place:
     """One worker to keep alive: its process, and when the next one may start."""
 
     process: BaseProcess | None = None
+    name: str = ""
     started: float = 0.0
     quick_deaths: int = 0
     due: float = 0.0
@@ -37,16 +39,26 @@ class Supervisor:
     Parameters
     ----------
     run
-        What a worker process does, told whether it is the first of its place; it returns when
-        the worker stops.
+        What a worker process does, told its name and whether it is the first of its place; it
+        returns when the worker stops.
     processes
         How many to keep alive.
+    buried
+        Called with the name of each worker that has died on its own.
     burst
         Whether workers end by themselves once the queue is empty: then none is restarted.
     """
 
-    def __init__(self, run: Callable[[bool], None], processes: int, *, burst: bool = False) -> None:
+    def __init__(
+        self,
+        run: Callable[[str, bool], None],
+        processes: int,
+        *,
+        buried: Callable[[str], object] = lambda _: None,
+        burst: bool = False,
+    ) -> None:
         self.run = run
+        self.buried = buried
         self.burst = burst
         self.failed = False
         self._stopping = False
@@ -73,15 +85,16 @@ class Supervisor:
 
     def _start(self, place: _Place, *, first: bool) -> None:
         context = multiprocessing.get_context("fork")
-        place.process = context.Process(target=self._child, args=(first,))
+        place.name = uuid.uuid4().hex
+        place.process = context.Process(target=self._child, args=(place.name, first))
         place.process.start()
         place.started = time.monotonic()
 
-    def _child(self, first: bool) -> None:  # noqa: FBT001 -- multiprocessing passes by position
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_DFL)
+    def _child(self, name: str, first: bool) -> None:  # noqa: FBT001 -- multiprocessing passes by position
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         try:
-            self.run(first)
+            self.run(name, first)
         except CandlecastError as error:
             log.error("worker cannot go on", error=str(error))  # noqa: TRY400 -- it says all
             raise SystemExit(1) from None
@@ -93,6 +106,8 @@ class Supervisor:
             return
         if not place.due:
             self.failed |= process.exitcode != 0
+            if process.exitcode:
+                self.buried(place.name)
             if self.burst:
                 place.process = None
                 return

@@ -61,13 +61,20 @@ class _Progress:
 
 
 class Updater:
-    """Claims, learns and commits until nothing is due or the job's time is over."""
+    """Claims, learns and commits until nothing is due or the job's time is over.
+
+    Attributes
+    ----------
+    worker
+        Name that its claims bear, so that they can be given back when it is known to have died.
+    """
 
     def __init__(
         self, store: Store, model: Model, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.store = store
         self.model = model
+        self.worker = ""
         self._clock = clock
 
     def run(self) -> Tally:
@@ -76,7 +83,7 @@ class Updater:
         deadline = self._clock() + limits.job_ms / 1_000
         ring = 1
         while ring > 0 and self._clock() < deadline:
-            batch = self.store.claim(self.model.fleet)
+            batch = self.store.claim(self.model.fleet, self.worker)
             if batch.holder != self.model.fleet or not batch.claims:
                 return tally
             offset = batch.now - self._clock() * 1_000

@@ -1,7 +1,7 @@
 -- Hand out due series with their states and next candles (design rules 4 and 5).
 -- Answers: Redis's time, the fleet's holder, and for each series what the worker needs.
 local max_series, max_candles, per_series = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local lease, fleet, nonce, fleet_ttl = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
+local lease, fleet, nonce, fleet_ttl, worker = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local BATCH_FAILURES, ALONE_FAILURES = 2, 3
 local now = now_ms()
 
@@ -32,7 +32,8 @@ for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCOR
       redis.call('HDEL', model, 'attempts', 'suspect', 'until')
     else
       etag = etag or nonce .. '-' .. #claims
-      redis.call('HSET', model, 'etag', etag, 'attempts', attempts + 1, 'until', text(open_time(entries[#entries])))
+      redis.call('HSET', model, 'etag', etag, 'attempts', attempts + 1, 'worker', worker,
+        'until', text(open_time(entries[#entries])))
       redis.call('ZADD', PENDING, text(now + lease), series)
       max_candles = max_candles - #entries
       local condemned = suspect and attempts >= ALONE_FAILURES

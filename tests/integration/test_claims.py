@@ -234,3 +234,17 @@ def test_readers_never_go_back_after_a_restore(store: Store) -> None:
     store.commit([learned(claim, 2)])
 
     assert store.forecasts([SERIES]) == [b"newest"]
+
+
+def test_what_a_dead_worker_had_in_hand_is_due_at_once(store: Store) -> None:
+    """Only its own series, and the death is counted as any other."""
+    slow, other = patient(store), Series.parse("test:ETH/USDT:1h")
+    store.append(SERIES, candles(0, 1))
+    slow.claim(FLEET, "dead")
+    store.append(other, candles(0, 1))
+    slow.claim(FLEET, "alive")
+
+    slow.abandon("dead")
+
+    assert only(slow.claim(FLEET, "alive")).series == SERIES
+    assert [record.attempts for record in store.models([SERIES, other])] == [2, 1]

@@ -253,13 +253,14 @@ def test_a_stopped_worker_ends_quickly_and_leaves_no_process(
 def test_a_worker_killed_alone_is_replaced_by_its_supervisor(
     store: Store, start: Start, eventually: Eventually
 ) -> None:
-    """The supervisor starts another worker when one is killed."""
-    supervisor = start("worker")
+    """Another one is started, and what the killed one had in hand need not wait for the lease."""
+    supervisor = start("worker", CANDLECAST_LEASE_MS="600000")
     eventually(lambda: store.link.redis.smembers("rq:workers"), "the worker is ready")
     children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
     victim = int(children.read_text().split()[0])
+    push(store, SERIES, walk(4_000))
+    eventually(lambda: store.model(SERIES).attempts, "it has candles in hand")
 
     os.kill(victim, signal.SIGKILL)
-    push(store, SERIES, walk(5))
 
-    eventually(learned(store, SERIES, 5), "its successor has learned")
+    eventually(learned(store, SERIES, 4_000), "its successor has learned")

@@ -330,6 +330,12 @@ def lease_over(redis: Redis, series: int) -> Redis:
     return _put(redis, series, redis.rows[series]._replace(mark=DUE))
 
 
+def abandon(redis: Redis) -> Redis:
+    """The one worker that has all claims is known to be dead: its leases need not run out."""
+    rows = (row._replace(mark=DUE) if row.mark and row.attempts else row for row in redis.rows)
+    return redis._replace(rows=tuple(rows))
+
+
 def clock_back(redis: Redis, *, stuck: bool) -> Redis:
     """Redis's clock steps back: every score is suddenly far ahead."""
     rows = tuple(row._replace(mark=row.mark and AHEAD) for row in redis.rows)

@@ -85,7 +85,7 @@ class Walk:
             *((1, self.restore), (1, self.tick), (3, self.lease_over), (1, self.hear)),
         ]
         faults = (self.clock_back, self.spoil, self.put_aside, self.fail_over, self.empty_queue)
-        steps += [(1, fault) for fault in (*faults, self.pause, self.resume)]
+        steps += [(1, fault) for fault in (*faults, self.pause, self.resume, self.abandon)]
         steps += [(1, self.retire)] if self.chance(0.2) else []
         weighted = [step for weight, step in steps for _ in range(weight)]
         chosen = weighted[self.below(len(weighted))]
@@ -125,7 +125,7 @@ class Walk:
         order = [NAMES.index(Series.parse(name.decode())) for name in due]
         tokens = [self.fresh(), self.fresh()]
         self.redis, expected = rules.claim(RULES, self.redis, order, tokens)
-        found = self.store.claim("fleet").claims
+        found = self.store.claim("fleet", "worker").claims
         assert len(found) == len(expected)
         for model, real in zip(expected, found, strict=True):
             assert NAMES[model.series] == real.series
@@ -237,6 +237,14 @@ class Walk:
             if row.mark == LEASED and self.chance(0.7):
                 self.redis = rules.lease_over(self.redis, series)
                 self.client.zadd(self.store.keys.pending, {str(NAMES[series]): self.now()})
+
+    def abandon(self) -> None:
+        """The worker is known to be dead: its leases need not run out."""
+        self.store.abandon("another worker")
+        self.rung(rules.ring(RULES, self.redis))
+        self.redis = rules.abandon(self.redis)
+        self.store.abandon("worker")
+        self.rung(rules.ring(RULES, self.redis))
 
     def hear(self) -> None:
         """A worker takes a job."""

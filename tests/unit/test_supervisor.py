@@ -50,7 +50,7 @@ def test_a_worker_that_dies_is_replaced_and_told_it_is_not_the_first(tmp_path: P
     """Only the first start of a place may take the field over."""
     log = tmp_path / "log"
 
-    def run(first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
+    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
         say(log, f"first={first}")
         if first:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -66,7 +66,7 @@ def test_a_burst_ends_by_itself_and_tells_of_failures(tmp_path: Path) -> None:
     """Nothing is restarted; one failed worker makes the whole a failure."""
     log = tmp_path / "log"
 
-    def run(first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
+    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
         say(log, f"first={first}")
         raise StateError("cannot go on")
 
