@@ -93,9 +93,10 @@ class View:
         """Return the bytes that Redis uses for each series: log, model, forecast and history."""
         keys = self.keys
         with self.link.translated() as redis, redis.pipeline(transaction=False) as pipe:
+            # A hash that is sampled looks like twice its size: the state is one field of many.
             for series in map(str, names):
                 for kind in (keys.candles, keys.model, keys.forecast, keys.forecasts):
-                    pipe.memory_usage(kind(series))
+                    pipe.memory_usage(kind(series), samples=0)
             sizes = [size or 0 for size in pipe.execute()]
         return [sum(sizes[at : at + 4]) for at in range(0, len(sizes), 4)]
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from shared.candle import Candle, Series
 from shared.records import Batch, Claim, Commit, DeadLetter, Limits
 from shared.store import Store
@@ -18,6 +20,18 @@ def candles(first: int, count: int, close: float = 100.0) -> list[Candle]:
         Candle(T0 + i * HOUR, close, close + 1, close - 1, close, 5.0)
         for i in range(first, first + count)
     ]
+
+
+def walk(count: int, seed: int = 1) -> list[Candle]:
+    """Hourly candles of a seeded random walk with fat tails."""
+    rng = np.random.default_rng(seed)
+    closes = 100 * np.exp(np.cumsum(0.005 * rng.standard_t(4, count)))
+    opens = np.r_[100.0, closes[:-1]]
+    wick = 1 + 0.002 * rng.exponential(1.0, (2, count))
+    highs, lows = np.maximum(opens, closes) * wick[0], np.minimum(opens, closes) / wick[1]
+    volumes = rng.gamma(2.0, 10.0, count)
+    rows = zip(opens, highs, lows, closes, volumes, strict=True)
+    return [Candle(T0 + i * HOUR, *map(float, row)) for i, row in enumerate(rows)]
 
 
 def learned(claim: Claim, count: int | None = None, dead: DeadLetter | None = None) -> Commit:

@@ -8,35 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from shared.candle import Candle, Series
 from shared.store import Store
 from shared.wire import decode_forecast
+from tests.integration.steps import HOUR, SERIES, T0, walk
 
 pytestmark = pytest.mark.timeout(120)
 
-HOUR = 3_600_000
-T0 = 1_600_000_000_000 // HOUR * HOUR
-SERIES = Series.parse("test:BTC/USDT:1h")
 MAY_DIFFER = {"issued_at", "latency_ms", "revision"}
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Eventually = Callable[..., None]
-
-
-def walk(count: int, seed: int = 1) -> list[Candle]:
-    """Hourly candles of a seeded random walk with fat tails."""
-    rng = np.random.default_rng(seed)
-    closes = 100 * np.exp(np.cumsum(0.005 * rng.standard_t(4, count)))
-    opens = np.r_[100.0, closes[:-1]]
-    wick = 1 + 0.002 * rng.exponential(1.0, (2, count))
-    highs, lows = np.maximum(opens, closes) * wick[0], np.minimum(opens, closes) / wick[1]
-    volumes = rng.gamma(2.0, 10.0, count)
-    rows = zip(opens, highs, lows, closes, volumes, strict=True)
-    return [Candle(T0 + i * HOUR, *map(float, row)) for i, row in enumerate(rows)]
 
 
 def push(store: Store, series: Series, candles: list[Candle], size: int = 500) -> None:
