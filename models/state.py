@@ -1,5 +1,6 @@
 """A learner as signed, versioned bytes: exact, and never unpickled unsigned."""
 
+import contextlib
 import hashlib
 import hmac
 import io
@@ -40,11 +41,8 @@ _GLOBALS = (
         ("river._river_rust.vectordict", "VectorDict"),  # weights of its linear models
     }
 )
-# What unpickling raises on bytes of another version of our classes, or of nonsense.
-_READING_ERRORS = (
-    *(pickle.UnpicklingError, AttributeError, EOFError, ImportError),
-    *(LookupError, TypeError, ValueError),
-)
+# Not of the bytes' making: to learn a series again would throw away what is in them.
+_SURROUNDINGS = (MemoryError, OSError)
 
 
 class Signer:
@@ -68,22 +66,34 @@ class Signer:
             raise StateError("the state key is empty: set CANDLECAST_STATE_KEY")
         self.key_id = _key_id(key)
         self._key = key
-        self._keys = {_key_id(secret): secret for secret in (previous, key) if secret}
+        self._keys = {_key_id(secret): secret for secret in (key, previous) if secret}
 
     def sign(self, content: bytes) -> bytes:
         """Return the HMAC-SHA256 of the content, 32 bytes."""
         return hmac.digest(self._key, content, "sha256")
 
-    def check(self, content: bytes, signature: bytes, key_id: str) -> None:
-        """Raise `StateError` unless a known key made this signature."""
-        key = self._keys.get(key_id)
-        if key is None:
-            raise StateError(
-                f"state signed with key {key_id}, known are {', '.join(self._keys)}: set "
-                "CANDLECAST_STATE_KEY_PREVIOUS to the key before, or let the series be rebuilt"
+    def knows(self, content: bytes, signature: bytes) -> bool:
+        """Whether a known key made this signature; the content itself is not looked at."""
+        return any(
+            hmac.compare_digest(hmac.digest(key, content, "sha256"), signature)
+            for key in self._keys.values()
+        )
+
+    def refusal(self, content: bytes) -> StateError:
+        """Return why `knows` may have said no, by what the content claims of itself."""
+        key_id = None
+        with contextlib.suppress(StateError):
+            key_id = _split(content)[0].get("key")
+        if not isinstance(key_id, str):
+            return StateError("state is cut short or changed: its header cannot be read")
+        if key_id in self._keys:
+            return StateError(
+                f"state does not match its signature by key {key_id}: it was changed or cut short"
             )
-        if not hmac.compare_digest(hmac.digest(key, content, "sha256"), signature):
-            raise StateError(f"state does not match its signature by key {key_id}")
+        return StateError(
+            f"state signed with key {key_id[:8]!r}, known are {', '.join(self._keys)}: set "
+            "CANDLECAST_STATE_KEY_PREVIOUS to the key before, or let the series be rebuilt"
+        )
 
 
 def fingerprint(model: str, horizon: int) -> str:
@@ -116,7 +126,7 @@ def dump(learner: Learner, signer: Signer) -> bytes:
 
 
 def load(raw: bytes, signer: Signer, fingerprint: str) -> Learner:
-    """Read what `dump` returned.
+    """Read what `dump` returned; before the signature is known to be ours, nothing in it is.
 
     Raises
     ------
@@ -125,17 +135,20 @@ def load(raw: bytes, signer: Signer, fingerprint: str) -> Learner:
         or cannot be read.
     """
     signature, content = raw[len(_MAGIC) : _START], raw[_START:]
-    if not raw.startswith(_MAGIC) or len(content) < _LENGTH.size:
+    if not raw.startswith(_MAGIC):
         raise StateError(f"not a saved state: it begins with {raw[:8]!r}")
+    if not signer.knows(content, signature):
+        raise signer.refusal(content)
     header, body = _split(content)
-    signer.check(content, signature, str(header.get("key")))
     if header.get("format") != FORMAT:
         raise StateError(f"state of format {header.get('format')}, this version reads {FORMAT}")
     if header.get("fingerprint") != fingerprint:
         raise StateError(f"state of model {header.get('fingerprint')}, wanted {fingerprint}")
     try:
         learner = _Unpickler(io.BytesIO(body)).load()
-    except _READING_ERRORS as error:
+    except _SURROUNDINGS:
+        raise
+    except Exception as error:  # whatever classes of another version make of what was theirs
         raise StateError(
             f"state cannot be read ({type(error).__name__}: {error}); it was written with "
             f"{header.get('libraries')}, here are {_VERSIONS}"
@@ -146,16 +159,13 @@ def load(raw: bytes, signer: Signer, fingerprint: str) -> Learner:
 
 
 def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """Take header and pickle apart; of an untrusted header nothing but the key's name is used."""
-    (length,) = _LENGTH.unpack_from(content)
-    end = _LENGTH.size + length
+    """Take header and pickle apart; also of bytes that nobody vouches for."""
     try:
-        header = json.loads(content[_LENGTH.size : end])
-    except ValueError as error:
-        raise StateError(f"the state's header is no JSON: {error}") from error
-    if not isinstance(header, dict):
-        raise StateError("the state's header is no JSON object")
-    return header, content[end:]
+        (length,) = _LENGTH.unpack_from(content)
+        end = _LENGTH.size + length
+        return dict(json.loads(content[_LENGTH.size : end])), content[end:]
+    except (RecursionError, TypeError, ValueError, struct.error) as error:
+        raise StateError(f"the state's header cannot be read: {error}") from error
 
 
 def _key_id(key: bytes) -> str:

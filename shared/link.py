@@ -98,6 +98,8 @@ class Link:
     def lock(self, key: str, life_s: float, wait_s: float) -> Iterator[Callable[[], object] | None]:
         """Hold a lock; yield what renews it, or None where another has it all the while."""
         with self.translated() as redis:
+            if redis.pttl(key) == -1:
+                redis.delete(key)  # nobody holds a lock that never ends: it is not ours
             lock = redis.lock(key, timeout=life_s)
             held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
         try:

@@ -1,6 +1,7 @@
 """What the store takes and gives: limits, claims, commits and the record of a model."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -19,6 +20,8 @@ MODEL_FIELDS = (*_NUMBERS, *_COUNTS, "etag", "fingerprint", "scores", "snapshot_
 """Fields of a model hash but its state, which is as large as all the others ten times over."""
 # A letter is for reading; what is longer than any candle or traceback would only fill Redis.
 _LONGEST_TEXT = 4_000
+# No number of ours is longer; what is no number was not written by us.
+_WHOLE = re.compile(rb"-?[0-9]{1,18}")
 Entry = tuple[bytes, list[bytes]]
 """One entry of a candle log as Redis returns it: id and flat fields."""
 
@@ -32,11 +35,18 @@ def parsed_series(name: bytes) -> Series | None:
 
 
 def _int(raw: bytes | None) -> int | None:
-    return int(raw) if raw else None
+    return int(raw) if raw and _WHOLE.fullmatch(raw) else None
 
 
 def _text(raw: bytes | None) -> str | None:
-    return raw.decode() if raw else None
+    return raw.decode(errors="replace") if raw else None
+
+
+def _scores(raw: bytes | None) -> dict[str, Any]:
+    try:
+        return dict(json.loads(raw or b"{}"))
+    except (RecursionError, TypeError, ValueError):
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +130,8 @@ class Claim:
     appended_at: int | None
     snapshot: tuple[int, str | None] | None
     entries: list[Entry]
+    spoilt: str | None
+    """A field of the record that is not as ours are: the series has to be learned again."""
 
     @classmethod
     def read(cls, row: list[Any]) -> Self:
@@ -138,8 +150,9 @@ class Claim:
             state=row[9] or None,
             fingerprint=_text(row[10]),
             appended_at=_int(row[11]),
-            snapshot=(version, _text(row[13])) if version else None,
+            snapshot=(version, _text(row[13])) if version and version > 0 else None,
             entries=[(entry_id, values) for entry_id, values in row[14]],
+            spoilt=_text(row[15]),
         )
 
 
@@ -253,7 +266,7 @@ class ModelRecord:
             paused=bool(fields["paused"]),
             state=fields.get("state"),
             fingerprint=_text(fields["fingerprint"]),
-            scores=json.loads(fields["scores"] or b"{}"),
+            scores=_scores(fields["scores"]),
             snapshot_alias=_text(fields["snapshot_alias"]),
             **numbers,
             **counts,

@@ -114,7 +114,7 @@ class Store(View):
             *(limits.lease_ms, fleet, uuid.uuid4().hex, limits.fleet_ttl_ms, worker),
         )
         claims = [Claim.read(row) for row in rows if parsed_series(row[0])]
-        return Batch(now=int(now), holder=holder.decode(), claims=claims)
+        return Batch(now=int(now), holder=holder.decode(errors="replace"), claims=claims)
 
     def commit(self, commits: Sequence[Commit]) -> tuple[list[bool], int]:
         """Commit each, in one pipeline; return which won, and the doorbells still missing."""
@@ -182,7 +182,10 @@ class Store(View):
             *(limits.tick_guard_ms, limits.lease_ms, limits.snapshot_period_ms),
         )
         return Tick(
-            now=int(now), holder=holder.decode(), ring=ring, housekeeping=bool(housekeeping)
+            now=int(now),
+            holder=holder.decode(errors="replace"),
+            ring=ring,
+            housekeeping=bool(housekeeping),
         )
 
     # ---------------------------------------------------------------- operators

@@ -118,7 +118,7 @@ class View:
             fleet, pending, dead_letters, *jobs = pipe.execute()
         return {
             "redis": self.link.address,
-            "fleet": fleet.decode() if fleet else None,
+            "fleet": fleet.decode(errors="replace") if fleet else None,
             "pending": pending,
             "dead_letters": dead_letters,
             "jobs": dict(zip(doorbell.QUEUES, jobs, strict=True)),

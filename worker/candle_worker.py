@@ -7,11 +7,16 @@ from typing import Any
 
 import redis
 import structlog
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
+from rq.exceptions import StopRequested
+from rq.job import Job
+from rq.serializers import JSONSerializer
 from rq.timeouts import BaseDeathPenalty
+from rq.utils import ensure_job_list, get_connection_from_queues, now
 
 from shared.errors import InvalidValue, StoreError
 from worker import jobs
+from worker.doorbells import Doorbell, Doorbells
 
 log = structlog.get_logger(__name__)
 
@@ -38,6 +43,8 @@ class KernelDeathPenalty(BaseDeathPenalty):
 class CandleWorker(SimpleWorker):
     """Works one queue; ticks at its start, between jobs and when idle.
 
+    However it is started, it reads jobs as JSON and runs one function: that of its queue.
+
     Raises
     ------
     InvalidValue
@@ -50,9 +57,14 @@ class CandleWorker(SimpleWorker):
     take_over = False
     supervisor_pid: int | None = None
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
+        queues = ensure_job_list(queues)
         kwargs["worker_ttl"] = kwargs.get("worker_ttl") or 30
-        super().__init__(*args, **kwargs)
+        kwargs.setdefault("connection", get_connection_from_queues(queues))
+        # `rq worker` brings queues, jobs and a serializer of its own: that one is pickle.
+        kwargs |= {"serializer": JSONSerializer, "job_class": Doorbell, "queue_class": Doorbells}
+        names = [queue.name if isinstance(queue, Queue) else queue for queue in queues]
+        super().__init__(names, *args, **kwargs)
         self._next_tick = 0.0
         self._waits_for: str | None = None
         if len(self.queues) != 1:
@@ -61,11 +73,38 @@ class CandleWorker(SimpleWorker):
             raise InvalidValue("url", "rq --url", "give the Redis that CANDLECAST_REDIS_URL names")
         learns = self.queue_names() == [jobs.store().keys.candles_queue]
         self._fleet = jobs.updater().model.fleet if learns else ""
+        function = jobs.update_pending if learns else jobs.snapshot_moved
+        self._function = f"{function.__module__}.{function.__qualname__}"
 
     @property
     def dequeue_timeout(self) -> int:
         """Come round each second, to tick."""
         return 1
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """Run a job of ours; fail any other one before a name in it is looked up."""
+        fault = self._fault(job)
+        if fault is None:
+            super().execute_job(job, queue)
+            return
+        log.warning("job refused", job=job.id, queue=queue.name, reason=fault)
+        job.origin, job.ended_at = queue.name, now()
+        # Nor shall whoever looks at it later find what it brought: it is saved anew as it is now.
+        self.connection.delete(job.key)
+        self.handle_job_failure(job, queue, exc_string=f"refused: {fault}")
+        queue.intermediate_queue.remove(job.id)
+
+    def handle_payload(self, message: Any) -> None:
+        """Obey a command of RQ's; what is none is passed over."""
+        try:
+            super().handle_payload(message)  # type: ignore[no-untyped-call]
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            log.warning("no command of RQ's", error=repr(error)[:200])
+
+    def increment_failed_job_count(self, pipeline: Any = None) -> None:
+        """Count a failed job, for whoever started this worker too."""
+        self.failed_job_count += 1
+        super().increment_failed_job_count(pipeline)
 
     @property
     def should_run_maintenance_tasks(self) -> bool:
@@ -75,9 +114,10 @@ class CandleWorker(SimpleWorker):
     def run_maintenance_tasks(self) -> None:
         """Tick, and let RQ do its own when that is due.
 
-        Redis's errors are logged, not raised: here they would end the worker, which its loop
-        otherwise lets wait for Redis to come back. While another model holds the field the worker
-        stays in here, so that it takes no doorbell from those who could answer it.
+        Errors are logged, not raised: here they would end the worker, which its loop otherwise
+        lets wait for Redis to come back, and RQ's registries hold what anybody may write. While
+        another model holds the field the worker stays in here, so that it takes no doorbell from
+        those who could answer it.
         """
         self._leave_with_supervisor()
         try:
@@ -89,9 +129,24 @@ class CandleWorker(SimpleWorker):
                 self._tick()
             if super().should_run_maintenance_tasks:
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
+        except StopRequested:
+            raise
         except (StoreError, redis.RedisError) as error:
             log.warning("tick failed", error=str(error))
+        except Exception:  # one foreign entry must not end every worker that meets it
+            log.exception("maintenance failed")
         self._next_tick = time.monotonic() + TICK_S
+
+    def _fault(self, job: Job) -> str | None:
+        """Say why a job is not to be run."""
+        if not isinstance(job, Doorbell):
+            return f"read as {type(job).__name__}, not as a doorbell"
+        if job.fault is None:
+            try:
+                job.check_call(self._function)
+            except InvalidValue as error:
+                job.disarm(str(error))
+        return job.fault
 
     def _leave_with_supervisor(self) -> None:
         if self.supervisor_pid not in (None, os.getppid()):
@@ -119,7 +174,7 @@ class CandleWorker(SimpleWorker):
 
 def _difference(holder: str, own: str) -> str:
     """Say in what the workers that learn now differ from this one, and what can be done."""
-    (model, key), (own_model, own_key) = holder.rsplit("-", 1), own.rsplit("-", 1)
+    (model, _, key), (own_model, _, own_key) = holder.rpartition("-"), own.rpartition("-")
     if model == own_model and key != own_key:
         return (
             "waiting: the same model learns with another signing key; set CANDLECAST_STATE_KEY (or "
@@ -132,3 +187,25 @@ def _identity(client: Any) -> tuple[str, int]:
     """Which server and database a client talks to, however its host is spelled."""
     run_id = str(client.info("server")["run_id"])
     return run_id, client.get_connection_kwargs().get("db", 0)
+
+
+def work(
+    name: str, queue: str, *, supervisor_pid: int, take_over: bool = False, burst: bool = False
+) -> None:
+    """Be a worker of a queue until told to stop; in a burst, until the queue is empty.
+
+    Raises
+    ------
+    SystemExit
+        With 1 when a job failed: RQ also ends its loop on errors.
+    """
+    jobs.preload(queue)
+    store = jobs.store()
+    jobs.updater().worker = name
+    worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
+    worker.supervisor_pid = supervisor_pid
+    worker.take_over = take_over
+    worker.log_result_lifespan = False
+    worker.work(burst=burst, logging_level="WARNING")
+    if worker.failed_job_count:
+        raise SystemExit(1)

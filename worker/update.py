@@ -89,10 +89,12 @@ class Updater:
             offset = batch.now - self._clock() * 1_000
             try:
                 ring = self._work(batch.claims, offset, deadline, tally)
-            except StoreError:
-                # This worker lives, so its claims are no deaths to be counted against a candle.
-                with contextlib.suppress(StoreError):
-                    self.store.release(batch.claims)
+            except (StoreError, OSError) as error:
+                # This worker lives, so its claims are no deaths to be counted against a candle. But
+                # what fails at one series alone must be found, lest it keep others from their turn.
+                if isinstance(error, StoreError) or batch.claims[0].suspect:
+                    with contextlib.suppress(StoreError):
+                        self.store.release(batch.claims)
                 raise
         self.store.ring(ring)
         return tally
@@ -168,8 +170,15 @@ class Updater:
         )
 
     def _learner(self, claim: Claim, fingerprint: str) -> Learner:
+        if claim.spoilt:
+            raise StateError(f"{claim.spoilt} in the model's record is no number")
         if claim.state:
-            return state.load(claim.state, self.model.signer, fingerprint)
+            learner = state.load(claim.state, self.model.signer, fingerprint)
+            if learner.sequence != claim.sequence:
+                raise StateError(
+                    f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
+                )
+            return learner
         if claim.cursor is not None:
             raise StateError("the state is missing")
         return self._new_learner(claim)

@@ -19,7 +19,7 @@ if redis.call('SISMEMBER', SERIES, series) == 0 and redis.call('SCARD', SERIES) 
   return {'too_many'}
 end
 
-local last, cursor = log_end(log), tonumber(redis.call('HGET', model, 'cursor') or nil)
+local last, cursor = log_end(log), cursor_of(model)
 local held = redis.call('XLEN', log)
 local room = max_waiting - held
 if room < (#ARGV - FIRST + 1) / WIDTH then
@@ -87,9 +87,9 @@ for i = FIRST, #ARGV, WIDTH do
 end
 
 if accepted > 0 then redis.call('HSET', model, 'appended_at', text(now)) end
-for name, count in pairs({appended = accepted, settled = settled, duplicates = duplicates, revised = revised,
+for name, more in pairs({appended = accepted, settled = settled, duplicates = duplicates, revised = revised,
   refused = refused, holes = holes, missing = missing}) do
-  if count > 0 then redis.call('HINCRBY', model, name, count) end
+  if more > 0 then count(model, name, more) end
 end
 local behind = last and (cursor and math.max(0, last - cursor) / step or held + accepted) or 0
 return {'ok', accepted, duplicates, revised, refused, holes, stopped, last and text(last) or '', behind,

@@ -3,31 +3,49 @@
 local max_series, max_candles, per_series = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local lease, fleet, nonce, fleet_ttl, worker = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local BATCH_FAILURES, ALONE_FAILURES = 2, 3
+-- Of the fields asked for below, those that hold numbers.
+local NUMBERS = {[2] = 'cursor', [3] = 'attempts', [4] = 'suspect', [5] = 'until', [6] = 'revision', [7] = 'sequence', [8] = 'since'}
 local now = now_ms()
 
 redis.call('SET', FLEET, fleet, 'NX', 'PX', fleet_ttl)
 local holder = redis.call('GET', FLEET)
 if holder ~= fleet then return {text(now), holder, {}} end
 
+-- The first field of a record that is not as these scripts write it; it is handed out as if it were
+-- not there, and the worker learns the series again.
+local function spoilt_field(m)
+  local spoilt
+  for i, name in pairs(NUMBERS) do
+    if not is_whole(m[i]) then
+      spoilt = spoilt or name
+      m[i] = false
+    end
+  end
+  if m[1] and not string.match(m[1], '^[%w-]+$') then m[1] = false end
+  return spoilt or ''
+end
+
 local claims = {}
 for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, max_series)) do
   if max_candles <= 0 then break end
   local model = MODEL .. series
-  local m = redis.call('HMGET', model, 'etag', 'cursor', 'attempts', 'suspect', 'until', 'revision', 'sequence',
+  local m = redis.pcall('HMGET', model, 'etag', 'cursor', 'attempts', 'suspect', 'until', 'revision', 'sequence',
     'since', 'state', 'fingerprint', 'appended_at', 'snapshot_version', 'snapshot_alias', 'paused')
+  local spoilt = not m.err and spoilt_field(m)
   local etag, cursor, attempts, suspect = m[1], m[2], tonumber(m[3] or 0), m[4]
   local alone = attempts > 0 or suspect
-  if m[14] then
+  -- One series' broken keys must not cost the others their claim.
+  if m.err or m[14] then
     redis.call('ZREM', PENDING, series)
   elseif not alone or #claims == 0 then
     if attempts >= BATCH_FAILURES and not suspect then
       -- What killed whole claims is among the candles handed out: look at them one by one.
-      suspect, attempts = m[5], 0
+      suspect, attempts = m[5] or '0', 0
       redis.call('HSET', model, 'suspect', suspect)
     end
     local count = suspect and 1 or math.min(per_series, max_candles)
-    local entries = redis.call('XRANGE', LOG .. series, cursor and '(' .. cursor .. '-0' or '-', '+', 'COUNT', count)
-    if #entries == 0 then
+    local entries = redis.pcall('XRANGE', LOG .. series, cursor and '(' .. cursor .. '-0' or '-', '+', 'COUNT', count)
+    if entries.err or #entries == 0 then
       redis.call('ZREM', PENDING, series)
       redis.call('HDEL', model, 'attempts', 'suspect', 'until')
     else
@@ -38,7 +56,7 @@ for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCOR
       max_candles = max_candles - #entries
       local condemned = suspect and attempts >= ALONE_FAILURES
       claims[#claims + 1] = {series, etag, cursor or '', attempts, condemned and 1 or 0, suspect and 1 or 0, m[6] or '0', m[7] or '0',
-        m[8] or '', m[9] or '', m[10] or '', m[11] or '', m[12] or '', m[13] or '', entries}
+        m[8] or '', m[9] or '', m[10] or '', m[11] or '', m[12] or '', m[13] or '', entries, spoilt}
       if alone then break end
     end
   end

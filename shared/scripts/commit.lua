@@ -22,15 +22,15 @@ if redis.sha1hex(table.concat(parts)) ~= digest then return {0, ring(now, per_cl
 redis.call('HSET', model, 'etag', new_etag, 'cursor', cursor, 'state', state, 'fingerprint', fingerprint,
   'scores', scores, 'since', since)
 redis.call('HDEL', model, 'attempts', 'until')
-redis.call('HINCRBY', model, 'revision', 1)
-redis.call('HINCRBY', model, 'sequence', learned)
-redis.call('HINCRBY', model, 'settled', settled)
+count(model, 'revision', 1)
+count(model, 'sequence', learned)
+count(model, 'settled', settled)
 local suspect = tonumber(redis.call('HGET', model, 'suspect') or nil)
 if suspect and tonumber(cursor) >= suspect then redis.call('HDEL', model, 'suspect') end
 if dead_reason ~= '' then bury(series, dead_candle, dead_reason, dead_error, cap) end
 
-local published = tonumber(redis.call('HGET', model, 'published') or nil)
-if forecast ~= '' and not (published and published > tonumber(cursor)) then
+local published = redis.call('HGET', model, 'published')
+if forecast ~= '' and not (is_whole(published) and (tonumber(published or nil) or 0) > tonumber(cursor)) then
   redis.call('SET', FORECAST .. series, forecast, 'PX', forecast_ttl)
   redis.call('XADD', FORECASTS .. series, 'MAXLEN', history, '*', 'forecast', forecast)
   redis.call('PUBLISH', CHANNEL .. series, forecast)

@@ -18,6 +18,23 @@ local function open_time(entry)
   return tonumber(string.match(entry[1], '^%d+'))
 end
 
+-- Whether a field is absent or a number as these scripts write it, and no longer than one.
+local function is_whole(value)
+  return not value or (#value < 16 and string.match(value, '^%d*$') ~= nil)
+end
+
+-- Open time of the last candle learned, or nil.
+local function cursor_of(model)
+  local cursor = redis.call('HGET', model, 'cursor')
+  return is_whole(cursor) and tonumber(cursor or nil) or nil
+end
+
+-- A counter that somebody else wrote into starts again: nothing may stop half-way over it.
+local function count(model, name, by)
+  local answer = redis.pcall('HINCRBY', model, name, by)
+  if type(answer) == 'table' then redis.call('HSET', model, name, by) end
+end
+
 -- Open time of the log's last candle, or nil.
 local function log_end(log)
   local entries = redis.call('XREVRANGE', log, '+', '-', 'COUNT', 1)
@@ -38,5 +55,5 @@ end
 local function bury(series, candle, reason, message, cap)
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', cap, '*', 'series', series, 'candle', candle,
     'reason', reason, 'error', message)
-  redis.call('HINCRBY', MODEL .. series, 'dead_letters', 1)
+  count(MODEL .. series, 'dead_letters', 1)
 end

@@ -12,14 +12,21 @@ if cursor ~= '' and not accept_hole and #redis.call('XRANGE', log, cursor, curso
 end
 
 -- Candles that will be learned again are no longer settled; those that the state knows are.
-local old = redis.call('HGET', model, 'cursor')
-local again = count_learned(log, tonumber(old or nil)) - count_learned(log, tonumber(cursor))
-redis.call('HINCRBY', model, 'settled', -again)
+local old = redis.call('HMGET', model, 'cursor', 'settled', 'appended')
+if is_whole(old[1]) and is_whole(old[3]) and tonumber(old[2] or 0) then
+  local again = count_learned(log, cursor_of(model)) - count_learned(log, tonumber(cursor))
+  redis.call('HINCRBY', model, 'settled', -again)
+else
+  -- What the record says of itself is of no use: count anew from what the log holds.
+  local held, known = redis.call('XLEN', log), count_learned(log, tonumber(cursor))
+  local appended = math.max(held, tonumber(old[3]) or 0)
+  redis.call('HSET', model, 'appended', text(appended), 'settled', text(appended - held + known))
+end
 redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', fingerprint, 'scores', scores,
   'sequence', sequence, 'since', since)
 if cursor ~= '' then redis.call('HSET', model, 'cursor', cursor) else redis.call('HDEL', model, 'cursor') end
 redis.call('HDEL', model, 'attempts', 'suspect', 'until')
-redis.call('HINCRBY', model, 'revision', 1)
-if cursor == '' then redis.call('HINCRBY', model, 'rebuilds', 1) end
+count(model, 'revision', 1)
+if cursor == '' then count(model, 'rebuilds', 1) end
 redis.call('ZADD', PENDING, text(now), series)
 return {'ok', ring(now, per_claim)}

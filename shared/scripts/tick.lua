@@ -5,9 +5,11 @@ local per_claim, fleet, fleet_ttl, take_over = tonumber(ARGV[1]), ARGV[2], ARGV[
 local guard_ms, lease, period_ms = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local now = now_ms()
 
--- Expiries are absolute too: after a step back they would hold for the length of the step.
+-- Expiries are absolute too: after a step back they would hold for the length of the step. A guard
+-- without one is not ours: it would hold for ever.
 for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HOUSEKEEPING] = period_ms}) do
-  if redis.call('PTTL', name) > tonumber(most) then redis.call('DEL', name) end
+  local left = redis.call('PTTL', name)
+  if left == -1 or left > tonumber(most) then redis.call('DEL', name) end
 end
 
 local holder = redis.call('GET', FLEET)

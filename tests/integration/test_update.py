@@ -1,5 +1,6 @@
 """What a worker does with a claim, in this process on a real server."""
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from shared.errors import StoreUnavailable
 from shared.records import Limits
 from shared.store import Store
 from shared.wire import decode_forecast
+from tests.integration.steps import hasty
 from worker.update import Model, Updater
 
 HOUR = 3_600_000
@@ -95,6 +97,34 @@ def test_errors_of_the_surroundings_are_not_blamed_on_the_candle(
 
     record = store.model(SERIES)
     assert (record.sequence, record.dead_letters, record.waiting) == (0, 0, 2)
+
+
+@pytest.mark.parametrize(("error", "buried", "runs"), [(MemoryError, 1, 10), (OSError, 0, 30)])
+def test_a_candle_at_which_memory_fails_is_buried_and_a_failing_system_buries_none(
+    store: Store,
+    updater: Updater,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[Exception],
+    buried: int,
+    runs: int,
+) -> None:
+    """Neighbours go on meanwhile; when the system is well again, every candle is learned."""
+    monkeypatch.setattr(Touchy, "error", error)
+    other = Series.parse("other:BTC/USDT:1h")
+    store.append(SERIES, candles(100, UNLUCKY, 102))
+    store.append(other, candles(100, 101, 102))
+    eager = Updater(hasty(store), updater.model)
+
+    for _ in range(runs):
+        with contextlib.suppress(error):
+            eager.run()
+
+    assert store.model(other).sequence == 3
+    assert store.model(SERIES).dead_letters == buried
+    monkeypatch.setattr(Touchy, "learn_one", RandomWalk.learn_one)
+    run(updater)
+    record = store.model(SERIES)
+    assert (record.sequence, record.dead_letters, record.lost) == (3 - buried, buried, 0)
 
 
 def test_a_forecast_that_cannot_be_published_costs_nobody_else(

@@ -81,6 +81,14 @@ def test_changed_bytes_are_refused() -> None:
         state.load(bytes(raw), SIGNER, FINGERPRINT)
 
 
+def test_a_state_cut_short_anywhere_is_refused() -> None:
+    """Not one of its beginnings is taken for a state."""
+    raw = state.dump(taught(3), SIGNER)
+    for size in [*range(300), *range(300, len(raw), 997), len(raw) - 1]:
+        with pytest.raises(StateError, match=r"cut short|not a saved state"):
+            state.load(raw[:size], SIGNER, FINGERPRINT)
+
+
 @pytest.mark.parametrize("raw", [b"", b"nonsense" * 9, b"CCST" + bytes(40), b"CCST"])
 def test_other_bytes_are_refused(raw: bytes) -> None:
     """What was never a state is said not to be one."""
@@ -88,12 +96,26 @@ def test_other_bytes_are_refused(raw: bytes) -> None:
         state.load(raw, SIGNER, FINGERPRINT)
 
 
-def test_unsigned_header_that_is_no_object_is_refused() -> None:
-    """A header of another shape cannot even ask for a key."""
-    content = state._LENGTH.pack(2) + b"[]"
+@pytest.mark.parametrize(
+    "header", [b"[]", b"5", b'{"key": 5}', b"\xff", b"[" * 60_000, b'{"key": ' * 7_000]
+)
+def test_an_unsigned_header_of_another_shape_is_refused(header: bytes) -> None:
+    """Bytes that nobody vouches for are refused, whatever they do to the one who reads them."""
+    content = state._LENGTH.pack(len(header)) + header
 
     with pytest.raises(StateError, match="header"):
         state.load(b"CCST" + bytes(32) + content, SIGNER, FINGERPRINT)
+
+
+def test_nothing_unsigned_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signature comes first: without it the pickle in a state is not even opened."""
+    monkeypatch.setattr(state, "_Unpickler", pytest.fail)
+    raw = state.dump(taught(3), state.Signer(OTHER))
+    forged = raw.replace(state.Signer(OTHER).key_id.encode(), SIGNER.key_id.encode())
+
+    for unsigned in (raw, forged, raw[:4] + bytes(32) + raw[36:]):
+        with pytest.raises(StateError):
+            state.load(unsigned, SIGNER, FINGERPRINT)
 
 
 def test_unknown_key_is_refused_and_named() -> None:
@@ -144,6 +166,33 @@ def test_fingerprint_tells_models_and_horizons_apart() -> None:
     assert len(prints) == 4
     assert all(len(one) == 16 and int(one, 16) >= 0 for one in prints)
     assert FINGERPRINT in prints
+
+
+def test_signed_bytes_of_another_layout_are_refused() -> None:
+    """What a version to come may sign with the same key is refused like any other stranger."""
+    for content in (b"", b"\0", b"\0\x08nonsense", b"\0\2[]"):
+        with pytest.raises(StateError):
+            state.load(b"CCST" + SIGNER.sign(content) + content, SIGNER, FINGERPRINT)
+
+
+@pytest.mark.parametrize(
+    ("raised", "seen"),
+    [(RuntimeError, StateError), (AssertionError, StateError)]
+    + [(error, error) for error in (MemoryError, OSError)],
+)
+def test_a_class_that_cannot_take_its_state_up_is_told_from_a_machine_that_cannot(
+    monkeypatch: pytest.MonkeyPatch, raised: type[Exception], seen: type[Exception]
+) -> None:
+    """A state of classes that changed is refused; want of memory must not cost what it holds."""
+    raw = state.dump(taught(3), SIGNER)
+
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(Learner, "__setstate__", fail)
+
+    with pytest.raises(seen):
+        state.load(raw, SIGNER, FINGERPRINT)
 
 
 class Attack:
