@@ -1,5 +1,6 @@
 """The rules of a candle file, checked on whole columns at once."""
 
+import bisect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,24 +79,35 @@ def union(found: list[Fault], length: int) -> Rows:
 def wrong_shape(times: Times, timeframe: Timeframe) -> str | None:
     """Say what is wrong with the file as a whole, so that no row of it can be meant.
 
-    Rows from new to old, or candles of another timeframe: shorter ones show in the usual step,
-    longer ones in that *all* steps are multiples of theirs (holes alone would not do that).
+    Rows from new to old, or candles of another timeframe.
     """
     steps = np.diff(times)
     if len(steps) > 1 and (steps < 0).all():
         return "the rows run from new to old: sort them by open_time, oldest first"
+    if other := other_timeframe(times, timeframe):
+        return (
+            f"the rows are {other} apart, these are not {timeframe} candles: name their timeframe "
+            "in the file name or in --series"
+        )
+    return None
+
+
+def other_timeframe(times: Times, timeframe: Timeframe) -> str | None:
+    """Say how far apart the rows are where they are candles of another timeframe.
+
+    Shorter ones show in the usual step, longer ones in that *all* steps are multiples of theirs
+    (holes alone would not do that).
+    """
+    steps = np.diff(times)
     steps = steps[steps > 0]
     if not len(steps):
         return None
     usual, common = int(np.median(steps)), int(np.gcd.reduce(steps))
+    if usual < timeframe.ms:
+        return _length(usual)
     longer = common > timeframe.ms and common % timeframe.ms == 0
     sure = longer and len(steps) * math.log(common / timeframe.ms) > _SURE
-    if usual < timeframe.ms or sure:
-        return (
-            f"the rows are {_length(usual if usual < timeframe.ms else common)} apart, these are "
-            f"not {timeframe} candles: name their timeframe in the file name or in --series"
-        )
-    return None
+    return _length(common) if sure else None
 
 
 def _number_faults(numbers: NDArray[np.float64]) -> Iterator[Fault]:
@@ -113,10 +125,36 @@ def _number_faults(numbers: NDArray[np.float64]) -> Iterator[Fault]:
 
 
 def _order_faults(times: Times, sound: Rows) -> Iterator[Fault]:
-    newest = np.maximum.accumulate(np.where(sound, times, np.iinfo(np.int64).min))
-    before = np.concatenate(([np.iinfo(np.int64).min], newest[:-1]))
-    yield Fault("open_time", sound & (times == before), "is there twice: keep one row a candle")
-    yield Fault("open_time", sound & (times < before), "is before the row above: sort by open_time")
+    """Blame the fewest rows without which the others rise: one wrong time blames no others."""
+    positions = np.flatnonzero(sound)
+    if (np.diff(times[positions]) > 0).all():
+        return
+    kept = positions[_longest_rise(times[positions].tolist())]
+    blamed = sound.copy()
+    blamed[kept] = False
+    twice = blamed & np.isin(times, times[kept])
+    yield Fault("open_time", twice, "is there twice: keep one row a candle")
+    out = blamed & ~twice
+    yield Fault("open_time", out, "is out of order with the rows around it: sort by open_time")
+
+
+def _longest_rise(times: list[int]) -> list[int]:
+    """Return the positions of a longest strictly rising subsequence; of equal times the first."""
+    lowest: list[int] = []  # the lowest time at which a rise of each length ends so far
+    ends: list[int] = []  # where that is
+    before: list[int] = []  # for each position the one before it in the longest rise to it
+    for position, time in enumerate(times):
+        length = bisect.bisect_left(lowest, time)
+        before.append(ends[length - 1] if length else -1)
+        if length == len(lowest):
+            lowest.append(time)
+            ends.append(position)
+        elif time < lowest[length]:
+            lowest[length], ends[length] = time, position
+    rise = [ends[-1]]
+    while before[rise[-1]] >= 0:
+        rise.append(before[rise[-1]])
+    return rise[::-1]
 
 
 def _grid_rule(timeframe: Timeframe) -> str:

@@ -56,12 +56,18 @@ def summary(
 
     >>> summary(Totals(accepted=8, duplicates=2, behind=4), 2.0, total=12)  # doctest: +ELLIPSIS
     '8 accepted, 2 duplicates, 0 revised, 0 refused in 2.0 s (5 candles/s); ...; 2 not pushed'
+    >>> summary(Totals(accepted=9, holes=2, set_aside=1), 3.0).partition("; ")[2]
+    'workers 0 behind; 2 holes; 1 far ahead in the dead letters'
     """
     text = (
         f"{totals.accepted} accepted, {totals.duplicates} duplicates, {totals.revised} revised, "
         f"{totals.refused} refused in {seconds:.1f} s "
         f"({totals.taken / max(seconds, 1e-3):,.0f} candles/s); workers {totals.behind} behind"
     )
+    if totals.holes:
+        text += f"; {totals.holes} hole{'s' if totals.holes > 1 else ''}"
+    if totals.set_aside:
+        text += f"; {totals.set_aside} far ahead in the dead letters"
     bad, kept = bad_rows
     if bad:
         text += f"; {bad} bad rows{f', the last {kept}' if kept < bad else ''} in the dead letters"

@@ -8,22 +8,36 @@ from typing import Protocol
 import structlog
 
 from producers.feed import Feed
+from producers.room import Room
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import BEFORE_ALL, Appended
+from shared.errors import InvalidValue, StoreError, StoreUnavailable
+from shared.records import BEFORE_ALL, Appended, DeadLetter
+from shared.wire import encode_candle
 
 BATCH = 500
 _FULL_WAIT_S = (0.05, 2.0)
 _DOWN_WAIT_S = (0.25, 2.0)
 _IDLE_S = (0.005, 0.5)
-_MEMORY_CHECK_S = 1.0
-_MEMORY_LIMIT = 0.9
+_FAR_MS = 86_400_000  # no clock is a day wrong: further ahead than that is not waited for
 
 log = structlog.get_logger(__name__)
 
 
+class Letters(Protocol):
+    """What `Push` needs of `shared.dead_letters.DeadLetters`."""
+
+    def put(self, series: str, letter: DeadLetter) -> None:
+        """Set a candle aside."""
+        ...
+
+
 class CandleStore(Protocol):
     """What `Push` needs of `shared.store.Store`."""
+
+    @property
+    def dead_letters(self) -> Letters:
+        """Where candles go that can never be appended."""
+        ...
 
     def append(
         self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
@@ -41,8 +55,9 @@ class Totals:
     """What became of the candles of all feeds so far.
 
     ``holes`` counts how often a log goes on after times for which its source has nothing,
-    ``behind`` the candles that workers have yet to learn, and ``unsent`` those that were taken from
-    their feeds but not dealt with when the push was stopped.
+    ``set_aside`` the candles far ahead that are now dead letters, ``behind`` those that workers
+    have yet to learn, and ``unsent`` those that were taken from their feeds but not dealt with
+    when the push was stopped.
     """
 
     accepted: int = 0
@@ -50,6 +65,7 @@ class Totals:
     revised: int = 0
     refused: int = 0
     holes: int = 0
+    set_aside: int = 0
     behind: int = 0
     unsent: int = 0
 
@@ -88,6 +104,8 @@ class Push:
       gets them again from any source that still has them.
     - Everything waits while Redis uses more than 90 % of its memory, or cannot be reached: candles
       leave the lane only with Redis's answer, and sending one twice only counts a duplicate.
+    - A candle that Redis takes for an open one is waited for, as Redis's clock must be behind; one
+      that opens more than a day ahead by this machine's clock too becomes a dead letter.
 
     Parameters
     ----------
@@ -101,6 +119,8 @@ class Push:
         How long an unreachable Redis is waited for before `StoreUnavailable` is raised.
     clock, sleep
         Seconds, monotonic; ``sleep`` may return early (when a signal arrives).
+    now_ms
+        The time of day, UTC milliseconds.
     """
 
     def __init__(
@@ -112,6 +132,7 @@ class Push:
         patience_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._store = store
         self._lanes = [_Lane(feed) for feed in feeds]
@@ -119,8 +140,8 @@ class Push:
         self._patience_s = patience_s
         self._clock = clock
         self._sleep = sleep
-        self._memory_due = 0.0
-        self._memory_short = False
+        self._now_ms = now_ms
+        self._room = Room(store.used_memory_share, clock)
         self._down_since: float | None = None
         self.totals = Totals()
 
@@ -138,7 +159,7 @@ class Push:
         down_delay = 0.0
         while not stop() and not all(lane.ended for lane in self._lanes):
             try:
-                idle = self._wait_for_memory() or self._round(stop)
+                idle = self._room.wait_s() or self._round(stop)
             except StoreUnavailable as error:
                 self._check_patience(error)
                 down_delay = idle = _grown(down_delay, _DOWN_WAIT_S)
@@ -156,7 +177,13 @@ class Push:
         for lane in self._lanes:
             if stop():
                 return 0.0
-            moved |= self._turn(lane)
+            try:
+                moved |= self._turn(lane)
+            except StoreError as error:
+                # Redis may have filled up since it was last asked.
+                if isinstance(error, StoreUnavailable) or not self._room.is_short():
+                    raise
+                return 0.0
         if moved or all(lane.ended for lane in self._lanes):
             return 0.0
         now = self._clock()
@@ -184,8 +211,7 @@ class Push:
         except InvalidValue as error:
             if not _may_be_early(error, lane.feed.series):
                 raise
-            self._wait_for_clock(lane, error)
-            return False
+            return self._wait_for_clock(lane, error)
         lane.early_since = None
         self._count(lane, answer)
         if answer.taken:
@@ -222,8 +248,13 @@ class Push:
         if not answer.taken and shorter and lane.delay == _FULL_WAIT_S[1]:
             log.warning("log_full", series=str(lane.feed.series), behind=answer.behind)
 
-    def _wait_for_clock(self, lane: _Lane, error: InvalidValue) -> None:
+    def _wait_for_clock(self, lane: _Lane, error: InvalidValue) -> bool:
         """Wait a while: feeds give out closed candles only, so Redis's clock must be behind."""
+        far = [c for c in lane.waiting if c.open_time > self._now_ms() + _FAR_MS]
+        for candle in far:
+            self._set_aside(lane, candle, error)
+        if far:
+            return True
         now = self._clock()
         if lane.early_since is None:
             lane.early_since = now
@@ -231,19 +262,15 @@ class Push:
         elif now - lane.early_since > self._patience_s:
             raise error
         lane.pause(now)
+        return False
 
-    def _wait_for_memory(self) -> float:
-        """Seconds to wait before anything is appended: none while Redis has memory left."""
-        now = self._clock()
-        if now < self._memory_due:
-            return 0.0
-        share = self._store.used_memory_share()
-        short = share > _MEMORY_LIMIT
-        if short != self._memory_short:
-            log.warning("memory_short" if short else "memory_back", used_share=round(share, 3))
-        self._memory_short = short
-        self._memory_due = now if short else now + _MEMORY_CHECK_S
-        return _MEMORY_CHECK_S if short else 0.0
+    def _set_aside(self, lane: _Lane, candle: Candle, error: InvalidValue) -> None:
+        """Give up a candle that no clock can make a closed one; its feed goes on without it."""
+        text = " ".join(encode_candle(candle))
+        letter = DeadLetter(candle=text, reason="invalid", error=str(error))
+        self._store.dead_letters.put(str(lane.feed.series), letter)
+        lane.waiting.remove(candle)
+        self.totals.set_aside += 1
 
     def _check_patience(self, error: StoreUnavailable) -> None:
         now = self._clock()

@@ -183,6 +183,31 @@ def test_a_bad_time_does_not_condemn_the_rows_after_it(write: Write) -> None:
     assert [found.row for found in bad] == [4]
 
 
+def test_a_wrong_time_long_past_does_not_condemn_the_rows_after_it(write: Write) -> None:
+    """Of rows out of order the fewest are blamed: one that ran ahead, not all that follow it."""
+    bad: list[BadRow] = []
+    path = write(with_value(4, "open_time", stamp("2025-06-01")))
+
+    file = read_candles(path, skip_bad=bad.append)
+
+    assert [(found.row, "out of order" in found.error) for found in bad] == [(4, True)]
+    assert len(file) == ROWS - 1
+    with pytest.raises(BadFile, match=r"row 4, column open_time: .2025-06-01.* 1 of 30 rows"):
+        read_candles(path)
+
+
+def test_a_block_of_rows_out_of_place_is_left_out_whole(write: Write) -> None:
+    """What is kept rises, and is as much as can be; of a row that is there twice the first."""
+    frame = pd.concat([table().iloc[20:], table().iloc[:20], table().iloc[19:20]])
+    bad: list[BadRow] = []
+
+    file = read_candles(write(frame), skip_bad=bad.append)
+
+    assert file.times.tolist() == [T0 + i * HOUR for i in range(20)]
+    assert [found.row for found in bad] == [*range(1, 11), 31]
+    assert "is there twice" in bad[-1].error
+
+
 @pytest.mark.parametrize("skip_bad", [None, lambda _: None], ids=["strict", "skip-bad"])
 @pytest.mark.parametrize(
     ("frame", "says"),

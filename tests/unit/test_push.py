@@ -7,8 +7,8 @@ import pytest
 
 from producers.push import BATCH, Push, Totals
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import BEFORE_ALL, Appended
+from shared.errors import InvalidValue, StoreError, StoreUnavailable
+from shared.records import BEFORE_ALL, Appended, DeadLetter
 
 MINUTE = 60_000
 T0 = 1_700_000_040_000
@@ -53,6 +53,17 @@ class Clock:
 
 
 @dataclass
+class Letters:
+    """Dead letters in memory."""
+
+    kept: list[tuple[str, DeadLetter]] = field(default_factory=list)
+
+    def put(self, series: str, letter: DeadLetter) -> None:
+        """Keep it."""
+        self.kept.append((series, letter))
+
+
+@dataclass
 class Log:
     """A store in memory: logs in order, gaps refused, room for as many candles as it is told."""
 
@@ -61,20 +72,31 @@ class Log:
     memory: float = 0.0
     down: bool = False
     faulty: InvalidValue | None = None
+    full: int = 0
+    now_ms: int = T0 + 10**12
+    dead_letters: Letters = field(default_factory=Letters)
     calls: list[tuple[Series, int, int]] = field(default_factory=list)
 
     def used_memory_share(self) -> float:
         """Whatever the test says."""
         return self.memory
 
-    def append(
-        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
-    ) -> Appended:
-        """Append by the rules of the design."""
+    def _fail(self) -> None:
         if self.down:
             raise StoreUnavailable("down")
         if self.faulty:
             raise self.faulty
+        if self.full:
+            self.full -= 1
+            raise StoreError("OOM")
+
+    def append(
+        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
+    ) -> Appended:
+        """Append by the rules of the design."""
+        self._fail()
+        for new in candles:
+            series.timeframe.check_closed(new.open_time, self.now_ms)
         assert 0 < len(candles) <= BATCH
         self.calls.append((series, len(candles), after))
         log = self.logs.setdefault(series, [])
@@ -281,6 +303,43 @@ def test_short_memory_pauses_everything(log: Log, clock: Clock) -> None:
 
     assert indices(log.logs[ONE]) == list(range(6))
     assert clock.now >= 1_010
+
+
+def test_memory_that_runs_out_between_two_looks_is_waited_for(log: Log, clock: Clock) -> None:
+    """A command that fails while memory is short is sent again when there is room."""
+    feed = ListFeed(ONE, range(600), clock)
+    work = push(log, clock, feed)
+
+    def fill_up(totals: Totals) -> None:
+        if totals.taken == 500:
+            log.memory, log.full = 1.01, 3
+            clock.at(5.0, lambda: setattr(log, "memory", 0.5))
+            work._progress = lambda _: None
+
+    work._progress = fill_up
+    with pytest.raises(StoreError, match="OOM"):
+        work.run()  # there is room again, and still it fails: that is another matter
+
+    log.full = 0
+    assert work.run().accepted == 600
+    assert indices(log.logs[ONE]) == list(range(600))
+    assert clock.now >= 1_005
+
+
+def test_a_candle_far_ahead_is_set_aside_and_holds_up_nobody(log: Log, clock: Clock) -> None:
+    """A time that no clock can mean becomes a dead letter, and its series goes on behind it."""
+    ahead = 10_000
+    log.now_ms = T0 + 1_000 * MINUTE
+    feeds = [ListFeed(ONE, [0, 1, ahead, 2, 3], clock), ListFeed(TWO, range(5), clock)]
+
+    totals = push(log, clock, *feeds, now_ms=lambda: log.now_ms).run()
+
+    assert indices(log.logs[ONE]) == [0, 1, 2, 3]
+    assert indices(log.logs[TWO]) == list(range(5))
+    assert (totals.set_aside, totals.unsent, clock.naps) == (1, 0, [])
+    ((series, letter),) = log.dead_letters.kept
+    assert (series, letter.reason) == (str(ONE), "invalid")
+    assert letter.candle.split()[0] == str(candle(ahead).open_time)
 
 
 def test_redis_with_a_slow_clock_is_waited_for(log: Log, clock: Clock) -> None:
