@@ -82,7 +82,7 @@ def _utc(time_ms: int) -> str:
 def status(
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Show every series: candles, what waits, what was refused, skill and freshness.
+    """Show every series: candles, what waits, what was refused, freshness, memory and skill.
 
     Example: candlecast status --json
     """
@@ -90,29 +90,52 @@ def status(
 
     from api.status import report
     from config import settings
-    from shared.store import Store
+    from shared.view import View
 
     read = settings.load()
-    state = report(Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits()))
+    state = report(View.connect(read.redis_url, prefix=read.prefix, limits=read.limits()))
     typer.echo(dumps(state, indent=2)) if json else _print_status(state)
 
 
-_COUNTS = ("learned", "waiting", "dead_letters", "lost", "duplicates", "revised", "refused")
+_ALWAYS = ("learned", "waiting", "dead_letters", "lost")
+_RARE = ("duplicates", "revised", "refused", "holes", "missing", "rebuilds")
 
 
 def _print_status(state: "dict[str, Any]") -> None:
     jobs = ", ".join(f"{count} on {name}" for name, count in state["jobs"].items())
-    typer.echo(
-        f"Redis {state['redis']}; learning: {state['fleet'] or 'nobody (no worker runs)'}; "
+    share = state["used_memory_share"]
+    memory = "no maxmemory" if share is None else f"{share:.0%} of maxmemory used"
+    _print_folded(
+        f"Redis {state['redis']}, {memory}; "
+        f"learning: {state['fleet'] or 'nobody (no worker runs)'}; "
         f"{state['pending']} series pending; jobs: {jobs}; dead letters: {state['dead_letters']}"
     )
     for row in state["series"]:
         freshness = {None: "no forecast", True: "STALE", False: "fresh"}[row["stale"]]
-        counts = ", ".join(f"{row[name]} {name.replace('_', ' ')}" for name in _COUNTS)
+        words = [row["status"] or "-", freshness]
+        words += ["suspect"] * (row["suspect_until"] is not None) + ["PAUSED"] * row["paused"]
+        _print_folded(f"{row['series']}: {', '.join(words)}; {_counts(row)}")
         scored = [skill for skill in row["skill"] if skill["crps"] is not None]
         skill = ", ".join(f"{skill['crps']:+.1%} at {skill['horizon']}" for skill in scored)
-        typer.echo(f"{row['series']}: {row['status'] or '-'}, {freshness}; {counts}")
-        typer.echo(f"  CRPS skill {skill or 'not scored yet'}; model version {_version(row)}")
+        _print_folded(
+            f"  CRPS skill {skill or 'not scored yet'}; model version {_version(row)}; "
+            f"memory {row['memory_bytes'] / 1_024:.0f} KB"
+        )
+
+
+def _counts(row: "dict[str, Any]") -> str:
+    """Name the counters: some at all times, the others where they say something."""
+    names = [*_ALWAYS, *(name for name in _RARE if row[name])]
+    return ", ".join(f"{row[name]} {name.replace('_', ' ')}" for name in names)
+
+
+def _print_folded(line: str) -> None:
+    """Break a line between words, at the same place on every terminal."""
+    from textwrap import TextWrapper
+
+    wrapper = TextWrapper(100, subsequent_indent="  ", break_on_hyphens=False)
+    wrapper.break_long_words = False
+    typer.echo(wrapper.fill(line))
 
 
 def _version(row: "dict[str, Any]") -> str:

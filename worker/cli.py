@@ -44,37 +44,24 @@ def worker(
     """
     import os
 
-    from rq.serializers import JSONSerializer
-
     from shared.errors import StoreError
-    from shared.store import Store
     from worker import jobs
-    from worker.candle_worker import CandleWorker
+    from worker.candle_worker import work
     from worker.supervisor import Supervisor
 
-    settings = jobs.configured()
     # Tried here once, so that a wrong setting is one line and not N restarts.
     jobs.model()
-    store = Store.connect(settings.redis_url, prefix=settings.prefix, limits=settings.limits())
+    store = _store()
     store.link.redis.close()
     supervisor_pid = os.getpid()
 
     def run(name: str, first: bool) -> None:
-        jobs.preload(queue.value)
-        jobs.updater().worker = name
-        rq_worker = CandleWorker(
-            [store.keys.queue(queue.value)],
-            name=name,
-            connection=jobs.rq_connection(),
-            serializer=JSONSerializer,
+        work(
+            *(name, queue.value),
+            supervisor_pid=supervisor_pid,
+            take_over=take_over and first,
+            burst=burst,
         )
-        rq_worker.supervisor_pid = supervisor_pid
-        rq_worker.take_over = take_over and first
-        rq_worker.log_result_lifespan = False
-        rq_worker.work(burst=burst, logging_level="WARNING")
-        # RQ also ends its loop on errors: only a burst ends by itself without one.
-        if rq_worker.failed_job_count:
-            raise SystemExit(1)
 
     def buried(name: str) -> None:
         # Where Redis is away too, the lease gives back what the worker had in hand.
@@ -146,6 +133,8 @@ def list_series(
     rows = operators.overview(_store())
     for line in [dumps(rows, indent=2)] if json else operators.aligned(rows):
         typer.echo(line)
+    if not rows:
+        typer.echo("no series yet", err=True)
 
 
 @series_app.command()
@@ -187,8 +176,8 @@ def retire(
 ) -> None:
     """Keep the models of series in MLflow, and remove all else of them but their dead letters.
 
-    They are paused first, and stay so where MLflow fails. Stop their producers before: a candle that
-    is pushed later begins the series anew.
+    They are paused first, and stay so where MLflow fails. Stop their producers before: a candle
+    that is pushed later begins the series anew.
 
     Example: candlecast series retire binance:BTC/USDT:1h
     """
@@ -205,13 +194,15 @@ def retire(
     for one in chosen:
         store.pause(one)
     try:
-        outcomes = list(operators.retire(store, chosen, None if no_archive else _archive(store)))
-    except RegistryError as error:
+        keep = None if no_archive else _archive(store)
+    except (RegistryError, OSError) as error:
         typer.echo(f"nothing is retired, {len(chosen)} series are paused: {error}", err=True)
         raise typer.Exit(1) from error
-    for outcome in outcomes:
+    faults = 0
+    for outcome in operators.retire(store, chosen, keep):
         typer.echo(outcome, err=bool(outcome.fault))
-    raise typer.Exit(1 if any(outcome.fault for outcome in outcomes) else 0)
+        faults += bool(outcome.fault)
+    raise typer.Exit(1 if faults else 0)
 
 
 @dead_letters_cli.app.callback()

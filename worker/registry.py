@@ -1,6 +1,6 @@
 """MLflow: each snapshot as a version of its series' registered model, loadable as a pyfunc.
 
-Importing this takes seconds and some 200 MB; only housekeeping does, once.
+Importing this takes seconds and some 200 MB; housekeeping does, once, and who retires a series.
 """
 
 import fcntl
@@ -51,7 +51,7 @@ _LIBRARIES = ("mlflow", "numpy", "pandas", "pydantic", "river")
 # What the models import; a snapshot that misses one fails to load, which a test would show.
 _SHIPPED_SHARED = ("__init__", "candle", "errors", "forecast")
 _ABSENT, _EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
-_RUN_TAG = "run_id"
+_RUN_TAG, _RETIRED_TAG = "run_id", "retired"
 
 
 class MlflowRegistry:
@@ -94,8 +94,9 @@ class MlflowRegistry:
         """Keep a committed model as a new version and return its number."""
         name, client = model_name(record.series), self._client
         with self._translated():
-            # Taken out until it has served: what somebody deleted is looked up again.
-            run = self._runs.pop(record.series, None) or self._run(record.series, name)
+            # Taken out until it has served: what somebody deleted, or retired, is looked up again.
+            known = self._runs.pop(record.series, None)
+            run = (known if record.snapshot_version else None) or self._run(record.series, name)
             tags = _tags(record)
             logged = client.create_logged_model(
                 self._experiment, name.replace(".", "-"), source_run_id=run, tags=tags
@@ -117,6 +118,16 @@ class MlflowRegistry:
             client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
         self._runs[record.series] = run
         return int(version.version)
+
+    def mark_retired(self, series: Series, version: int) -> bool:
+        """Tag the registered model with the time, if it has this version; return whether it has."""
+        name = model_name(series)
+        wanted = f"name='{name}' and version_number={version}"
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        with self._translated():
+            if found := bool(self._client.search_model_versions(wanted)):
+                self._client.set_registered_model_tag(name, _RETIRED_TAG, now)
+        return found
 
     def _log(self, run: str, model_id: str, step: int, metrics: Mapping[str, float]) -> None:
         now = int(time.time() * 1_000)
@@ -149,6 +160,8 @@ class MlflowRegistry:
                 f"registered model {name} at {self._address} has no tag {_RUN_TAG}: somebody "
                 "else made it; rename or delete it"
             )
+        if _RETIRED_TAG in registered.tags:
+            self._client.delete_registered_model_tag(name, _RETIRED_TAG)
         return str(registered.tags[_RUN_TAG])
 
     def _register(self, series: Series, name: str) -> Any:

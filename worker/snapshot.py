@@ -54,6 +54,18 @@ class Registry(Protocol):
         """
 
 
+class Archive(Registry, Protocol):
+    """Where versions outlive their series."""
+
+    def mark_retired(self, series: Series, version: int) -> bool:
+        """Note on what is kept of a series that it is retired, until it comes to life again.
+
+        Returns
+        -------
+        Whether this version is there; where it is not, nothing is noted.
+        """
+
+
 @dataclass(slots=True)
 class Report:
     """What one round of snapshots did, ready for JSON."""
@@ -123,6 +135,32 @@ def take_snapshots(
     return report
 
 
+def archive(
+    records: Records, registry: Archive, signer: state.Signer, record: ModelRecord
+) -> int | None:
+    """Keep a model whose series is about to be retired, and mark it so.
+
+    Returns
+    -------
+    The version that holds the model; None where it has never learned, and so there is nothing.
+
+    Raises
+    ------
+    RegistryError
+        When it could not be kept.
+    StateError
+        When there is no state that a worker could load.
+    """
+    series, version = record.series, record.snapshot_version
+    if version and not _has_moved(record) and registry.mark_retired(series, version):
+        return version
+    if record.sequence == 0:
+        return None
+    version = _write(records, registry, signer, record)
+    registry.mark_retired(series, version)
+    return version
+
+
 def model_name(series: Series) -> str:
     """Return the name of a series' registered model; no two series share one.
 
@@ -190,10 +228,16 @@ def _take(records: Records, registry: Registry, signer: state.Signer, series: Se
     record = records.model(series)
     if not _has_moved(record):
         return None
-    if record.state is None or record.fingerprint is None:
+    return _write(records, registry, signer, record)
+
+
+def _write(records: Records, registry: Registry, signer: state.Signer, record: ModelRecord) -> int:
+    series = record.series
+    if not record.state or record.fingerprint is None:
         raise StateError("the state is missing; the next candle makes a worker learn it again")
-    state.load(record.state, signer, record.fingerprint)
-    version = registry.write(record, metrics_of(record.scores))
+    learner = state.load(record.state, signer, record.fingerprint)
+    # Nobody vouches for the scores that lie beside the state.
+    version = registry.write(record, metrics_of(learner.scores()))
     records.set_snapshot(series, version=version, alias=None, revision=record.revision)
     log.info("snapshot written", series=str(series), version=version, sequence=record.sequence)
     return version

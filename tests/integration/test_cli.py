@@ -11,6 +11,7 @@ import pytest
 from shared.candle import Candle, Series
 from shared.store import Store
 from shared.wire import decode_forecast
+from worker.embedded import redis_server
 
 
 class Server(Protocol):
@@ -92,6 +93,44 @@ def test_status_as_json_counts_every_candle(candlecast: Run) -> None:
     assert (row["appended"], row["learned"], row["waiting"], row["lost"]) == (3, 3, 0, 0)
     assert row["stale"] is True
     assert row["status"] == "warming_up"
+    assert (row["paused"], row["holes"], row["missing"], row["rebuilds"]) == (False, 0, 0, 0)
+    assert row["memory_bytes"] > 10_000
+
+
+def test_status_says_what_is_unusual(store: Store, candlecast: Run) -> None:
+    """Pause, refusals, holes and rebuilds have words, and no line is too long for a terminal."""
+    name = f"{'exchange' * 4}:{'1000SHIB' * 4}/USDT:USDT:15m"
+    series = Series.parse(name)
+    quarter, close = series.timeframe.ms, 100.0
+    times = [T0 + i * quarter for i in (0, 1, 2, 5)]
+    candles = [Candle(time, close, close, close, close, 1.0) for time in times]
+    store.append(series, [*candles, candles[1], Candle(T0, 99.0, 99.0, 99.0, 99.0, 1.0)])
+    store.restore(
+        series, etag=None, cursor=None, state=b"", fingerprint="", scores={}, sequence=0, since=None
+    )
+    store.pause(series)
+
+    status = candlecast("status").stdout
+    (row,) = json.loads(candlecast("status", "--json").stdout)["series"]
+
+    words = " ".join(status.split())
+    assert f"{name}: -, no forecast, PAUSED; 0 learned, 4 waiting, 1 dead letters, 0 lost" in words
+    assert "1 duplicates, 1 revised, 1 holes, 2 missing, 1 rebuilds" in words
+    assert max(map(len, status.splitlines())) <= 100
+    assert [row[field] for field in ("paused", "holes", "missing", "rebuilds")] == [True, 1, 2, 1]
+
+
+def test_status_tells_how_full_redis_is(tmp_path: Path, candlecast: Run) -> None:
+    """The share of `maxmemory` in use, in words and as a number; without a limit there is none."""
+    with redis_server(tmp_path / "redis", "test") as url:
+        unlimited = json.loads(candlecast("status", "--json", CANDLECAST_REDIS_URL=url).stdout)
+        Store.connect(url).link.redis.config_set("maxmemory", 2**40)
+        full = candlecast("status", CANDLECAST_REDIS_URL=url).stdout
+        limited = json.loads(candlecast("status", "--json", CANDLECAST_REDIS_URL=url).stdout)
+
+    assert unlimited["used_memory_share"] is None
+    assert 0 < limited["used_memory_share"] < 0.01
+    assert "0% of maxmemory used" in full
 
 
 def test_forecast_as_json_is_the_published_one(learned: Store, candlecast: Run) -> None:
