@@ -8,7 +8,7 @@ COMPILE = .venv/lock/bin/uv pip compile pyproject.toml - --quiet --universal --p
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system check format lock clean
+.PHONY: help setup demo test test-system faults check format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +28,9 @@ test: setup  ## all tests that need nothing but Python: make test ARGS="-k candl
 test-system: setup  ## tests against Debian's redis-server and redis-cli, which it installs
 	@command -v redis-server >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy redis-server; }
 	@$(BIN)/pytest -m system $(ARGS)
+
+faults: setup  ## kill, cut and starve everything at length, then a table: make faults ARGS="-k redis"
+	@FAULTS=long $(BIN)/pytest tests/faults $(ARGS)
 
 check: setup  ## lint, format, types, import rules
 	@$(BIN)/ruff check
