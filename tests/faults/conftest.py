@@ -1,6 +1,7 @@
 """Fixtures of the fault suite, and the table at its end."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from tests.faults.outcome import TITLES, Outcome, Row, outcome_of
 from tests.faults.sources import Source
 from tests.faults.stage import Stage
 
-_ROWS = pytest.StashKey[list[Row]]()
+_ROW = "fault"
 
 
 @pytest.fixture(scope="session")
@@ -68,17 +69,20 @@ def chance(request: pytest.FixtureRequest) -> np.random.Generator:
     return np.random.default_rng(seed if isinstance(seed, int) else 0)
 
 
-@pytest.fixture(scope="session")
-def table(request: pytest.FixtureRequest) -> list[Row]:
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Iterator[list[Row]]:
     """The rows of the table; each scenario adds its own."""
-    return request.config.stash.setdefault(_ROWS, [])
+    rows: list[Row] = []
+    yield rows
+    # By the report of the test, for the process that prints need not be the one that tested.
+    request.node.user_properties.extend((_ROW, astuple(row)) for row in rows)
 
 
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the table."""
-    rows = config.stash.get(_ROWS, [])
+    ends = (report for report in terminalreporter.stats.get("", ()) if report.when == "teardown")
+    named = (named for end in ends for named in end.user_properties)
+    rows = [Row(*values) for name, values in named if name == _ROW]
     if not rows:
         return
     shown = Table(title="Faults", title_justify="left", box=None, pad_edge=False)
