@@ -15,6 +15,7 @@ from river.base import Base
 
 from models import catalog
 from models.learner import Learner
+from shared.candle import Series
 from shared.errors import StateError
 
 FORMAT = 1
@@ -107,16 +108,17 @@ def fingerprint(model: str, horizon: int) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def dump(learner: Learner, signer: Signer) -> bytes:
+def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
     """Return the learner as signed bytes that continue bit-identically when loaded.
 
     Layout: magic, HMAC-SHA256 of all that follows, length of the header, header (JSON: format,
-    fingerprint, key, library versions), pickle.
+    fingerprint, series, key, library versions), pickle.
     """
     header = json.dumps(
         {
             "format": FORMAT,
             "fingerprint": fingerprint(learner.model, learner.horizon),
+            "series": str(series),
             "key": signer.key_id,
             "libraries": _VERSIONS,
         }
@@ -125,14 +127,14 @@ def dump(learner: Learner, signer: Signer) -> bytes:
     return _MAGIC + signer.sign(content) + content
 
 
-def load(raw: bytes, signer: Signer, fingerprint: str) -> Learner:
+def load(raw: bytes, signer: Signer, fingerprint: str, series: Series) -> Learner:
     """Read what `dump` returned; before the signature is known to be ours, nothing in it is.
 
     Raises
     ------
     StateError
-        When the bytes are no state, not signed by a known key, of another fingerprint or format,
-        or cannot be read.
+        When the bytes are no state, not signed by a known key, of another series, fingerprint
+        or format, or cannot be read.
     """
     signature, content = raw[len(_MAGIC) : _START], raw[_START:]
     if not raw.startswith(_MAGIC):
@@ -140,10 +142,10 @@ def load(raw: bytes, signer: Signer, fingerprint: str) -> Learner:
     if not signer.knows(content, signature):
         raise signer.refusal(content)
     header, body = _split(content)
-    if header.get("format") != FORMAT:
-        raise StateError(f"state of format {header.get('format')}, this version reads {FORMAT}")
-    if header.get("fingerprint") != fingerprint:
-        raise StateError(f"state of model {header.get('fingerprint')}, wanted {fingerprint}")
+    wanted = {"format": FORMAT, "fingerprint": fingerprint, "series": str(series)}
+    for name, value in wanted.items():
+        if header.get(name) != value:
+            raise StateError(f"state of {name} {header.get(name)}, wanted {value}")
     try:
         learner = _Unpickler(io.BytesIO(body)).load()
     except _SURROUNDINGS:

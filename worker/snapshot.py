@@ -235,7 +235,7 @@ def _write(records: Records, registry: Registry, signer: state.Signer, record: M
     series = record.series
     if not record.state or record.fingerprint is None:
         raise StateError("the state is missing; the next candle makes a worker learn it again")
-    learner = state.load(record.state, signer, record.fingerprint)
+    learner = state.load(record.state, signer, record.fingerprint, series)
     # Nobody vouches for the scores that lie beside the state.
     version = registry.write(record, metrics_of(learner.scores()))
     records.set_snapshot(series, version=version, alias=None, revision=record.revision)

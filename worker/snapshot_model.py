@@ -41,7 +41,7 @@ _refuse_foreign_code(Path(__file__).with_name("code"))
 
 from models import state  # noqa: E402 -- only once it is known to be the snapshot's
 from models.learner import Learner  # noqa: E402
-from shared.candle import Candle, Timeframe  # noqa: E402
+from shared.candle import Candle, Series, Timeframe  # noqa: E402
 from shared.errors import InvalidValue, StateError  # noqa: E402
 from shared.forecast import QUANTILE_LEVELS  # noqa: E402
 
@@ -98,7 +98,9 @@ class SnapshotModel(PythonModel):
         return _table(learner, cursor)
 
     def _learner(self) -> Learner:
-        return state.load(self._state, self._signer, self._about["fingerprint"])
+        about = self._about
+        series = Series.parse(about["series"])
+        return state.load(self._state, self._signer, about["fingerprint"], series)
 
 
 def _signer() -> state.Signer:

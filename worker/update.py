@@ -161,7 +161,7 @@ class Updater:
             claim=claim,
             entries=progress.entries,
             learned=progress.learned,
-            state=state.dump(progress.learner, self.model.signer),
+            state=state.dump(progress.learner, self.model.signer, claim.series),
             fingerprint=fingerprint,
             scores=progress.learner.scores(),
             since=progress.since,
@@ -173,7 +173,7 @@ class Updater:
         if claim.spoilt:
             raise StateError(f"{claim.spoilt} in the model's record is no number")
         if claim.state:
-            learner = state.load(claim.state, self.model.signer, fingerprint)
+            learner = state.load(claim.state, self.model.signer, fingerprint, claim.series)
             if learner.sequence != claim.sequence:
                 raise StateError(
                     f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
@@ -269,7 +269,7 @@ class Updater:
             claim.series,
             etag=claim.etag,
             cursor=None,
-            state=state.dump(learner, self.model.signer),
+            state=state.dump(learner, self.model.signer, claim.series),
             fingerprint=fingerprint,
             scores=learner.scores(),
             sequence=0,

@@ -32,24 +32,26 @@ class Charge:
 
 def header(**facts: Any) -> bytes:
     """A state's header, with its length before it."""
-    ours = {"format": state.FORMAT, "key": SIGNER.key_id}
+    ours = {"format": state.FORMAT, "key": SIGNER.key_id, "series": str(many(1)[0])}
     ours["fingerprint"] = state.fingerprint("default", 24)
     text = json.dumps(ours | facts).encode()
     return len(text).to_bytes(2) + text
 
 
 def signed(body: bytes, **facts: Any) -> bytes:
-    """Sign something with our own key as if it were a state."""
+    """Sign something with our own key as if it were a state of the first of many series."""
     content = header(**facts) + body
     return b"CCST" + SIGNER.sign(content) + content
 
 
-def learned(horizon: int = 24, signer: state.Signer = SIGNER) -> bytes:
-    """A state that has learned what the first candles are."""
+def learned(
+    horizon: int = 24, signer: state.Signer = SIGNER, series: Series | None = None
+) -> bytes:
+    """A state that has learned the first candles: of the first of many series, unless told."""
     learner = Learner(Timeframe("1h"), horizon)
     for candle in FIRST:
         learner.learn_one(candle)
-    return state.dump(learner, signer)
+    return state.dump(learner, signer, series or many(1)[0])
 
 
 def forms(charge: bytes) -> list[bytes]:

@@ -104,7 +104,7 @@ def test_a_rebuilt_series_is_learned_from_its_first_retained_candle(
     assert (again.waiting, again.lost, again.cursor) == (0, 0, record.cursor)
     assert again.state is not None
     assert again.fingerprint is not None
-    learner, wanted = state.load(again.state, SIGNER, again.fingerprint), taught(30, 100)
+    learner, wanted = state.load(again.state, SIGNER, again.fingerprint, BTC), taught(30, 100)
     assert learner.outlook().quantiles.tolist() == wanted.outlook().quantiles.tolist()
     assert learner.outlook().quantiles.tolist() != taught(0, 130).outlook().quantiles.tolist()
     assert again.scores["horizons"].keys() == wanted.scores()["horizons"].keys()

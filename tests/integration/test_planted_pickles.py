@@ -152,8 +152,9 @@ def test_no_pickle_that_a_housekeeping_worker_reads_ever_runs(
     good, bad = many(1, "YGOOD"), many(len(ALL_FIELDS) + 4)  # what is in order comes last
     for series in (*good, *bad):
         scores = json.dumps({"horizons": {}})
-        fields = {"state": learned(), "sequence": 20, "revision": 1, "scores": scores, "since": T0}
+        fields = {"state": learned(series=series), "scores": scores, "since": T0}
         more = {"fingerprint": state.fingerprint("default", 24), "cursor": FIRST[-1].open_time}
+        more |= {"sequence": 20, "revision": 1}
         store.link.redis.hset(store.keys.model(str(series)), mapping=fields | more)
         store.append(series, FIRST)
     plant_records(store, bad[:-4], charge)

@@ -60,7 +60,7 @@ def live(store: Store) -> dict[str, Any]:
     assert record.state is not None
     assert record.fingerprint is not None
     assert published is not None
-    outlook = state.load(record.state, SIGNER, record.fingerprint).outlook()
+    outlook = state.load(record.state, SIGNER, record.fingerprint, SERIES).outlook()
     return {
         "candle_open_time": [record.cursor] * 24,
         "target_time": list(outlook.target_times),

@@ -21,9 +21,10 @@ from models.quantiles import QuantileTracker
 from models.scale import RecursiveLeastSquares, SlowLevel
 from models.skill import Prequential
 from models.ticks import TickGrid
-from shared.candle import Candle, Timeframe
+from shared.candle import Candle, Series, Timeframe
 
 SIGNER = state.Signer(b"property")
+SERIES = Series.parse("test:BTC/USDT:1h")
 ESTIMATORS = (
     *(RandomWalk, Seasonality, Ewma, Features, ScaleMixtureForecaster, TradingHours),
     *(GradientMixture, Pending, QuantileTracker, RecursiveLeastSquares, SlowLevel),
@@ -98,14 +99,14 @@ def test_saving_changes_no_bit(
     timeframe, candles = stream
     name = state.fingerprint("default", horizon)
     saved = taught(timeframe, horizon, candles[:cut])
-    saved = state.load(state.dump(saved, SIGNER), SIGNER, name)
+    saved = state.load(state.dump(saved, SIGNER, SERIES), SIGNER, name, SERIES)
     for candle in candles[cut:]:
         saved.learn_one(candle)
 
     whole = taught(timeframe, horizon, candles)
 
     assert whole.outlook().quantiles.tobytes() == saved.outlook().quantiles.tobytes()
-    assert state.dump(whole, SIGNER) == state.dump(saved, SIGNER)
+    assert state.dump(whole, SIGNER, SERIES) == state.dump(saved, SIGNER, SERIES)
 
 
 @some

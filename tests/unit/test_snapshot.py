@@ -27,7 +27,7 @@ def record(series: Series, **fields: Any) -> ModelRecord:
         learner.learn_one(Candle(position * series.timeframe.ms, 100.0, 102.0, 99.0, close, 5.0))
     values = dict.fromkeys(field.name for field in dataclasses.fields(ModelRecord))
     values |= {"series": series, "cursor": series.timeframe.ms, "sequence": 2, "revision": 2}
-    values |= {"state": state.dump(learner, SIGNER), "scores": learner.scores()}
+    values |= {"state": state.dump(learner, SIGNER, series), "scores": learner.scores()}
     return ModelRecord(**{**values, "fingerprint": state.fingerprint("default", 2), **fields})
 
 

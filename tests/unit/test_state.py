@@ -13,12 +13,13 @@ from river.tree.splitter.ebst_splitter import EBSTNode
 from models import state
 from models.hours import HOUR_MS
 from models.learner import Learner
-from shared.candle import Candle, Timeframe
+from shared.candle import Candle, Series, Timeframe
 from shared.errors import StateError
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 SIGNER = state.Signer(KEY)
 FINGERPRINT = state.fingerprint("default", 6)
+SERIES = Series.parse("test:BTC/USDT:1h")
 
 
 def candles(count: int) -> list[Candle]:
@@ -40,7 +41,8 @@ def taught(count: int, horizon: int = 6) -> Learner:
 
 def signed(body: object, **header: Any) -> bytes:
     """Sign something as if it were a state."""
-    facts = {"format": state.FORMAT, "fingerprint": FINGERPRINT, "key": SIGNER.key_id}
+    facts = {"format": state.FORMAT, "fingerprint": FINGERPRINT, "series": str(SERIES)}
+    facts["key"] = SIGNER.key_id
     head = json.dumps(facts | header).encode()
     content = state._LENGTH.pack(len(head)) + head + pickle.dumps(body)
     return state._MAGIC + SIGNER.sign(content) + content
@@ -55,7 +57,7 @@ def test_saved_learner_goes_on_bit_for_bit(horizon: int) -> None:
         whole.learn_one(candle)
         saved.learn_one(candle)
         if number % 37 == 0:
-            saved = state.load(state.dump(saved, SIGNER), SIGNER, print_)
+            saved = state.load(state.dump(saved, SIGNER, SERIES), SIGNER, print_, SERIES)
 
     one, two = whole.outlook(), saved.outlook()
     assert (one.quantiles == two.quantiles).all()
@@ -66,34 +68,34 @@ def test_saved_learner_goes_on_bit_for_bit(horizon: int) -> None:
 
 def test_state_is_small() -> None:
     """24 horizons fit in 48 kilobytes, and any number of candles does not change that."""
-    size = len(state.dump(taught(100, 24), SIGNER))
+    size = len(state.dump(taught(100, 24), SIGNER, SERIES))
 
     assert size < 48 * 1024
-    assert abs(len(state.dump(taught(1500, 24), SIGNER)) - size) < 200
+    assert abs(len(state.dump(taught(1500, 24), SIGNER, SERIES)) - size) < 200
 
 
 def test_changed_bytes_are_refused() -> None:
     """One flipped bit anywhere behind the magic is noticed."""
-    raw = bytearray(state.dump(taught(3), SIGNER))
+    raw = bytearray(state.dump(taught(3), SIGNER, SERIES))
     raw[-9] ^= 1
 
     with pytest.raises(StateError, match="does not match its signature"):
-        state.load(bytes(raw), SIGNER, FINGERPRINT)
+        state.load(bytes(raw), SIGNER, FINGERPRINT, SERIES)
 
 
 def test_a_state_cut_short_anywhere_is_refused() -> None:
     """Not one of its beginnings is taken for a state."""
-    raw = state.dump(taught(3), SIGNER)
+    raw = state.dump(taught(3), SIGNER, SERIES)
     for size in [*range(300), *range(300, len(raw), 997), len(raw) - 1]:
         with pytest.raises(StateError, match=r"cut short|not a saved state"):
-            state.load(raw[:size], SIGNER, FINGERPRINT)
+            state.load(raw[:size], SIGNER, FINGERPRINT, SERIES)
 
 
 @pytest.mark.parametrize("raw", [b"", b"nonsense" * 9, b"CCST" + bytes(40), b"CCST"])
 def test_other_bytes_are_refused(raw: bytes) -> None:
     """What was never a state is said not to be one."""
     with pytest.raises(StateError):
-        state.load(raw, SIGNER, FINGERPRINT)
+        state.load(raw, SIGNER, FINGERPRINT, SERIES)
 
 
 @pytest.mark.parametrize(
@@ -104,36 +106,36 @@ def test_an_unsigned_header_of_another_shape_is_refused(header: bytes) -> None:
     content = state._LENGTH.pack(len(header)) + header
 
     with pytest.raises(StateError, match="header"):
-        state.load(b"CCST" + bytes(32) + content, SIGNER, FINGERPRINT)
+        state.load(b"CCST" + bytes(32) + content, SIGNER, FINGERPRINT, SERIES)
 
 
 def test_nothing_unsigned_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signature comes first: without it the pickle in a state is not even opened."""
     monkeypatch.setattr(state, "_Unpickler", pytest.fail)
-    raw = state.dump(taught(3), state.Signer(OTHER))
+    raw = state.dump(taught(3), state.Signer(OTHER), SERIES)
     forged = raw.replace(state.Signer(OTHER).key_id.encode(), SIGNER.key_id.encode())
 
     for unsigned in (raw, forged, raw[:4] + bytes(32) + raw[36:]):
         with pytest.raises(StateError):
-            state.load(unsigned, SIGNER, FINGERPRINT)
+            state.load(unsigned, SIGNER, FINGERPRINT, SERIES)
 
 
 def test_unknown_key_is_refused_and_named() -> None:
     """The error says which key signed, and what to set."""
-    raw = state.dump(taught(3), state.Signer(OTHER))
+    raw = state.dump(taught(3), state.Signer(OTHER), SERIES)
 
     with pytest.raises(StateError, match=r"81b4\w+|CANDLECAST_STATE_KEY_PREVIOUS"):
-        state.load(raw, SIGNER, FINGERPRINT)
+        state.load(raw, SIGNER, FINGERPRINT, SERIES)
 
 
 def test_key_rotates_without_loss() -> None:
     """With the old key as the previous one its states are read, and signed anew by the new."""
-    raw = state.dump(taught(3), SIGNER)
+    raw = state.dump(taught(3), SIGNER, SERIES)
     rotated = state.Signer(OTHER, previous=KEY)
 
-    again = state.dump(state.load(raw, rotated, FINGERPRINT), rotated)
+    again = state.dump(state.load(raw, rotated, FINGERPRINT, SERIES), rotated, SERIES)
 
-    assert state.load(again, state.Signer(OTHER), FINGERPRINT).sequence == 3
+    assert state.load(again, state.Signer(OTHER), FINGERPRINT, SERIES).sequence == 3
 
 
 def test_key_id_is_public_and_short() -> None:
@@ -150,13 +152,19 @@ def test_empty_key_is_refused() -> None:
 def test_other_fingerprint_is_refused() -> None:
     """A state of another horizon or model is not continued."""
     with pytest.raises(StateError, match=FINGERPRINT):
-        state.load(state.dump(taught(3, 7), SIGNER), SIGNER, FINGERPRINT)
+        state.load(state.dump(taught(3, 7), SIGNER, SERIES), SIGNER, FINGERPRINT, SERIES)
+
+
+def test_state_of_another_series_is_refused() -> None:
+    """Signed and of the same model, but put into another series' record by whoever."""
+    with pytest.raises(StateError, match="ETH/USDT:1h, wanted test:BTC"):
+        state.load(signed(taught(3), series="test:ETH/USDT:1h"), SIGNER, FINGERPRINT, SERIES)
 
 
 def test_other_format_is_refused() -> None:
     """A state of a format to come is not guessed at."""
     with pytest.raises(StateError, match="format 99"):
-        state.load(signed(taught(1), format=99), SIGNER, FINGERPRINT)
+        state.load(signed(taught(1), format=99), SIGNER, FINGERPRINT, SERIES)
 
 
 def test_fingerprint_tells_models_and_horizons_apart() -> None:
@@ -172,7 +180,7 @@ def test_signed_bytes_of_another_layout_are_refused() -> None:
     """What a version to come may sign with the same key is refused like any other stranger."""
     for content in (b"", b"\0", b"\0\x08nonsense", b"\0\2[]"):
         with pytest.raises(StateError):
-            state.load(b"CCST" + SIGNER.sign(content) + content, SIGNER, FINGERPRINT)
+            state.load(b"CCST" + SIGNER.sign(content) + content, SIGNER, FINGERPRINT, SERIES)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +192,7 @@ def test_a_class_that_cannot_take_its_state_up_is_told_from_a_machine_that_canno
     monkeypatch: pytest.MonkeyPatch, raised: type[Exception], seen: type[Exception]
 ) -> None:
     """A state of classes that changed is refused; want of memory must not cost what it holds."""
-    raw = state.dump(taught(3), SIGNER)
+    raw = state.dump(taught(3), SIGNER, SERIES)
 
     def fail(*_: object) -> None:
         raise raised
@@ -192,7 +200,7 @@ def test_a_class_that_cannot_take_its_state_up_is_told_from_a_machine_that_canno
     monkeypatch.setattr(Learner, "__setstate__", fail)
 
     with pytest.raises(seen):
-        state.load(raw, SIGNER, FINGERPRINT)
+        state.load(raw, SIGNER, FINGERPRINT, SERIES)
 
 
 class Attack:
@@ -217,7 +225,7 @@ def test_signed_strangers_are_refused(
 ) -> None:
     """Even signed, a state names classes of the allow-list only, and holds a learner."""
     with pytest.raises(StateError, match=why):
-        state.load(signed(body), SIGNER, FINGERPRINT)
+        state.load(signed(body), SIGNER, FINGERPRINT, SERIES)
 
     assert capsys.readouterr().out == ""
 
