@@ -50,8 +50,9 @@ def walk(first: int, count: int) -> list[Candle]:
 def learn(store: Store, candles: list[Candle]) -> None:
     """Append candles and learn them here, as a worker would."""
     store.append(SERIES, candles)
-    Updater(store, Model("default", SIGNER, lambda _: 24, "test")).run()
-    assert store.model(SERIES).waiting == 0
+    updater = Updater(store, Model("default", SIGNER, lambda _: 24, "test"))
+    while store.model(SERIES).waiting:
+        updater.run()
 
 
 def live(store: Store) -> dict[str, Any]:
