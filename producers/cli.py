@@ -57,7 +57,7 @@ def replay(
         store = _store()
         kept = _bury(store, bad)
         feeds = [candle_files.FileFeed(file, pace) for file in found]
-        _push(store, feeds, stopped, total=sum(map(len, found)), bad_rows=(len(bad), kept))
+        _push(store, feeds, stopped, total=sum(map(len, found)), bad_rows=lambda: (len(bad), kept))
 
 
 @app.command()
@@ -154,9 +154,12 @@ def live(
             source.series(symbol, frame) for symbol in symbols for frame in frames
         )
         store = _store()
+        bad = 0
 
         def feed(series: "Series") -> ExchangeFeed:
             def refuse(row: str, error: str) -> None:
+                nonlocal bad
+                bad += 1
                 letter = DeadLetter(candle=row, reason="invalid", error=error)
                 store.dead_letters.put(str(series), letter)
 
@@ -166,7 +169,7 @@ def live(
                 found.rewind(end)
             return found
 
-        _push(store, [feed(series) for series in wanted], stopped)
+        _push(store, [feed(series) for series in wanted], stopped, bad_rows=lambda: (bad, bad))
 
 
 def _bury(store: "Store", bad: "Sequence[tuple[CandleFile, BadRow]]") -> int:
@@ -210,7 +213,7 @@ def _push(
     stopped: Callable[[], bool],
     *,
     total: int | None = None,
-    bad_rows: tuple[int, int] = (0, 0),
+    bad_rows: Callable[[], tuple[int, int]] = lambda: (0, 0),
 ) -> None:
     from rich.console import Console
 
@@ -221,7 +224,7 @@ def _push(
     with display.progress(total, Console(stderr=True)) as show:
         totals = Push(store, feeds, progress=show).run(stopped)
     seconds = time.monotonic() - started
-    typer.echo(display.summary(totals, seconds, total=total, bad_rows=bad_rows))
+    typer.echo(display.summary(totals, seconds, total=total, bad_rows=bad_rows()))
     if total is not None and totals.taken < total:
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -78,10 +79,10 @@ def registry() -> "MlflowRegistry":
 
 def update_pending() -> dict[str, int]:
     """Learn what is due (queue ``candles``)."""
-    _bind_job()
-    tally = dataclasses.asdict(updater().run())
-    if any(tally.values()):
-        log.info("learned", **tally)
+    with _named():
+        tally = dataclasses.asdict(updater().run())
+        if any(tally.values()):
+            log.info("learned", **tally)
     return tally
 
 
@@ -89,9 +90,8 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
     """Put the models that moved into MLflow (queue ``housekeeping``)."""
     from worker.snapshot import take_snapshots
 
-    _bind_job()
     read = configured()
-    with store().snapshot_lock(wait_s=wait_s) as renew:
+    with _named(), store().snapshot_lock(wait_s=wait_s) as renew:
         if renew is None:
             return {"skipped": "another round of snapshots is under way"}
         report = take_snapshots(
@@ -111,6 +111,7 @@ def rq_connection() -> Any:
     return Store.connect(configured().redis_url).link.redis
 
 
-def _bind_job() -> None:
+def _named() -> AbstractContextManager[None]:
+    """Name the job in the log lines of its time, and in no later ones."""
     job = get_current_job()
-    structlog.contextvars.bind_contextvars(job=job.id if job else None)
+    return structlog.contextvars.bound_contextvars(job=job.id if job else None)
