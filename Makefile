@@ -45,7 +45,7 @@ format: setup  ## let ruff mend what it can
 lock: setup  ## pin again after a change in pyproject.toml; make lock ARGS=--upgrade for new versions
 	@test -x .venv/lock/bin/uv || { $(BIN)/python -m venv .venv/lock && .venv/lock/bin/pip install -q $(UV); }
 # setuptools is there to install this project itself without a network.
-	echo 'setuptools>=80' | $(COMPILE) --extra all --extra dev $(ARGS) -o requirements.txt
+	echo 'setuptools>=80' | $(COMPILE) --extra all --extra dev --extra peers $(ARGS) -o requirements.txt
 	echo 'setuptools>=80' | $(COMPILE) -c requirements.txt -o requirements-core.txt
 
 clean:  ## remove the virtual environment, builds and caches (never .candlecast, the demo's data)

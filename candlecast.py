@@ -2,14 +2,24 @@
 
 import os
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 import api.cli
 import producers.cli
 import worker.cli
+
+_CORES = os.cpu_count() or 1
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(help="Parquet, CSV or Feather files of candles, or folders of them."),
+]
+Processes = Annotated[int, typer.Option(min=1, help="Series that run at once.")]
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -54,32 +64,99 @@ def demo(
 
 @app.command()
 def backtest(
-    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or Feather files of candles.")],
-    out: Annotated[Path, typer.Option(help="Folder for forecasts.parquet and report.json.")],
+    files: Files,
+    out: Annotated[
+        Path, typer.Option(help="Folder for forecasts.parquet, report.json and report.html.")
+    ],
     series: producers.cli.SeriesNames = None,
+    no_prior: Annotated[
+        bool, typer.Option("--no-prior", help="Begin without what other series have taught.")
+    ] = False,
+    processes: Processes = _CORES,
 ) -> None:
-    """Run the live code path over files, without Redis, and keep every forecast.
+    """Run the live code path over files, without Redis; keep every forecast and compare them.
 
     Example: candlecast backtest binance-BTCUSDT-1h.parquet --out results
     """
     from config import settings
-    from models.learner import Learner
-    from producers.files import read_files
-    from worker.backtest import Backtest
+    from models import catalog
+    from producers.files import candle_files, read_files
+    from worker import backtest as runs
 
     read = settings.load()
+    model = catalog.with_prior(read.model, "none" if no_prior else read.prior)
     # All of them before anything is written: a bad file shall leave no result that looks whole.
-    found = read_files(files, series or ())
-    with Backtest(out) as test, _progress() as progress:
-        for candles in found:
-            horizon = read.horizon(str(candles.series))
-            learner = Learner(candles.series.timeframe, horizon, read.model)
-            task = progress.add_task(str(candles.series), total=len(candles))
-            for done in test.run(candles.series, candles, learner):
-                progress.update(task, completed=done)
-    for line in test.summary():
+    found = read_files(candle_files(files), series or ())
+    tasks = [runs.Task(file.series, file, model, read.horizon(str(file.series))) for file in found]
+    with _progress() as progress:
+        bars = [progress.add_task(str(task.series), total=len(task.candles)) for task in tasks]
+
+        def show(done: Sequence[int]) -> None:
+            for bar, count in zip(bars, done, strict=True):
+                progress.update(bar, completed=count)
+
+        report = runs.run(tasks, out, processes=processes, on_progress=show)
+    for line in runs.summary(report):
         typer.echo(line)
     typer.echo(f"every forecast is in {out / 'forecasts.parquet'}, scores in {out / 'report.json'}")
+    typer.echo(_pictures(report, out / "report.html"))
+
+
+def _pictures(report: dict[str, Any], path: Path) -> str:
+    try:
+        from worker import report as page
+    except ModuleNotFoundError as error:
+        path.unlink(missing_ok=True)  # that of an earlier backtest would lie beside other forecasts
+        return f"no page with pictures: {error.name} is missing (pip install 'candlecast[report]')"
+    page.write(report, path)
+    return f"tables and pictures are in {path}"
+
+
+@app.command()
+def pretrain(
+    files: Files,
+    out: Annotated[Path, typer.Option(help="File of the constants, to name in CANDLECAST_PRIOR.")],
+    until: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Learn candles before this day.")
+    ] = None,
+    series: producers.cli.SeriesNames = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same constants.")] = 1,
+    processes: Processes = _CORES,
+) -> None:
+    """Teach the pooled network and the calendar's start from many series.
+
+    Example: candlecast pretrain candles/ --until 2024-03-01 --out prior.npz
+    """
+    from producers.files import candle_files, read_files
+    from shared.errors import CandlecastError
+
+    try:
+        from worker import pooling
+    except ModuleNotFoundError as error:
+        raise CandlecastError(
+            f"{error.name} is missing: pip install 'candlecast[pretrain]'"
+        ) from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    found = read_files(candle_files(files), series or ())
+    end = until.replace(tzinfo=UTC).timestamp() * 1_000 if until else None
+    pools = [
+        pooling.Pool(file.series, [c for c in file if end is None or c.open_time < end])
+        for file in found
+    ]
+    with _progress() as progress:
+        bar = progress.add_task("series", total=len(pools))
+        learned = progress.add_task("epochs", total=pooling.EPOCHS)
+        prior = pooling.train(
+            pools,
+            seed=seed,
+            processes=processes,
+            on_lessons=lambda done: progress.update(bar, completed=done),
+            on_epoch=lambda epoch, loss: progress.update(
+                learned, completed=epoch, description=f"epochs, loss {loss:.5f}"
+            ),
+        )
+    prior.save(out)
+    typer.echo(f"{out}: {prior.digest}, from {sum(len(p.candles) for p in pools)} candles")
 
 
 config_app = typer.Typer(no_args_is_help=True, help="Show or check the settings.")

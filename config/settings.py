@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         description="accepted too while the state key is rotated",
     )
     model: str = Field(default="default", description="name of the model in the catalog")
+    prior: str = Field(
+        default="shipped",
+        min_length=1,
+        description="what the model begins with: shipped, none, or a file made by pretrain",
+    )
     horizons: Annotated[dict[str, int], NoDecode] = Field(
         default=_HORIZONS, description="candles ahead by timeframe or series: 1m=30,1h=24"
     )

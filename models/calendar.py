@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from models.constants import Prior
 from models.ewma import Ewma
 from models.hours import DAY_MS, HOUR_MS
 from models.memory import Array, Memory
@@ -27,19 +28,24 @@ class Seasonality(Memory):
     ----------
     timeframe_ms
         Length of a candle in milliseconds.
+    prior
+        Seasons of markets that trade around the clock, to start from.
 
     Attributes
     ----------
     now
         Season of the newest candle (log variance), what it taught included.
+    height
+        Log variance of the newest candle above its slow mean.
     hour, weekday, week, part
         The tables, shape (2, entries): seasons, and the hours seen of each up to a limit.
     """
 
-    _learned = ("now", "candles", "_level", "_mean")
+    _learned = ("now", "candles", "starts_anew", "_level", "_mean")
 
-    def __init__(self, timeframe_ms: int = HOUR_MS) -> None:
+    def __init__(self, timeframe_ms: int = HOUR_MS, prior: Prior | None = None) -> None:
         self.timeframe_ms = timeframe_ms
+        self.prior = prior
         self._intraday = timeframe_ms < DAY_MS
         self._parts = min(12, HOUR_MS // timeframe_ms) if timeframe_ms < HOUR_MS else 0
         self._remember(hour=(2, 24), weekday=(2, 7), week=(2, 168), part=(2, max(self._parts, 1)))
@@ -53,18 +59,28 @@ class Seasonality(Memory):
         # Counts are hours, not candles: else one-minute series would learn from noise.
         self._hours = min(timeframe_ms / HOUR_MS, 1.0)
         self.now = 0.0
+        self.height = 0.0
         self.candles = 0
+        self.starts_anew = False
+        self._usual_week = np.zeros(168)
+        if prior is not None:
+            self._begin_with(prior)
+
+    def start_anew(self) -> None:
+        """Forget all: the market keeps hours, of which a prior for others knows nothing."""
+        self._buffer[:] = 0
+        self.starts_anew = True
 
     def learn_one(self, open_time: int, variance: float) -> None:
         """Learn from a candle that opened at ``open_time`` (UTC ms) and showed ``variance``."""
         self.candles += 1
-        height = self._above_level(variance)
+        self.height = self._above_level(variance)
         week = (open_time // HOUR_MS + 72) % 168
         if not self._intraday:
             week -= week % 24
         part = open_time % HOUR_MS * self._parts // HOUR_MS
         if self.candles >= _FIRST_LESSON:
-            error = min(max(height - self._season(week, part), -_CLIP), _CLIP)
+            error = min(max(self.height - self._season(week, part), -_CLIP), _CLIP)
             self._learn(week, part, error)
         self.now = self._season(week, part)
 
@@ -81,6 +97,18 @@ class Seasonality(Memory):
         season = np.add.accumulate(season)
         season /= np.arange(1, len(open_times) + 1)
         return np.log(season, out=season)
+
+    def _begin_with(self, prior: Prior) -> None:
+        """Put the prior's seasons into the tables, and count it as some hours seen."""
+        if not self._intraday:
+            self.weekday[_SEASON], self.weekday[_SEEN] = prior.day, 20
+            return
+        self.hour[_SEASON], self.hour[_SEEN] = prior.hour, 20
+        self.weekday[_SEASON], self.weekday[_SEEN] = prior.weekday, 160
+        self.week[_SEASON], self.week[_SEEN] = prior.week, 10
+        self._usual_week = prior.week.astype(np.float64)
+        if self._parts:
+            self.part[_SEASON], self.part[_SEEN] = prior.part.reshape(self._parts, -1).mean(1), 20
 
     def _season(self, week: int, part: int) -> float:
         return float(
@@ -107,7 +135,8 @@ class Seasonality(Memory):
         )
         if self._intraday:
             self.hour[_SEASON, hour] += error * self._gain(self.hour[_SEEN], hour, 200, 10)
-            left = error - _LEAK * self.week[_SEASON, week]
+            usual = 0.0 if self.starts_anew else self._usual_week[week]
+            left = error - _LEAK * (self.week[_SEASON, week] - usual)
             self.week[_SEASON, week] += left * self._gain(self.week[_SEEN], week, 100, 60)
         if self._parts:
             self.part[_SEASON, part] += error * self._gain(self.part[_SEEN], part, 400, 20)

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from models.calendar import Seasonality
+from models.constants import Prior
 from models.distribution import at_levels, to_prices
 from models.ewma import Ewma
 from models.features import Features
@@ -15,11 +16,14 @@ from models.hours import HOUR_MS, TradingHours
 from models.memory import Array, Memory, bounded
 from models.mixture import GradientMixture
 from models.moves import Move, measure
+from models.network import PooledNetwork
 from models.pending import Pending, knots
 from models.quantiles import QuantileTracker
 from models.scale import Origin, RecursiveLeastSquares, ScaleExpert, SlowLevel, regressors
+from models.stillness import AWAKE, TickHistogram
 from models.ticks import TickGrid
 from shared.errors import InvalidValue
+from shared.forecast import QUANTILE_LEVELS
 
 
 class QuantileForecaster(Protocol):
@@ -40,13 +44,16 @@ class QuantileForecaster(Protocol):
 
 
 # What is known at an origin, in the columns of the rows that wait for its targets.
-_LOG_CLOSE, _SPENT, _EXPECTED, _MIXED, _EXPERTS = 0, 1, 2, 3, 4
+_LOG_CLOSE, _SPENT, _EXPECTED, _MIXED, _CODE, _EXPERTS = 0, 1, 2, 3, 4, 5
+_MEDIAN = QUANTILE_LEVELS.index(0.5)
 _LABEL_FLOOR = 1e-9
 _LABEL_CLIP = 7.0
 _LARGEST_RETURN = 100.0
 _RETURN_SHARE = 0.7
 # The usual variance is known from here on; a series is young up to there.
 _WICK_FROM, _YOUNG = 24, 500
+# Index of the expert to trust where little moves: the slowest.
+_STILL = 0
 # The guess for a series without candles, 1 % an hour, fades within ten candles.
 _VARIANCE_AN_HOUR = 1e-4
 
@@ -70,16 +77,23 @@ class ScaleMixtureForecaster(Memory):
         return.
     doubt
         The variance of a young series is forecast 1 + doubt / candles times as large.
+    prior
+        What other series have taught: a fourth expert, and where seasons and quantiles start.
+    panel
+        Scale experts of one's own in place of these, each with the weight it starts from.
 
     Attributes
     ----------
     hours, calendar, features, experts, mixture, tracker, ticks
         The parts, in the order in which a candle passes them.
+    opinions
+        Log variance a candle that each expert gives up to each knot, from the newest candle
+        learned here, shape (m, n).
     """
 
     _learned = (
         *("hours", "calendar", "features", "experts", "mixture", "tracker", "ticks"),
-        *("pending", "usual", "candles", "log_close"),
+        *("counts", "pending", "usual", "candles", "log_close"),
     )
 
     def __init__(
@@ -88,27 +102,29 @@ class ScaleMixtureForecaster(Memory):
         horizon: int = 24,
         wick: float = 100.0,
         doubt: float = 1.0,
+        prior: Prior | None = None,
+        panel: tuple[tuple[ScaleExpert, float], ...] | None = None,
     ) -> None:
         self.timeframe_ms = timeframe_ms
         self.horizon = horizon
         self.wick = wick
         self.doubt = doubt
+        self.prior = prior
         self.knots = knots(horizon)
         self.hours = TradingHours(timeframe_ms, horizon)
-        self.calendar = Seasonality(timeframe_ms)
+        self.calendar = Seasonality(timeframe_ms, prior)
         self.features = Features(timeframe_ms)
-        # Each expert with the weight it starts from.
-        panel: tuple[tuple[ScaleExpert, float], ...] = (
-            (RecursiveLeastSquares(self.knots), 0.35),
-            (SlowLevel(2000), 0.05),
-            (SlowLevel(66), 0.02),
+        self.panel = panel
+        experts, weights = zip(*(panel or _panel(self.knots, prior)), strict=True)
+        self.experts: tuple[ScaleExpert, ...] = experts
+        self.mixture = GradientMixture(self.knots, prior=weights, still=_STILL)
+        self.tracker = QuantileTracker(
+            self.knots, None if prior is None else prior.between(self.knots) @ prior.sizes
         )
-        self.experts = tuple(expert for expert, _ in panel)
-        prior = tuple(weight for _, weight in panel)
-        self.mixture = GradientMixture(self.knots, prior=prior, still=1)
-        self.tracker = QuantileTracker(self.knots)
         self.ticks = TickGrid()
+        self.counts = TickHistogram(self.knots)
         self.pending = Pending(self.knots, _EXPERTS + len(self.experts))
+        self.opinions = np.zeros((len(self.knots), len(self.experts)))
         self.usual = Ewma(72)
         self.candles = 0
         self.log_close: float | None = None
@@ -126,10 +142,15 @@ class ScaleMixtureForecaster(Memory):
         open_time = x["open_time"]
         move = self._tempered(measure(x, self.log_close))
         self.hours.learn_one(open_time)
+        if self.hours.is_session and not self.calendar.starts_anew:
+            self.calendar.start_anew()
         self.calendar.learn_one(open_time, move.variance)
         self._learn_labels(open_time, move)
         self.features.learn_one(move, self.calendar.now)
+        before = self.ticks.close
         self.ticks.learn_one(y)
+        if self.ticks.tick:
+            self.counts.observe((y - before) / self.ticks.tick, move.volume)
         self.candles += 1
         self.log_close = move.log_close
         self._look_ahead(open_time, move)
@@ -168,9 +189,26 @@ class ScaleMixtureForecaster(Memory):
             raise InvalidValue("candles", 0, "learn a candle before forecasting")
         deviation = np.exp(self._between @ self.scale / 2) * self._all_roots
         returns = (self._between @ self.tracker.predict_one()) * deviation[:, None]
+        if self._stands_still:
+            self._count_in(returns)
         np.maximum.accumulate(returns, axis=1, out=returns)
         returns = self.ticks.transform_one(bounded(returns, _LARGEST_RETURN))[:horizon]
         return to_prices(at_levels(returns, levels), self.ticks.close)
+
+    @property
+    def _stands_still(self) -> bool:
+        return self.ticks.tick > 0 and self.features.stillness > AWAKE
+
+    def _count_in(self, returns: Array) -> None:
+        """Move quantiles of the return to what the counts of ticks say, as far as these hold."""
+        tick = self.ticks.tick / self.ticks.close
+        ticks = self._between @ self.counts.predict_one()
+        counted = np.log1p(np.maximum(ticks * tick, -0.99))
+        counted -= returns
+        # To and fro says where the price may be, not which way it goes: the median stays.
+        counted[:, _MEDIAN] = 0
+        counted *= (self._between @ self.counts.share)[:, None]
+        returns += counted
 
     def _tempered(self, move: Move) -> Move:
         """Bound what a lone wick can say: one bad print must not widen a week of forecasts."""
@@ -192,9 +230,20 @@ class ScaleMixtureForecaster(Memory):
         for expert in self.experts:
             expert.learn_one(label, position, known)
         z = (move.log_close - rows[:, _LOG_CLOSE]) / (np.exp(rows[:, _MIXED] / 2) * self._roots)
+        z_quantiles = self.tracker.predict_one()
         self.tracker.learn_one(z, known)
+        if self._stands_still:
+            self._learn_counts(rows, z_quantiles, move, known)
         gradient = self.tracker.gradient
         self.mixture.learn_one(rows[:, _EXPERTS:], rows[:, _MIXED], gradient, known)
+
+    def _learn_counts(self, rows: Array, z_quantiles: Array, move: Move, known: Array) -> None:
+        """Count the moves that this candle ends, in ticks."""
+        origins = np.exp(rows[:, _LOG_CLOSE])
+        moves = np.round((math.exp(move.log_close) - origins) / self.ticks.tick)
+        deviations = np.exp(rows[:, _MIXED] / 2) * self._roots * origins / self.ticks.tick
+        others = np.round(z_quantiles * deviations[:, None])
+        self.counts.learn_one(moves, rows[:, _CODE], others, known)
 
     def _look_ahead(self, open_time: int, move: Move) -> None:
         """Forecast the scale at the knots, and keep what is known until the targets arrive."""
@@ -208,10 +257,12 @@ class ScaleMixtureForecaster(Memory):
             expert.observe(origin)
             rows[:, column] = expert.predict_one(origin)
         self.mixture.weigh(self.features.stillness)
-        mixed = self.mixture.predict_one(rows[:, _EXPERTS:])
+        self.opinions = rows[:, _EXPERTS:]
+        mixed = self.mixture.predict_one(self.opinions)
         self.scale[:] = self._widened(mixed)
         rows[:, _LOG_CLOSE], rows[:, _EXPECTED] = move.log_close, expected
         rows[:, _MIXED] = self.scale
+        rows[:, _CODE] = self.counts.code if self._stands_still else 0
         self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
 
     def _widened(self, scale: Array) -> Array:
@@ -221,6 +272,16 @@ class ScaleMixtureForecaster(Memory):
         guess = math.log(_VARIANCE_AN_HOUR * self.timeframe_ms / HOUR_MS)
         guess -= self.candles * math.log(4)
         return np.logaddexp(scale + math.log1p(self.doubt / self.candles), guess)
+
+
+def _panel(horizons: tuple[int, ...], prior: Prior | None) -> tuple[tuple[ScaleExpert, float], ...]:
+    """Return the scale experts, each with the weight it starts from."""
+    online: tuple[tuple[ScaleExpert, float], ...] = (
+        (SlowLevel(2000), 0.05),
+        (RecursiveLeastSquares(horizons), 0.35),
+        (SlowLevel(66), 0.02),
+    )
+    return online if prior is None else (*online, (PooledNetwork(horizons, prior), 0.58))
 
 
 @cache

@@ -12,6 +12,7 @@ from models.distribution import chance_of_rise, deviation
 from models.forecaster import QuantileForecaster
 from models.hours import TradingHours
 from models.memory import Array, Memory
+from models.moves import fields_of
 from models.skill import Prequential
 from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
@@ -101,7 +102,7 @@ class Learner(Memory):
         position = self.hours.position
         self.prequential.learn_one(position, candle.open_time, candle.close)
         self.baseline.learn_one(candle.close)
-        self.forecaster.learn_one(candle.close, _fields(candle))
+        self.forecaster.learn_one(candle.close, fields_of(candle))
         self.close = candle.close
         self.sequence += 1
         quantiles = self._model_says()
@@ -153,14 +154,3 @@ class Learner(Memory):
         if is_fallback:
             return "fallback"
         return "live" if self.sequence >= _WARM else "warming_up"
-
-
-def _fields(candle: Candle) -> dict[str, float]:
-    return {
-        "open_time": candle.open_time,
-        "open": candle.open,
-        "high": candle.high,
-        "low": candle.low,
-        "close": candle.close,
-        "volume": candle.volume,
-    }

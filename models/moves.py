@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from shared.candle import Candle
+
 _LN4_LESS_1 = 2 * math.log(2) - 1
 
 
@@ -29,6 +31,18 @@ class Move(NamedTuple):
     variance: float
     location: float
     volume: float
+
+
+def fields_of(candle: Candle) -> dict[str, float]:
+    """Return a candle as the ``x`` of a forecaster."""
+    return {
+        "open_time": candle.open_time,
+        "open": candle.open,
+        "high": candle.high,
+        "low": candle.low,
+        "close": candle.close,
+        "volume": candle.volume,
+    }
 
 
 def measure(x: Mapping[str, float], last_log_close: float | None) -> Move:

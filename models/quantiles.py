@@ -31,6 +31,8 @@ class QuantileTracker(Memory):
     ----------
     horizons
         Numbers of candles ahead, m of them.
+    start
+        Sizes to start from, shape (m, 4); those of a normal z by default.
 
     Attributes
     ----------
@@ -48,13 +50,14 @@ class QuantileTracker(Memory):
 
     _learned = ("candles",)
 
-    def __init__(self, horizons: tuple[int, ...] = (1,)) -> None:
+    def __init__(self, horizons: tuple[int, ...] = (1,), start: Array | None = None) -> None:
         self.horizons = horizons
+        self.start = start
         count = len(horizons)
         self._remember(sizes=(count, 4), tilts=(count, len(LEVELS)))
         self.sizes: Array
         self.tilts: Array
-        self.sizes[:] = _NORMAL
+        self.sizes[:] = _NORMAL if start is None else start
         self.candles = 0
         self.gradient = np.zeros(count)
         self._caution = np.array(horizons) ** -0.75

@@ -172,12 +172,12 @@ def _scores(rows: Array, close: float) -> Array:
     both, deviations = np.empty((2, *quantiles.shape)), np.empty((2, len(rows)))
     both[0], both[1] = quantiles, naive[:, None] * NORMAL_SCORES
     deviations[0], deviations[1] = deviation(quantiles), naive
-    crps = _crps(column, both)
+    loss = crps(column, both)
     error = abs(np.exp(origin + median) - close)
     scores = np.empty((len(_SUMS), len(rows)))
     scores[0] = 1
-    scores[1:3] = crps
-    scores[3] = (crps[0] - crps[1]) ** 2
+    scores[1:3] = loss
+    scores[3] = (loss[0] - loss[1]) ** 2
     # The bands from the inside out: 25-75 %, 10-90 %, ...
     scores[4:8] = ((quantiles[:, 3::-1] <= column) & (column <= quantiles[:, 5:])).T
     scores[8] = error
@@ -191,8 +191,8 @@ def _scores(rows: Array, close: float) -> Array:
     return scores
 
 
-def _crps(change: Array, quantiles: Array) -> Array:
-    """Twice the mean pinball loss over the levels: (m, 1) against (n, m, 9) gives (n, m)."""
+def crps(change: Array, quantiles: Array) -> Array:
+    """Return twice the mean pinball loss over the levels: (m, 1) and (n, m, 9) give (n, m)."""
     distance = change - quantiles
     pinball: Array = distance @ LEVELS - np.add.reduce(np.minimum(distance, 0), -1)
     return pinball * (2 / len(LEVELS))

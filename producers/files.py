@@ -140,6 +140,26 @@ def _first_fault(path: Path, bad: BadRow, count: int, rows: int) -> BadFile:
     return BadFile(path, f"{bad.error}; {remedy}", bad.row, bad.column)
 
 
+def candle_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files, and of each folder the candle files that lie in it, by name.
+
+    Raises
+    ------
+    InvalidValue
+        When a folder holds none.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(file for file in path.iterdir() if tables.is_candle_file(file))
+        if not inside:
+            raise InvalidValue("file", str(path), "the folder holds no .parquet, .csv or .feather")
+        found.extend(inside)
+    return found
+
+
 def read_files(
     paths: Sequence[Path],
     series: Sequence[str] = (),

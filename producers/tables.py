@@ -36,6 +36,15 @@ class BadFile(CandlecastError):
         self.column = column
 
 
+def is_candle_file(path: Path) -> bool:
+    """Whether the name is that of a file which `read_table` reads."""
+    return path.is_file() and _kind(path) in _KINDS
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.lower().removeprefix(".")
+
+
 def read_table(path: Path) -> "pd.DataFrame":
     """Return the columns of candles, as the file has them and with at least one row.
 
@@ -59,7 +68,7 @@ def read_table(path: Path) -> "pd.DataFrame":
 
 
 def _load(path: Path) -> "pd.DataFrame":
-    kind = path.suffix.lower().removeprefix(".")
+    kind = _kind(path)
     if kind not in _KINDS:
         raise BadFile(path, f"unknown kind of file {kind!r}: use {', '.join(_KINDS)}")
     if not path.is_file():

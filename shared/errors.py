@@ -1,8 +1,23 @@
 """One base error; every error of ours tells what was wrong and what to do about it."""
 
+from typing import Any
+
 
 class CandlecastError(Exception):
-    """Base of every error that Candlecast raises on purpose."""
+    """Base of every error that Candlecast raises on purpose; it can pass between processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Its text is made from what the constructor was given, and cannot be given to it again.
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(
+    kind: type[CandlecastError], args: tuple[Any, ...], facts: dict[str, Any]
+) -> CandlecastError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(facts)
+    return error
 
 
 class InvalidValue(CandlecastError, ValueError):

@@ -1,20 +1,26 @@
-"""The live code path over a file of candles, without Redis: every forecast, scored."""
+"""The live code path over files of candles, without Redis: every forecast, scored and compared."""
 
 import json
-from collections.abc import Iterable, Iterator
+import multiprocessing
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from models.learner import Learner, Outlook
+from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.forecast import QUANTILE_LEVELS
 from worker.publish import significant
+from worker.trial import Trial
 
 _ORIGINS_A_CHUNK = 1_000
+_LOOK_S = 0.2
 _TIME = pa.timestamp("ms", tz="UTC")
 SCHEMA = pa.schema(
     [
@@ -28,82 +34,165 @@ SCHEMA = pa.schema(
 )
 
 
-class Backtest:
-    """Forecasts of several series in one ``forecasts.parquet``, scores in ``report.json``.
+class Candles(Protocol):
+    """Candles of a series, oldest first."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __iter__(self) -> Iterator[Candle]:
+        """Yield them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One series to run a model over."""
+
+    series: Series
+    candles: Candles
+    model: str
+    horizon: int
+
+
+def run(
+    tasks: Sequence[Task],
+    out: Path,
+    *,
+    processes: int = 1,
+    on_progress: Callable[[Sequence[int]], object] = lambda _: None,
+) -> dict[str, Any]:
+    """Run every task and write ``forecasts.parquet`` and ``report.json``.
+
+    Half a backtest never looks like one: what was there before stays until all of it is done.
 
     Parameters
     ----------
+    tasks
+        Each series once.
     out
         Folder; made where it is missing.
+    processes
+        How many series run at once.
+    on_progress
+        Called now and then with the candles done of each task.
+
+    Returns
+    -------
+    What ``report.json`` holds: for each series its scores, and the comparison of the forecasts
+    with the baseline's and with each expert's alone.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".backtest-", dir=out) as folder:
+        draft = Path(folder)
+        parts = [draft / f"{number}.parquet" for number in range(len(tasks))]
+        report = dict(
+            zip(
+                (str(task.series) for task in tasks),
+                _in_processes(tasks, parts, processes, on_progress),
+                strict=True,
+            )
+        )
+        with pq.ParquetWriter(draft / "forecasts.parquet", SCHEMA, compression="zstd") as writer:
+            for part in parts:
+                file = pq.ParquetFile(part)
+                for group in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(group))
+        text = json.dumps(report, indent=2, allow_nan=False)
+        (draft / "report.json").write_text(text + "\n")
+        for name in ("forecasts.parquet", "report.json"):
+            (draft / name).replace(out / name)
+    return report
 
-    def __init__(self, out: Path) -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        self.out = out
-        # Under another name until it is whole: half a backtest must not look like one.
-        self._part = out / "forecasts.parquet.part"
-        self._writer = pq.ParquetWriter(self._part, SCHEMA, compression="zstd")
-        self.report: dict[str, Any] = {}
 
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
+def summary(report: dict[str, Any]) -> Iterator[str]:
+    """Yield lines for people: skill, comparison and coverage of each series by horizon."""
+    for name, result in report.items():
+        yield f"{name}: {result['candles']} candles"
+        if "comparison" not in result:
+            continue
+        others = list(next(iter(result["comparison"].values()))["against"])
+        yield f"  CRPS over that of {', '.join(others)} (p-value), and the 90 % band's coverage"
+        for number, (horizon, one) in enumerate(result["comparison"].items()):
+            cells = "  ".join(_cell(one["against"][other]) for other in others)
+            covered = result["coverage"]["90"][number]
+            yield f"  {horizon:>5}  {cells}  {'-' if covered is None else f'{covered:.2%}'}"
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Finish both files, or leave what was there before as it was."""
-        self._writer.close()
-        if kind:
-            self._part.unlink()
-            return
-        self._part.replace(self.out / "forecasts.parquet")
-        (self.out / "report.json").write_text(json.dumps(self.report, indent=2) + "\n")
 
-    def run(self, series: Series, candles: Iterable[Candle], learner: Learner) -> Iterator[int]:
-        """Learn and forecast candle by candle; yield how many are done after each chunk.
+def _cell(difference: dict[str, float | None]) -> str:
+    ratio, p_value = difference["ratio"], difference["p_value"]
+    return "-" if ratio is None or p_value is None else f"{ratio:.4f} ({p_value:.3f})"
 
-        One row for each origin and horizon: ``target_time`` is the close of the target candle,
-        quantiles are prices.
-        """
-        chunk: list[tuple[Candle, Outlook]] = []
-        for candle in candles:
-            learner.learn_one(candle)
-            chunk.append((candle, learner.outlook()))
-            if len(chunk) == _ORIGINS_A_CHUNK:
-                self._write(series, chunk)
-                chunk.clear()
-                yield learner.sequence
-        if chunk:
-            self._write(series, chunk)
-        self.report[str(series)] = {"candles": learner.sequence, "scores": learner.scores()}
-        yield learner.sequence
 
-    def summary(self) -> Iterator[str]:
-        """Yield lines for people: skill and coverage of each series by horizon."""
-        for name, result in self.report.items():
-            yield f"{name}: {result['candles']} candles"
-            yield "  ahead  CRPS skill  MAE skill  90 % band covered"
-            for horizon, scores in result["scores"]["horizons"].items():
-                total = scores["total"]
-                crps, mae = _percent(total["crps_skill"]), _percent(total["mae_skill"])
-                covered = _percent(total["coverage_90"], sign="")
-                yield f"  {horizon:>5}  {crps:>10}  {mae:>9}  {covered:>17}"
-
-    def _write(self, series: Series, chunk: list[tuple[Candle, Outlook]]) -> None:
-        horizons = len(chunk[0][1].target_times)
-        quantiles = significant(np.concatenate([outlook.quantiles for _, outlook in chunk]))
-        opened = np.repeat([candle.open_time for candle, _ in chunk], horizons)
-        closes = np.repeat([candle.close for candle, _ in chunk], horizons)
-        targets = np.concatenate([outlook.target_times for _, outlook in chunk])
-        columns = [
-            pa.array([str(series)] * len(opened)),
-            pa.array(opened, _TIME),
-            pa.array(np.tile(np.arange(1, horizons + 1, dtype=np.int16), len(chunk))),
-            pa.array(closes),
-            pa.array(targets.astype(np.int64), _TIME),
-            *(pa.array(quantiles[:, level]) for level in range(len(QUANTILE_LEVELS))),
+def _in_processes(
+    tasks: Sequence[Task],
+    parts: Sequence[Path],
+    processes: int,
+    on_progress: Callable[[Sequence[int]], object],
+) -> list[dict[str, Any]]:
+    context = multiprocessing.get_context("fork")
+    done = context.Array("q", len(tasks))
+    workers = max(1, min(processes, len(tasks)))
+    with ProcessPoolExecutor(workers, context, _share, (done,)) as pool:
+        futures: list[Future[dict[str, Any]]] = [
+            pool.submit(_run_one, number, task, part)
+            for number, (task, part) in enumerate(zip(tasks, parts, strict=True))
         ]
-        self._writer.write_table(pa.table(columns, schema=SCHEMA))
+        left: set[Future[dict[str, Any]]] = set(futures)
+        try:
+            while left:
+                ended, left = wait(left, timeout=_LOOK_S, return_when=FIRST_EXCEPTION)
+                on_progress(done[:])
+                for future in ended:
+                    future.result()
+        except BaseException:
+            # What runs is waited for: it writes into the draft, which is about to go.
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [future.result() for future in futures]
 
 
-def _percent(share: float | None, sign: str = "+") -> str:
-    return "-" if share is None else f"{share:{sign}.2%}"
+_done: Any = None
+
+
+def _share(done: Any) -> None:
+    global _done  # noqa: PLW0603 -- shared memory reaches a process only when it is begun
+    _done = done
+
+
+def _run_one(number: int, task: Task, part: Path) -> dict[str, Any]:
+    learner = Learner(task.series.timeframe, task.horizon, task.model)
+    trial = Trial(learner)
+    with pq.ParquetWriter(part, SCHEMA, compression="zstd") as writer:
+        for chunk in _chunks(trial.run(task.candles)):
+            writer.write_table(_table(task.series, chunk))
+            _done[number] = learner.sequence
+    return {"model": task.model, **trial.report()}
+
+
+def _chunks(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    chunk: list[Any] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _ORIGINS_A_CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _table(series: Series, chunk: Sequence[Any]) -> pa.Table:
+    """One row for each origin and horizon: ``target_time`` is the close of the target candle."""
+    horizons = len(chunk[0][1].target_times)
+    quantiles = significant(np.concatenate([outlook.quantiles for _, outlook in chunk]))
+    opened = np.repeat([candle.open_time for candle, _ in chunk], horizons)
+    closes = np.repeat([candle.close for candle, _ in chunk], horizons)
+    targets = np.concatenate([outlook.target_times for _, outlook in chunk])
+    columns = [
+        pa.array([str(series)] * len(opened)),
+        pa.array(opened, _TIME),
+        pa.array(np.tile(np.arange(1, horizons + 1, dtype=np.int16), len(chunk))),
+        pa.array(closes),
+        pa.array(targets.astype(np.int64), _TIME),
+        *(pa.array(quantiles[:, level]) for level in range(len(QUANTILE_LEVELS))),
+    ]
+    return pa.table(columns, schema=SCHEMA)

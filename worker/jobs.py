@@ -11,7 +11,7 @@ import structlog
 from rq import get_current_job
 
 from config import logs, settings
-from models import state
+from models import catalog, constants, state
 from shared.candle import Series, Timeframe
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.store import Store
@@ -54,13 +54,14 @@ def model() -> Model:
         When the catalog has none of that name, or horizons are set for what is no series.
     """
     read = configured()
+    name = catalog.with_prior(read.model, read.prior)
     horizons = sorted(read.horizons.items())
-    for name, _ in horizons:
-        Series.parse(name) if ":" in name else Timeframe(name)
-    wanted = {str(horizon): state.fingerprint(read.model, horizon) for _, horizon in horizons}
+    for wanted_by, _ in horizons:
+        Series.parse(wanted_by) if ":" in wanted_by else Timeframe(wanted_by)
+    wanted = {str(horizon): state.fingerprint(name, horizon) for _, horizon in horizons}
     digest = hashlib.sha256(json.dumps([horizons, wanted], sort_keys=True).encode()).hexdigest()
-    fleet = f"{read.model}-{digest[:16]}-{signer().key_id}"
-    return Model(read.model, signer(), read.horizon, fleet)
+    fleet = f"{name}-{digest[:16]}-{signer().key_id}"
+    return Model(name, signer(), read.horizon, fleet)
 
 
 @cache
@@ -74,7 +75,8 @@ def registry() -> "MlflowRegistry":
     """Open MLflow's store once a process; candle workers never import what that takes."""
     from worker.registry import MlflowRegistry
 
-    return MlflowRegistry(configured().tracking_uri())
+    prior = constants.file_of(catalog.prior_of(model().name))
+    return MlflowRegistry(configured().tracking_uri(), prior=prior)
 
 
 def update_pending() -> dict[str, int]:

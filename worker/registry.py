@@ -37,19 +37,16 @@ from mlflow.types.schema import AnyType
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
-import models
-import shared
 from shared.candle import Series
 from shared.errors import RegistryError
 from shared.forecast import QUANTILE_LEVELS
 from shared.records import ModelRecord
+from worker.shipment import ship
 from worker.snapshot import model_name
 
 EXPERIMENT = "candlecast"
 _MODEL_CODE = Path(__file__).with_name("snapshot_model.py")
 _LIBRARIES = ("mlflow", "numpy", "pandas", "pydantic", "river")
-# What the models import; a snapshot that misses one fails to load, which a test would show.
-_SHIPPED_SHARED = ("__init__", "candle", "errors", "forecast")
 _ABSENT, _EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 _RUN_TAG, _RETIRED_TAG = "run_id", "retired"
 
@@ -69,6 +66,8 @@ class MlflowRegistry:
     artifacts
         Where the files of a new experiment go. None: beside the SQLite file, or where the server
         says.
+    prior
+        File of a user's own that the models begin with; it travels with each version.
 
     Raises
     ------
@@ -76,7 +75,9 @@ class MlflowRegistry:
         When MLflow cannot be reached or refuses; also from every method.
     """
 
-    def __init__(self, tracking_uri: str, *, artifacts: str | None = None) -> None:
+    def __init__(
+        self, tracking_uri: str, *, artifacts: str | None = None, prior: Path | None = None
+    ) -> None:
         _silence()
         self._address = tracking_uri.rpartition("@")[2]
         self._runs: dict[Series, str] = {}
@@ -88,7 +89,7 @@ class MlflowRegistry:
             temporary = tempfile.mkdtemp(prefix="candlecast-snapshot-")
             weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
             self._folder = Path(temporary) / "model"
-            self._model = _lay_out(self._folder)
+            self._model = _lay_out(self._folder, prior)
 
     def write(self, record: ModelRecord, metrics: Mapping[str, float]) -> int:
         """Keep a committed model as a new version and return its number."""
@@ -241,7 +242,7 @@ def _silence() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
-def _lay_out(folder: Path) -> Model:
+def _lay_out(folder: Path, prior: Path | None) -> Model:
     """Let MLflow lay a model's folder out once: versions differ in the state and in who they are.
 
     ``log_model`` would do it for each version, and read all of the run's metrics each time.
@@ -255,7 +256,7 @@ def _lay_out(folder: Path) -> Model:
             str(folder),
             python_model=str(_MODEL_CODE),
             artifacts={name: str(draft) for name, draft in drafts.items()},
-            code_paths=_ship(folder.with_name("code")),
+            code_paths=ship(folder.with_name("code"), prior),
             signature=_signature(),
             input_example=_example(),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _LIBRARIES],
@@ -267,16 +268,6 @@ def _lay_out(folder: Path) -> Model:
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
     return model
-
-
-def _ship(folder: Path) -> list[str]:
-    """Gather the code that forecasts; every file is an upload for each version."""
-    ours = folder / "models", folder / "shared"
-    shutil.copytree(models.__path__[0], ours[0], ignore=shutil.ignore_patterns("__pycache__"))
-    ours[1].mkdir()
-    for module in _SHIPPED_SHARED:
-        shutil.copy(Path(shared.__path__[0]) / f"{module}.py", ours[1])
-    return [str(path) for path in ours]
 
 
 def _example() -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""``candlecast backtest`` over several files: each a series of its own, and no half result."""
+"""``candlecast backtest`` over files and folders: each file a series of its own, no half result."""
 
 import json
 import subprocess
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 ROWS = 40
+FILES = ["forecasts.parquet", "report.html", "report.json"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Write = Callable[..., str]
 
@@ -25,9 +26,10 @@ def table(rows: int = ROWS) -> pd.DataFrame:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a table to a file and return its path."""
+    """Write a table to a file, in folders that are made, and return its path."""
 
     def to_file(name: str, frame: pd.DataFrame) -> str:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         frame.to_csv(tmp_path / name, index=False)
         return str(tmp_path / name)
 
@@ -96,3 +98,89 @@ def test_a_bad_second_file_leaves_no_result(candlecast: Run, write: Write, tmp_p
     assert done.returncode == 2
     assert f"{bad}: row 1, column close" in done.stderr
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_a_folder_is_the_candle_files_in_it(candlecast: Run, write: Write, tmp_path: Path) -> None:
+    """By name, several at once; each is in the report, the forecasts and the page."""
+    out = tmp_path / "out"
+    for name, rows in (("x-ETHUSDT-1h.csv", 30), ("x-BTCUSDT-1h.csv", ROWS)):
+        write(f"candles/{name}", table(rows))
+    write("candles/notes.txt", table())
+
+    done = candlecast("backtest", str(tmp_path / "candles"), "--out", str(out), "--processes", "2")
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    counts = {"x:BTC/USDT:1h": ROWS, "x:ETH/USDT:1h": 30}
+    assert [(name, result["candles"]) for name, result in report.items()] == [*counts.items()]
+    assert set(pq.read_table(out / "forecasts.parquet")["series"].to_pylist()) == set(counts)
+    page = (out / "report.html").read_text()
+    assert all(f">{name}</h2>" in page for name in counts)
+    for name, count in counts.items():
+        assert f"{name}: {count} candles" in done.stdout
+    assert all(str(out / name) in done.stdout for name in FILES)
+
+
+def test_a_folder_without_candle_files_is_refused(candlecast: Run, tmp_path: Path) -> None:
+    """One line says so, and there is no result."""
+    (tmp_path / "candles").mkdir()
+
+    done = candlecast("backtest", str(tmp_path / "candles"), "--out", str(tmp_path / "out"))
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the folder holds no .parquet, .csv or .feather" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_prior_a_series_begins_by_itself(
+    candlecast: Run, write: Write, tmp_path: Path
+) -> None:
+    """Other forecasts of the same candles, by fewer experts, from the setting and the option."""
+    file, reports, said = write("x-BTCUSDT-1h.csv", table()), {}, {}
+    for name, options, env in (
+        ("shipped", (), {}),
+        ("option", ("--no-prior",), {}),
+        ("setting", (), {"CANDLECAST_PRIOR": "none"}),
+    ):
+        out = tmp_path / name
+        done = candlecast("backtest", file, "--out", str(out), *options, **env)
+        assert done.returncode == 0, done.stderr
+        reports[name] = json.loads((out / "report.json").read_text())["x:BTC/USDT:1h"]
+        said[name] = pd.read_parquet(out / "forecasts.parquet")
+
+    models = {name: report["model"] for name, report in reports.items()}
+    assert models == {"shipped": "default", "option": "default@none", "setting": "default@none"}
+    assert "PooledNetwork" in reports["shipped"]["comparison"]["1"]["against"]
+    assert "PooledNetwork" not in reports["option"]["comparison"]["1"]["against"]
+    assert (said["shipped"].filter(like="q") != said["option"].filter(like="q")).any(axis=None)
+    pd.testing.assert_frame_equal(said["option"], said["setting"])
+
+
+def test_without_matplotlib_there_are_no_pictures(
+    candlecast: Run, write: Write, tmp_path: Path
+) -> None:
+    """All else is done, and a line says how to get them."""
+    out, stub = tmp_path / "out", tmp_path / "stub"
+    stub.mkdir()
+    (stub / "matplotlib.py").write_text(
+        'raise ModuleNotFoundError("No module named \'matplotlib\'", name="matplotlib")'
+    )
+    file = write("x-BTCUSDT-1h.csv", table())
+
+    done = candlecast("backtest", file, "--out", str(out), PYTHONPATH=str(stub))
+
+    assert done.returncode == 0, done.stderr
+    assert "matplotlib is missing (pip install 'candlecast[report]')" in done.stdout
+    assert sorted(path.name for path in out.iterdir()) == ["forecasts.parquet", "report.json"]
+
+
+def test_an_unknown_model_is_refused(candlecast: Run, write: Write, tmp_path: Path) -> None:
+    """One line says which there are."""
+    file = write("x-BTCUSDT-1h.csv", table())
+
+    done = candlecast("backtest", file, "--out", str(tmp_path / "out"), CANDLECAST_MODEL="magic")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "use one of default, random-walk" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import state
+from models import catalog, state
 from shared.candle import Candle, Series
 from shared.store import Store
 from shared.wire import decode_forecast
+from tests.priors import draw_prior
 from worker.publish import significant
 from worker.snapshot import metrics_of
 from worker.update import Model, Updater
@@ -47,10 +48,10 @@ def walk(first: int, count: int) -> list[Candle]:
     return candles[first:]
 
 
-def learn(store: Store, candles: list[Candle]) -> None:
+def learn(store: Store, candles: list[Candle], model: str = "default") -> None:
     """Append candles and learn them here, as a worker would."""
     store.append(SERIES, candles)
-    updater = Updater(store, Model("default", SIGNER, lambda _: 24, "test"))
+    updater = Updater(store, Model(model, SIGNER, lambda _: 24, "test"))
     while store.model(SERIES).waiting:
         updater.run()
 
@@ -162,6 +163,39 @@ def test_a_snapshot_forecasts_what_the_live_model_forecasts(
     assert read["tags"]["cursor"] == str(record.cursor)
     assert "river==" in read["requirements"]
     assert read["pickles"] == []
+
+
+FORECAST = f"""
+import json, pandas, pathlib
+mlflow.set_tracking_uri(os.environ["STORE"])
+model = mlflow.pyfunc.load_model("models:/{NAME}/1")
+said = model.predict(pandas.DataFrame(columns=["open_time"])).to_dict("list")
+from models import constants
+priors = [path.stem for path in pathlib.Path(constants.__file__).with_name("prior").iterdir()]
+print(json.dumps({{"said": said, "code": constants.__file__, "priors": priors}}))
+"""
+
+
+def test_a_prior_of_ones_own_travels_with_the_version(
+    store: Store, candlecast: Run, tmp_path: Path
+) -> None:
+    """Loaded where the user's file is not, the model begins with its numbers all the same."""
+    mine, digest = tmp_path / "mine.npz", draw_prior(95).digest
+    draw_prior(95).save(mine)
+    learn(store, walk(0, 30), catalog.with_prior("default", str(mine)))
+    then = live(store)
+    done = candlecast("snapshot", CANDLECAST_PRIOR=str(mine))
+    assert done.returncode == 0, done.stderr
+    mine.unlink()
+
+    data = tmp_path / "data"
+    read = elsewhere(
+        FORECAST, tmp_path, STORE=f"sqlite:///{data}/mlflow.db", CANDLECAST_STATE_KEY=KEY
+    )
+
+    assert same(read["said"], then)
+    assert Path(read["code"]).is_relative_to(data)
+    assert {"default", digest} <= set(read["priors"])
 
 
 REFUSED = f"""

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from producers.files import BadRow, CandleFile, read_candles, read_files
+from producers.files import BadRow, CandleFile, candle_files, read_candles, read_files
 from producers.tables import BadFile
 from shared.candle import Series
 from shared.errors import InvalidValue
@@ -346,3 +346,36 @@ def test_numbers_as_text_are_read(write: Write) -> None:
 
     with pytest.raises(BadFile, match="row 10, column close: 'abc'"):
         read_candles(write(frame, "parquet"))
+
+
+def test_a_folder_stands_for_the_candle_files_in_it(write: Write, tmp_path: Path) -> None:
+    """Those are taken by name whatever their kind; other files and folders are not."""
+    (tmp_path / "deep.csv").mkdir()
+    (tmp_path / "notes.txt").touch()
+    inside = [
+        write(table(), "feather", "x-BUSDT-1h").rename(tmp_path / "x-BUSDT-1h.FEATHER"),
+        write(table(), "parquet", "x-CUSDT-1h"),
+        write(table(), "csv", "x-AUSDT-1h"),
+    ]
+    write(table(), "csv", "deep.csv/x-DUSDT-1h")
+
+    assert candle_files([tmp_path]) == [inside[2], *inside[:2]]
+
+
+def test_files_are_taken_as_they_come(tmp_path: Path) -> None:
+    """What is no folder is left to the reading, in its place among the folders."""
+    folder, absent, notes = tmp_path / "candles", tmp_path / "absent.csv", tmp_path / "notes.txt"
+    folder.mkdir()
+    (folder / "x-AUSDT-1h.csv").touch()
+
+    found = candle_files([notes, folder, absent])
+
+    assert found == [notes, folder / "x-AUSDT-1h.csv", absent]
+
+
+def test_a_folder_without_candle_files_is_refused(tmp_path: Path) -> None:
+    """It is named; no other path makes up for it."""
+    (tmp_path / "notes.txt").touch()
+
+    with pytest.raises(InvalidValue, match=r"the folder holds no \.parquet, \.csv or \.feather"):
+        candle_files([tmp_path / "a.csv", tmp_path])

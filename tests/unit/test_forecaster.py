@@ -1,18 +1,27 @@
 """The default forecaster."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from river import checks
 from river.checks import time_series
 
+from models import catalog, state
+from models.constants import HORIZONS, Prior
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import DAY_MS, HOUR_MS, MONDAY_MS
+from models.learner import Learner
 from models.memory import Array
 from models.moves import Move, measure
+from models.network import PooledNetwork
+from models.scale import Origin, RecursiveLeastSquares, SlowLevel
+from shared import candle as values
 from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
+from tests.priors import draw_prior
 
 Candle = dict[str, Any]
 
@@ -34,9 +43,11 @@ def market(count: int, *, seed: int = 1, step_ms: int = HOUR_MS, busy: float = 1
     return candles
 
 
-def taught(candles: list[Candle], horizon: int = 24) -> ScaleMixtureForecaster:
+def taught(
+    candles: list[Candle], horizon: int = 24, prior: Prior | None = None
+) -> ScaleMixtureForecaster:
     """Learn candles."""
-    forecaster = ScaleMixtureForecaster(HOUR_MS, horizon)
+    forecaster = ScaleMixtureForecaster(HOUR_MS, horizon, prior=prior)
     for x in candles:
         forecaster.learn_one(x["close"], x)
     return forecaster
@@ -47,11 +58,23 @@ def quantiles(forecaster: ScaleMixtureForecaster) -> Array:
     return forecaster.forecast_quantiles(forecaster.horizon, QUANTILE_LEVELS)
 
 
-def test_river_checks() -> None:
-    """River's own checks of forecasters hold."""
+def sessions(candles: list[Candle]) -> list[Candle]:
+    """Keep the candles of Monday to Friday, 13:00 to 21:00."""
+    kept = []
+    for x in candles:
+        hour = (x["open_time"] - MONDAY_MS) // HOUR_MS
+        if hour // 24 % 7 < 5 and 13 <= hour % 24 < 21:
+            kept.append(x)
+    return kept
+
+
+@pytest.mark.parametrize("prior", [None, draw_prior()], ids=["none", "prior"])
+def test_river_checks(prior: Prior | None) -> None:
+    """River's own checks of estimators and of forecasters hold, with a prior too."""
+    checks.check_estimator(ScaleMixtureForecaster(prior=prior))
     dataset = [(x, x["close"]) for x in market(8)]
     for check in (time_series.check_learn_one, time_series.check_forecast):
-        check(ScaleMixtureForecaster(), dataset)  # type: ignore[no-untyped-call]
+        check(ScaleMixtureForecaster(prior=prior), dataset)  # type: ignore[no-untyped-call]
 
 
 def test_finds_volatility_and_its_growth() -> None:
@@ -203,7 +226,9 @@ def test_still_markets_lean_on_the_slow_level() -> None:
     assert weights == pytest.approx(mixture.weights, rel=0.01)
 
     mixture.weigh(0.0)
-    assert (weights[:, 1] > 1.2 * mixture.weights[:, 1]).all()
+    assert isinstance(slow := forecaster.experts[0], SlowLevel)
+    assert slow.span == 2000
+    assert (weights[:, 0] > 1.2 * mixture.weights[:, 0]).all()
 
 
 def test_labels_hold_what_was_said_at_their_origin(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,3 +246,131 @@ def test_labels_hold_what_was_said_at_their_origin(monkeypatch: pytest.MonkeyPat
                 close, deviation = said[number - back]
                 z = (np.log(x["close"]) - close) / deviation[row]
                 assert learned[-1][row] == pytest.approx(z, rel=1e-10)
+
+
+def test_a_prior_is_a_fourth_expert() -> None:
+    """The network begins with 58 % of the say, the regression with 35 %, the levels with 7 %."""
+    prior = draw_prior()
+    forecaster, plain = ScaleMixtureForecaster(prior=prior), ScaleMixtureForecaster()
+
+    slow, regression, quick, network = forecaster.experts
+    assert isinstance(network, PooledNetwork)
+    assert (network.prior, network.horizons) == (prior, forecaster.knots)
+    assert isinstance(regression, RecursiveLeastSquares)
+    assert isinstance(slow, SlowLevel)
+    assert isinstance(quick, SlowLevel)
+    assert (slow.span, quick.span) == (2000, 66)
+    assert forecaster.mixture.weights == pytest.approx(np.tile((0.05, 0.35, 0.02, 0.58), (9, 1)))
+    assert plain.mixture.weights == pytest.approx(np.tile((0.05, 0.35, 0.02), (9, 1)) / 0.42)
+
+
+def test_a_prior_is_where_season_and_quantiles_start() -> None:
+    """Its sizes are carried to the knots linearly in ln h, its seasons are the calendar's."""
+    prior = draw_prior()
+    forecaster = ScaleMixtureForecaster(HOUR_MS, 30, prior=prior)
+
+    logs = np.log(forecaster.knots), np.log(HORIZONS)
+    sizes = np.column_stack([np.interp(*logs, column) for column in prior.sizes.T])
+    assert forecaster.tracker.sizes == pytest.approx(sizes)
+    assert forecaster.calendar.hour[0] == pytest.approx(prior.hour)
+
+
+def test_the_network_is_heard_from_the_first_candles_on() -> None:
+    """One that says 2 more moves the mixture by its weight, the largest, widened for its youth."""
+    prior = draw_prior()
+    loud = Prior(**{**vars(prior), "bias_3": prior.bias_3 + np.float32(2)})
+
+    one, two = (taught(market(6), prior=which) for which in (prior, loud))
+
+    assert two.opinions - one.opinions == pytest.approx(np.tile((0, 0, 0, 2), (9, 1)), abs=1e-5)
+    for forecaster in (one, two):
+        weights = forecaster.mixture.weights
+        assert (weights[:, 3] > 0.4).all()
+        mixed = (weights * forecaster.opinions).sum(axis=1)
+        unknown = 1e-4 / 4**6  # the guess for a market of which no candle is known, fading
+        assert np.exp(forecaster.scale) == pytest.approx(7 / 6 * np.exp(mixed) + unknown)
+
+
+def test_a_market_that_keeps_hours_makes_the_calendar_start_anew_once() -> None:
+    """From the candle on that shows its hours, what the prior said of others' days is gone."""
+    forecaster, since = ScaleMixtureForecaster(prior=draw_prior()), 0
+    for x in sessions(market(24 * 7 * 8)):
+        forecaster.learn_one(x["close"], x)
+        assert forecaster.calendar.starts_anew == forecaster.hours.is_session
+        since += forecaster.hours.is_session
+        lessons = since or max(forecaster.candles - 25, 0) + 24 * 20
+        assert forecaster.calendar.hour[1].sum() == lessons
+
+    assert since > 200
+    assert not forecaster.calendar.hour[:, :13].any()
+    assert forecaster.calendar.hour[0, 13:21].all()
+
+
+def test_one_outage_leaves_the_prior_in_the_calendar() -> None:
+    """Forty hours without candles are no opening hours."""
+    prior, candles = draw_prior(), market(400)
+
+    forecaster = taught([*candles[:200], *candles[240:]], prior=prior)
+
+    assert not forecaster.calendar.starts_anew
+    assert forecaster.calendar.hour[1].sum() == 24 * 20 + 360 - 25
+
+
+class Sure:
+    """A scale expert that always says the same log variance, and notes what it is told."""
+
+    def __init__(self, says: float) -> None:
+        self.says = says
+        self.seen: list[int] = []
+        self.labels = 0.0
+
+    def observe(self, origin: Origin) -> None:
+        """Note the place."""
+        self.seen.append(origin.position)
+
+    def predict_one(self, origin: Origin) -> float:
+        """Say the same, once the place is noted."""
+        assert self.seen[-1] == origin.position
+        return self.says
+
+    def learn_one(self, y: Array, position: int, known: Array) -> None:  # noqa: ARG002 - a protocol
+        """Count the labels that are known."""
+        self.labels += known.sum()
+
+
+def test_a_panel_of_ones_own_takes_the_place_of_all_experts() -> None:
+    """Its opinions, weighted as it says, are the forecast scale; the network has no say."""
+    panel = (Sure(-9.0), 3.0), (Sure(-7.0), 1.0)
+    forecaster = ScaleMixtureForecaster(HOUR_MS, 3, prior=draw_prior(), panel=panel)
+    assert forecaster.mixture.weights.tolist() == [[0.75, 0.25]] * 3
+
+    for x in market(520):
+        forecaster.learn_one(x["close"], x)
+
+    assert forecaster.experts == (panel[0][0], panel[1][0])
+    assert forecaster.opinions.tolist() == [[-9.0, -7.0]] * 3
+    assert forecaster.scale == pytest.approx(forecaster.mixture.weights @ (-9, -7))
+    assert all(expert.seen == list(range(520)) for expert, _ in panel)
+    assert all(expert.labels == 519 + 518 + 517 for expert, _ in panel)
+
+
+@pytest.mark.parametrize("kind", ["shipped", "none", "mine"])
+def test_saved_with_a_prior_it_goes_on_bit_for_bit(kind: str, tmp_path: Path) -> None:
+    """Saved and loaded in mid-stream, before and after its calendar has started anew."""
+    draw_prior(80).save(tmp_path / "mine")
+    model = catalog.with_prior("default", str(tmp_path / "mine") if kind == "mine" else kind)
+    signer, series = state.Signer(b"k" * 32), values.Series.parse("test:BTC/USDT:1h")
+    print_ = state.fingerprint(model, 24)
+    whole, saved = (Learner(series.timeframe, 24, model) for _ in range(2))
+    for number, x in enumerate(sessions(market(24 * 7 * 8))):
+        candle = values.Candle(**x)
+        whole.learn_one(candle)
+        saved.learn_one(candle)
+        if number % 31 == 0:
+            saved = state.load(state.dump(saved, signer, series), signer, print_, series)
+
+    assert isinstance(saved.forecaster, ScaleMixtureForecaster)
+    assert len(saved.forecaster.experts) == (3 if kind == "none" else 4)
+    assert saved.forecaster.calendar.starts_anew
+    assert whole.outlook().quantiles.tobytes() == saved.outlook().quantiles.tobytes()
+    assert state.dump(whole, signer, series) == state.dump(saved, signer, series)

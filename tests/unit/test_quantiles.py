@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from models.memory import Array
 from models.quantiles import LEVELS, QuantileTracker
+
+SIZES = np.array(((0.5, 1.1, 1.7, 2.4), (0.6, 1.2, 1.8, 2.5)))
 
 
 def test_starts_normal() -> None:
@@ -13,6 +16,23 @@ def test_starts_normal() -> None:
     expected = [-1.96, -1.645, -1.282, -0.674, 0, 0.674, 1.282, 1.645, 1.96]
     assert quantiles[0] == pytest.approx(expected, abs=0.001)
     assert (quantiles[1] == quantiles[0]).all()
+
+
+def test_starts_from_the_sizes_given() -> None:
+    """Each horizon's own sizes serve both tails before the first error; the middle is none."""
+    given = SIZES.copy()
+    tracker = QuantileTracker((1, 6), given)
+
+    assert tracker.predict_one().tolist() == [
+        [-2.4, -1.7, -1.1, -0.5, 0, 0.5, 1.1, 1.7, 2.4],
+        [-2.5, -1.8, -1.2, -0.6, 0, 0.6, 1.2, 1.8, 2.5],
+    ]
+
+    tracker.learn_one(np.array([9.0, -9.0]), np.ones(2))
+
+    assert (tracker.sizes != SIZES).all()
+    assert (given == SIZES).all()
+    assert (tracker.clone().sizes == SIZES).all()
 
 
 def test_follows_a_fat_tailed_skewed_error() -> None:
@@ -72,14 +92,17 @@ def test_gradient_says_which_scale_would_have_been_better(error: float, sign: in
     assert np.sign(tracker.gradient[0]) == sign
 
 
+@pytest.mark.parametrize("start", [None, SIZES], ids=["normal", "given"])
 @pytest.mark.parametrize("seen", [0, 10**5])
-def test_quantiles_are_those_of_the_recipe(seen: int) -> None:
+def test_quantiles_are_those_of_the_recipe(seen: int, start: Array | None) -> None:
     """Hundreds of errors leave the quantiles of a plain transcription of the recipe, part 6."""
     rng, horizons = np.random.default_rng(7), (1, 6)
-    tracker = QuantileTracker(horizons)
+    tracker = QuantileTracker(horizons, start)
     tracker.candles = seen
     tail = (0.5, 0.8, 0.9, 0.95)
     size, tilt = np.tile((0.6745, 1.2816, 1.6449, 1.96), (2, 1)), np.zeros((2, 9))
+    if start is not None:
+        size[:] = start
     for n in range(seen + 1, seen + 500):
         z = rng.standard_t(4, 2) + 0.2
         for row, h in enumerate(horizons):

@@ -43,6 +43,17 @@ def test_a_wrong_setting_is_named(
         settings.load()
 
 
+@pytest.mark.parametrize(("value", "read"), [("", "shipped"), ("none", "none"), ("x/y", "x/y")])
+def test_the_prior_is_the_shipped_one_by_default(
+    monkeypatch: pytest.MonkeyPatch, value: str, read: str
+) -> None:
+    """An empty variable is none that was set: it does not name a file."""
+    assert settings.load().prior == "shipped"
+    monkeypatch.setenv("CANDLECAST_PRIOR", value)
+
+    assert settings.load().prior == read
+
+
 def test_settings_are_read_from_a_file_beside(tmp_path: Path) -> None:
     """A `.env` file in the working folder is read."""
     (tmp_path / ".env").write_text("CANDLECAST_PREFIX=other:\n")

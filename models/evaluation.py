@@ -1,0 +1,109 @@
+"""Forecasts against what then happened: scores of whole columns, and whether they differ."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.memory import Array
+from models.skill import BANDS, crps
+
+_LEAST_ORIGINS = 30
+
+
+class Difference(NamedTuple):
+    """How one forecaster's losses compare with another's.
+
+    Attributes
+    ----------
+    ratio
+        Mean loss over the other's: below 1 is better.
+    statistic
+        Of Diebold and Mariano: negative is better.
+    p_value
+        Two-sided probability of such a difference between equally good forecasters.
+    """
+
+    ratio: float
+    statistic: float
+    p_value: float
+
+
+def changes(open_times: NDArray[np.int64], closes: Array, targets: NDArray[np.int64]) -> Array:
+    """Return the log return from each origin to its target candle, by time.
+
+    Parameters
+    ----------
+    open_times, closes
+        Of the candles, rising, shape (n,).
+    targets
+        Open times of each origin's target candles, shape (n, m).
+
+    Returns
+    -------
+    Shape (n, m); NaN where there is no candle of that time.
+    """
+    at = np.searchsorted(open_times, targets).clip(max=len(open_times) - 1)
+    logs = np.log(closes)
+    return np.where(open_times[at] == targets, logs[at] - logs[:, None], np.nan)
+
+
+def losses(changes: Array, quantiles: Array) -> Array:
+    """Return the CRPS of each forecast: (n, m) against (n, m, 9) gives (n, m), NaN stays."""
+    return crps(changes[..., None], quantiles)
+
+
+def coverage(changes: Array, quantiles: Array) -> dict[str, list[float | None]]:
+    """Return for each band (in percent) the share of returns inside it, by horizon.
+
+    Parameters
+    ----------
+    changes, quantiles
+        Shape (n, m) and (n, m, 9).
+    """
+    known = np.isfinite(changes)
+    counts = known.sum(0).tolist()
+    shares = {}
+    for row, band in enumerate(BANDS):
+        inside = (quantiles[..., 3 - row] <= changes) & (changes <= quantiles[..., 5 + row])
+        hits = (inside & known).sum(0).tolist()
+        pairs = zip(hits, counts, strict=True)
+        shares[str(band)] = [hit / count if count else None for hit, count in pairs]
+    return shares
+
+
+def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
+    """Test whether two series of losses have the same mean.
+
+    The variance of the mean difference allows for the overlap of forecasts ``horizon`` ahead
+    (Bartlett weights, twice as many lags), with the small-sample correction.
+
+    Parameters
+    ----------
+    loss, other
+        Losses at the same origins, shape (n,); origins where one is NaN are left out.
+
+    References
+    ----------
+    Diebold & Mariano, "Comparing Predictive Accuracy", JBES 13 (1995); Harvey, Leybourne &
+    Newbold, "Testing the Equality of Prediction Mean Squared Errors", IJF 13 (1997).
+    """
+    both = np.isfinite(loss) & np.isfinite(other)
+    loss, other = loss[both], other[both]
+    count, lags = len(loss), 2 * horizon - 1
+    if count < max(2 * lags, _LEAST_ORIGINS) or not other.any():
+        return Difference(math.nan, math.nan, math.nan)
+    ratio = float(loss.mean() / other.mean())
+    apart = loss - other
+    mean = float(apart.mean())
+    apart = apart - mean
+    covariances = [float(apart[lag:] @ apart[: count - lag]) / count for lag in range(lags + 1)]
+    weights = [1 - lag / (lags + 1) for lag in range(lags + 1)]
+    variance = 2 * math.fsum(map(math.prod, zip(weights, covariances, strict=True)))
+    variance = (variance - covariances[0]) / count
+    if variance <= 0:
+        return Difference(ratio, 0.0, 1.0)
+    small = (count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count
+    statistic = mean / math.sqrt(variance) * math.sqrt(small)
+    return Difference(ratio, statistic, math.erfc(abs(statistic) / math.sqrt(2)))

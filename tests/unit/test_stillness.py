@@ -1,0 +1,119 @@
+"""Counting of ticks in a market that stands still."""
+
+import pickle
+
+import numpy as np
+import pytest
+
+from models.memory import Array
+from models.stillness import TickHistogram
+from shared.forecast import QUANTILE_LEVELS
+
+LEVELS = np.array(QUANTILE_LEVELS)
+ONE = np.ones(1)
+
+
+def counted(moves: list[int], others: Array | None = None) -> TickHistogram:
+    """Learn moves one candle ahead of a market where every candle is traded."""
+    counts = TickHistogram((1,))
+    others = np.zeros((1, 9)) if others is None else others
+    for move in moves:
+        counts.learn_one(np.array([float(move)]), np.array([float(counts.code)]), others, ONE)
+        counts.observe(move, 1.0)
+    return counts
+
+
+def bounce(count: int, seed: int = 4) -> list[int]:
+    """Trades at the bid or the ask by chance: after a rise only a fall can follow."""
+    sides = np.random.default_rng(seed).integers(0, 2, count)
+    return [int(move) for move in np.diff(sides)]
+
+
+def test_knows_where_the_last_move_leads_back() -> None:
+    """After a rise to the ask the price falls back or stays, after a fall it rises or stays."""
+    counts = counted(bounce(2000))
+
+    counts.observe(1, 1.0)
+    after_a_rise = counts.predict_one()[0]
+    counts.observe(-1, 1.0)
+    after_a_fall = counts.predict_one()[0]
+
+    assert (after_a_rise[:4] == -1).all()
+    assert (after_a_rise[5:] == 0).all()
+    assert (after_a_fall == -after_a_rise[::-1]).all()
+
+
+def test_tells_candles_with_trade_from_those_without() -> None:
+    """Where trade without a move comes before moves, and silence before silence, bands say so."""
+    counts = TickHistogram((1,))
+    for number in range(3000):
+        trades = number % 4 < 2
+        move = float((-1) ** (number // 4) * 3) if number % 4 == 1 else 0.0
+        counts.learn_one(np.array([move]), np.array([float(counts.code)]), np.zeros((1, 9)), ONE)
+        counts.observe(0.0, float(trades))
+
+    counts.observe(0.0, 0.0)
+    silent = counts.predict_one()[0]
+    counts.observe(0.0, 5.0)
+    traded = counts.predict_one()[0]
+
+    assert not silent[1:8].any()
+    assert (traded[[1, 7]] == (-3, 3)).all()
+
+
+def test_quantiles_are_those_of_the_discounted_counts() -> None:
+    """Of one state's shares with a little of all states', the least tick with enough below."""
+    rng = np.random.default_rng(3)
+    moves = rng.integers(-25, 26, 300).tolist()
+    counts, shares, code = counted(moves), np.zeros((3, 41)), 1
+    shares[:, 20] = 0.005
+    for move in moves:
+        mirrored = int(np.clip(-move if code < 0 else move, -20, 20))
+        shares[abs(code) - 1] *= 0.999
+        shares[abs(code) - 1, mirrored + 20] += 0.001
+        code = (3 if move else 2) * (-1 if (move or code) < 0 else 1)
+
+    mixed = shares[abs(code) - 1] + 0.005 * shares.mean(0)
+    cumulated = np.cumsum(mixed[::-1] if code < 0 else mixed)
+    expected = np.searchsorted(cumulated, LEVELS * cumulated[-1]) - 20
+    assert counts.code == code
+    assert counts.predict_one()[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("width", "grows"), [(0.0, True), (1.0, False)])
+def test_is_trusted_as_far_as_it_gains(width: float, grows: bool) -> None:  # noqa: FBT001
+    """Beside one who says that nothing moves it gains, beside one who is as good it does not."""
+    moves = bounce(2000)
+    others = np.repeat([-width, 0, width], (4, 1, 4))[None]
+    if not grows:
+        moves = [int(move) for move in np.random.default_rng(1).choice((-1, 0, 1), 2000)]
+
+    share = float(counted(moves, others).share[0])
+
+    assert share > 0.7 if grows else share < 0.45
+
+
+def test_learns_nothing_of_what_is_unknown_or_was_not_counted() -> None:
+    """Neither without the target nor from origins at which the market was lively."""
+    counts = TickHistogram((1, 2))
+    before = counts.memory()
+
+    counts.learn_one(np.ones(2), np.array([2.0, 0.0]), np.zeros((2, 9)), np.array([0.0, 1.0]))
+
+    assert str(counts.memory()) == str(before)
+    assert counts.counts.size == 0
+
+
+def test_saved_counts_go_on_to_the_last_bit() -> None:
+    """A copy in mid-stream says and learns the same."""
+    counts, moves = counted(bounce(500)), bounce(500, seed=9)
+    copy = pickle.loads(pickle.dumps(counts))
+    for one in (counts, copy):
+        for move in moves:
+            one.learn_one(
+                np.array([float(move)]), np.array([float(one.code)]), np.ones((1, 9)), ONE
+            )
+            one.observe(move, 1.0)
+
+    assert pickle.dumps(copy) == pickle.dumps(counts)
+    assert (copy.predict_one() == counts.predict_one()).all()

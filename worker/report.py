@@ -1,0 +1,258 @@
+"""A backtest as one HTML page that needs nothing else: tables, pictures and their words."""
+
+import html
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from worker.trial import BASELINE
+
+MOST_PICTURES = 24
+"""Series with pictures of their own; a page with more would be too heavy to open."""
+
+# Okabe and Ito's colours, which all readers can tell apart; lines differ in their dashes too.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), "-")
+_BANDS = ((0, 8, "95 %", 0.15), (1, 7, "90 %", 0.2), (3, 5, "50 %", 0.35))
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Backtest</title>
+<meta name="viewport" content="width=device-width">"""
+_STYLE = """
+:root { color-scheme: light dark; --line: #8888; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 72rem; padding: 1rem; }
+table { border-collapse: collapse; margin: 0 0 1.5rem; }
+th, td { border-bottom: 1px solid var(--line); padding: .25rem .75rem; text-align: right; }
+td { white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+caption { text-align: left; padding: .5rem 0; }
+figure { margin: 0 0 1.5rem; }
+figure svg { background: #fff; height: auto; max-width: 100%; }
+.scroll { overflow-x: auto; }
+"""
+
+
+def write(report: dict[str, Any], path: Path) -> None:
+    """Write the page of what `worker.backtest.run` returned."""
+    parts = [
+        f"{_HEAD}<style>{_STYLE}</style></head><body><h1>Backtest</h1>",
+        _overview(report),
+    ]
+    for number, (series, result) in enumerate(report.items()):
+        parts.append(f"<h2 id='s{number}'>{html.escape(series)}</h2>")
+        if "comparison" not in result:
+            parts.append("<p>There were no candles.</p>")
+            continue
+        parts.append(_comparison(result))
+        if number < MOST_PICTURES:
+            parts.extend(_pictures(f"s{number}", series, result))
+    if len(report) > MOST_PICTURES:
+        parts.append(f"<p>Only the first {MOST_PICTURES} series have pictures.</p>")
+    parts.append("</body></html>\n")
+    part = path.with_name(f".{path.name}")
+    part.write_text("\n".join(parts))
+    part.replace(path)
+
+
+def _overview(report: dict[str, Any]) -> str:
+    rows = []
+    for number, (series, result) in enumerate(report.items()):
+        ratios = [
+            one["against"][BASELINE]["ratio"] for one in result.get("comparison", {}).values()
+        ]
+        known = [ratio for ratio in ratios if ratio is not None]
+        covered = [share for share in result.get("coverage", {}).get("90", ()) if share is not None]
+        rows.append(
+            (
+                f"<a href='#s{number}'>{html.escape(series)}</a>",
+                f"{result['candles']:,}",
+                f"{1 - sum(known) / len(known):+.2%}" if known else "-",
+                f"{sum(covered) / len(covered):.1%}" if covered else "-",
+            )
+        )
+    head = ("series", "candles", "CRPS skill against naive", "90 % band covered")
+    return _table("Mean over the scored horizons", head, rows)
+
+
+def _comparison(result: dict[str, Any]) -> str:
+    """CRPS ratios with the p-values of Diebold and Mariano."""
+    others = list(next(iter(result["comparison"].values()))["against"])
+    rows = []
+    for number, (horizon, one) in enumerate(result["comparison"].items()):
+        covered = result["coverage"]
+        cells = [_cell(one["against"][other]) for other in others]
+        bands = [_percent(covered[band][number]) for band in ("50", "80", "90", "95")]
+        rows.append((horizon, f"{one['origins']:,}", *cells, *bands))
+    head = ("ahead", "origins", *map(html.escape, others), "50 %", "80 %", "90 %", "95 % covered")
+    caption = (
+        f"CRPS of the model over that of the baseline and of each scale expert alone, from "
+        f"{_day(result['compared_from'])} on (below 1: the model is better); in brackets the "
+        "two-sided p-value of Diebold and Mariano. Then how much of what happened each band held."
+    )
+    return _table(caption, head, rows)
+
+
+def _cell(difference: dict[str, float | None]) -> str:
+    ratio, p_value = difference["ratio"], difference["p_value"]
+    if ratio is None or p_value is None:
+        return "-"
+    return f"{ratio:.4f} ({'&lt; 0.001' if p_value < 0.001 else f'{p_value:.3f}'})"  # noqa: PLR2004
+
+
+def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(f"<th scope='col'>{name}</th>" for name in head)
+    body = "".join(
+        f"<tr><th scope='row'>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    return (
+        f"<div class='scroll'><table><caption>{caption}</caption><thead><tr>{cells}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _pictures(name: str, series: str, result: dict[str, Any]) -> Iterator[str]:
+    """Yield the fan, the reliability diagram and the skill over time as figures with words."""
+    fan, horizons = result["fan"], result["horizons"]
+    last, ends = fan["closes"][-1], fan["quantiles"][-1]
+    yield _figure(
+        f"{name}-fan",
+        f"{series}: the last {len(fan['closes'])} closes, each with the 90 % band forecast one "
+        f"candle before, and the forecast of the next {len(fan['quantiles'])}. The last close is "
+        f"{last:.6g}; {len(fan['quantiles'])} candles ahead the median is {ends[4]:.6g} and the "
+        f"90 % band reaches from {ends[1]:.6g} to {ends[7]:.6g}.",
+        lambda axes: _draw_fan(axes, fan),
+    )
+    reliability = result["reliability"]
+    gaps = [
+        abs(below - level)
+        for row in reliability["below"]
+        for level, below in zip(reliability["levels"], row, strict=True)
+        if below is not None
+    ]
+    yield _figure(
+        f"{name}-reliability",
+        "Reliability: the share of closes below each quantile, against the share that it claims, "
+        "and the difference of both in percentage points. On the grey line they agree; the "
+        f"furthest point is {max(gaps, default=0):.1%} away.",
+        lambda axes: _draw_reliability(axes, reliability, horizons),
+        lambda axes: _draw_gaps(axes, reliability, horizons),
+    )
+    over_time = result["skill_over_time"]
+    means = [
+        sum(known) / len(known) if (known := [v for v in row if v is not None]) else 0.0
+        for row in over_time["skill"]
+    ]
+    said = ", ".join(f"{h} ahead {mean:+.1%}" for h, mean in zip(horizons, means, strict=True))
+    yield _figure(
+        f"{name}-skill",
+        f"CRPS skill against the baseline in {len(over_time['until'])} windows of equal length; "
+        f"above 0 the model is better. Means: {said}.",
+        lambda axes: _draw_skill(axes, over_time, horizons),
+    )
+
+
+def _figure(name: str, words: str, *draw: Callable[[Axes], None]) -> str:
+    """Draw side by side; the name tells the picture's ids from those of others on the page."""
+    with mpl.rc_context({"svg.hashsalt": "candlecast", "svg.fonttype": "none", "font.size": 10}):
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        panels = figure.subplots(1, len(draw), squeeze=False)[0]
+        for axes, drawing in zip(panels, draw, strict=True):
+            drawing(axes)
+            axes.spines[["top", "right"]].set_visible(False)
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", metadata={"Date": None})
+    picture = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", drawn.getvalue())
+    picture = picture[picture.index("<svg") :].replace(
+        "<svg", f'<svg role="img" aria-label="{html.escape(words)}"', 1
+    )
+    return f"<figure>{picture}<figcaption>{html.escape(words)}</figcaption></figure>"
+
+
+def _draw_fan(axes: Axes, fan: dict[str, Any]) -> None:
+    times = _times(fan["open_times"])
+    bands = list(zip(*fan["one_ahead"], strict=True))
+    axes.fill_between(
+        _times(fan["one_ahead_times"]),
+        bands[0],
+        bands[2],
+        color=_COLOURS[4],
+        alpha=0.25,
+        linewidth=0,
+        label="90 % band, forecast one candle before",
+    )
+    axes.plot(times, fan["closes"], color="black", linewidth=1, label="close")
+    ahead = _times(fan["target_times"])
+    columns = list(zip(*fan["quantiles"], strict=True))
+    for low, high, name, alpha in _BANDS:
+        axes.fill_between(
+            ahead,
+            columns[low],
+            columns[high],
+            color=_COLOURS[1],
+            alpha=alpha,
+            linewidth=0,
+            label=f"{name} band ahead",
+        )
+    axes.plot(ahead, columns[4], color=_COLOURS[1], linestyle="--", label="median ahead")
+    axes.set_ylabel("price")
+    axes.legend(loc="upper left", fontsize=8, ncols=2)
+
+
+def _draw_reliability(axes: Axes, reliability: dict[str, Any], horizons: Sequence[int]) -> None:
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    for number, row in enumerate(reliability["below"]):
+        axes.plot(reliability["levels"], _numbers(row), **_line(number, horizons), markersize=3)
+    axes.set(xlabel="probability claimed", ylabel="share below", aspect="equal")
+    axes.legend(loc="upper left", fontsize=8)
+
+
+def _draw_gaps(axes: Axes, reliability: dict[str, Any], horizons: Sequence[int]) -> None:
+    levels = np.array(reliability["levels"])
+    axes.axhline(0, color="grey", linewidth=1)
+    for number, row in enumerate(reliability["below"]):
+        gaps = 100 * (_numbers(row) - levels)
+        axes.plot(levels, gaps, **_line(number, horizons), markersize=3)
+    axes.set(xlabel="probability claimed", ylabel="share below less claimed, points")
+
+
+def _draw_skill(axes: Axes, over_time: dict[str, Any], horizons: Sequence[int]) -> None:
+    times = _times(over_time["until"])
+    axes.axhline(0, color="grey", linewidth=1)
+    for number, row in enumerate(over_time["skill"]):
+        axes.plot(times, 100 * _numbers(row), **_line(number, horizons), markersize=2)
+    axes.set_ylabel("CRPS skill, %")
+    axes.legend(loc="upper left", fontsize=8, ncols=len(horizons))
+
+
+def _line(number: int, horizons: Sequence[int]) -> dict[str, Any]:
+    """Say how a horizon's line looks."""
+    return {
+        "color": _COLOURS[number % len(_COLOURS)],
+        "linestyle": _DASHES[number % len(_DASHES)],
+        "marker": "o",
+        "label": f"{horizons[number]} ahead",
+    }
+
+
+def _numbers(values: Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array(values, dtype=np.float64)
+
+
+def _times(times_ms: Sequence[int]) -> NDArray[Any]:
+    return np.array(times_ms).astype("datetime64[ms]")
+
+
+def _day(time_ms: int) -> str:
+    return str(_times([time_ms])[0].astype("datetime64[D]"))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
