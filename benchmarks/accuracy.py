@@ -1,0 +1,267 @@
+"""Our scores beside those of the methods that users would pick instead, at the same origins.
+
+    python -m benchmarks.accuracy [FOLDER] [--peers PEERS.PY] [--since DAY] [--json]
+
+Every candle file of the folder goes through the live code path. Scored are the candles from DAY on;
+of a file that has none, and of daily ones, the last 20,000 (daily: all from candle 667 on), with
+constants that were trained without its symbol (--honest, on by default). Scores: CRPS on the log
+return to 1, 3, 6, 12, 24 candles ahead (twice the mean pinball loss over the nine levels), the 95 %
+interval score, coverage, and the absolute error of the median against that of the last price.
+
+The peers are the methods of a file like ``peers.py`` in the folder beside the candles; it is run in
+this environment (``pip install 'candlecast[peers]'``). What it takes minutes to compute is kept in
+the work folder and computed again where a file changes.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from models import catalog
+from models.learner import Learner
+from models.memory import Array
+from producers.files import CandleFile, candle_files, read_candles
+from shared.errors import CandlecastError
+from shared.forecast import QUANTILE_LEVELS
+from worker import pooling
+
+HORIZONS = (1, 3, 6, 12, 24)
+LEVELS = np.array(QUANTILE_LEVELS)
+LONGEST = HORIZONS[-1]
+SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[2] / "shared"))
+WORK = Path(".candlecast/accuracy")
+_DAILY_FROM, _LAST = 667, 20_000
+# No method of the peers looks further back.
+_PEERS_LOOK_BACK = 7_500
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A file, where scoring starts in it, and whether the shipped constants may have seen that."""
+
+    file: CandleFile
+    start: int
+    is_later: bool
+
+    @property
+    def name(self) -> str:
+        """The file's name without its kind."""
+        return self.file.path.stem
+
+    @property
+    def is_core(self) -> bool:
+        """Whether it is a liquid market of hours or minutes that never closes."""
+        timeframe = str(self.file.series.timeframe)
+        return timeframe in ("5m", "15m", "1h") and self.file.series.exchange != "mt5"
+
+
+def case(file: CandleFile, since_ms: int) -> Case:
+    """Say from which candle on a file is scored."""
+    if str(file.series.timeframe) == "1d":
+        return Case(file, min(_DAILY_FROM, len(file) // 3), is_later=False)
+    start = int(np.searchsorted(file.times, since_ms))
+    if start + LONGEST < len(file):
+        return Case(file, start, is_later=True)
+    return Case(file, max(len(file) - _LAST, min(2_000, len(file) // 3)), is_later=False)
+
+
+def say(case: Case, model: str) -> Array:
+    """Return the quantiles of the log return that a model says at every origin: (n, 5, 9)."""
+    learner = Learner(case.file.series.timeframe, LONGEST, model)
+    rows = np.array(HORIZONS) - 1
+    said = np.empty((len(case.file), len(HORIZONS), len(LEVELS)))
+    for number, candle in enumerate(case.file):
+        learner.learn_one(candle)
+        if number >= case.start:
+            said[number] = np.log(learner.outlook().quantiles[rows] / candle.close)
+    return said
+
+
+def score(case: Case, said: Array) -> dict[str, list[float]]:
+    """Score what was said from the start on, by horizon, counted in candles as the peers do."""
+    logs = np.log(case.file.numbers[:, 3])
+    origins = np.arange(case.start, len(logs) - LONGEST)
+    moved = np.stack([logs[origins + h] - logs[origins] for h in HORIZONS], axis=1)
+    said = said[origins]
+    apart = moved[..., None] - said
+    pinball = np.maximum(LEVELS * apart, (LEVELS - 1) * apart)
+    low, high = said[..., 0], said[..., -1]
+    outside = np.maximum(low - moved, 0) + np.maximum(moved - high, 0)
+    inside = {
+        band: (said[..., row] <= moved) & (moved <= said[..., -1 - row])
+        for row, band in enumerate((95, 90, 80, 50))
+    }
+    thousands = [part.mean(0) for part in np.split(inside[90], range(1_000, len(origins), 1_000))]
+    return {
+        "crps": (2 * pinball.mean((0, 2))).tolist(),
+        "interval": (high - low + 40 * outside).mean(0).tolist(),
+        "mae": (abs(moved - said[..., 4]).mean(0) / abs(moved).mean(0)).tolist(),
+        **{f"coverage_{band}": hits.mean(0).tolist() for band, hits in inside.items()},
+        "coverage_90_worst": max(
+            (abs(part - 0.9) for part in thousands[: len(origins) // 1_000]),
+            key=lambda gaps: float(gaps.max()),
+            default=np.zeros(len(HORIZONS)),
+        ).tolist(),
+    }
+
+
+def ours(case: Case, model: str) -> dict[str, list[float]]:
+    """Run one file and score it."""
+    return score(case, say(case, model))
+
+
+def peers_of(case: Case, path: Path) -> dict[str, Any]:
+    """Return the peers' scores at the same origins, from the work folder if they are there."""
+    content = case.file.path.read_bytes() + path.read_bytes() + str(case.start).encode()
+    kept = WORK / f"peers-{hashlib.sha256(content).hexdigest()[:16]}.json"
+    if not kept.exists():
+        spec = importlib.util.spec_from_file_location("peers", path)
+        if spec is None or spec.loader is None:
+            raise SystemExit(f"{path} is no Python file")
+        peers = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(peers)
+        begin = max(0, case.start - _PEERS_LOOK_BACK)
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder) / "part.parquet"
+            frame = pd.read_parquet(case.file.path).iloc[begin:]
+            frame.reset_index(drop=True).to_parquet(part)
+            found = peers.main(str(part), start=case.start - begin)
+        kept.write_text(json.dumps(found["scores"]))
+    return dict(json.loads(kept.read_text()))
+
+
+def priors(cases: Sequence[Case], pool: Sequence[CandleFile], until_ms: int) -> Iterator[str]:
+    """Yield the model of each case: with the shipped prior, or one that never saw its symbol."""
+    for one in cases:
+        symbol = one.file.series.symbol.partition("/")[0]
+        if one.is_later:
+            yield "default"
+            continue
+        others = [
+            pooling.Pool(file.series, [c for c in file if c.open_time < until_ms])
+            for file in pool
+            if symbol not in file.series.symbol
+        ]
+        names = " ".join(f"{other.series} {len(other.candles)}" for other in others)
+        kept = WORK / f"prior-{hashlib.sha256(names.encode()).hexdigest()[:16]}.npz"
+        if not kept.exists():
+            pooling.train(others, seed=1, processes=os.cpu_count() or 1).save(kept)
+        yield catalog.with_prior("default", str(kept))
+
+
+def ratios(own: dict[str, list[float]], peers: dict[str, Any], key: str) -> list[float]:
+    """Our scores over the best peer's, by horizon."""
+    name = {"crps": "crps", "interval": "wis95"}[key]
+    best = [
+        min(found[str(h)][name] for found in peers.values() if str(h) in found) for h in HORIZONS
+    ]
+    return [value / least for value, least in zip(own[key], best, strict=True)]
+
+
+def measure(
+    cases: Sequence[Case], models: Sequence[str], peers: Path | None, processes: int
+) -> list[dict[str, Any]]:
+    """Run and score every case, ours and the peers'."""
+    rows: list[dict[str, Any]] = []
+    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+        scored = pool.map(ours, cases, models)
+        others = pool.map(peers_of, cases, [peers] * len(cases)) if peers else None
+        for one, model, own in zip(cases, models, scored, strict=True):
+            row: dict[str, Any] = {"file": one.name, "core": one.is_core, "model": model, **own}
+            if others:
+                found = next(others)
+                row["crps_ratio"] = ratios(own, found, "crps")
+                row["interval_ratio"] = ratios(own, found, "interval")
+            rows.append(row)
+            print(line(row), flush=True)
+    return rows
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return one file's scores as text."""
+    ratio, interval, mae = (
+        " ".join(f"{value:.4f}" for value in row.get(key, ()))
+        for key in ("crps_ratio", "interval_ratio", "mae")
+    )
+    covered = " ".join(f"{value:5.1%}" for value in row["coverage_90"])
+    return f"{row['file']:<22}  {ratio}  {interval}  {covered}  {mae}"
+
+
+def summary(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield the figures that are promised, for the core and for the rest."""
+    for is_core, name in ((True, "core"), (False, "other files")):
+        chosen = [row for row in rows if row["core"] is is_core]
+        if not chosen:
+            continue
+        parts = [f"{name}: {len(chosen)} files"]
+        for key in ("crps_ratio", "interval_ratio"):
+            cells = [value for row in chosen for value in row.get(key, ())]
+            if cells:
+                parts.append(f"{key} {np.mean(cells):.4f}, most {max(cells):.4f}")
+        for band in (50, 80, 90, 95):
+            gaps = np.mean([row[f"coverage_{band}"] for row in chosen], axis=0) - band / 100
+            parts.append(f"{band} % band {float(gaps[np.argmax(abs(gaps))]):+.2%} off at most")
+        worst = max(value for row in chosen for value in row["coverage_90_worst"])
+        parts.append(f"in any 1,000 candles {worst:.1%}")
+        parts.append(f"MAE {max(value for row in chosen for value in row['mae']):.4f} at most")
+        yield "; ".join(parts)
+
+
+def main() -> None:
+    """Print a line for each file, and what is promised."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=SHARED / "data")
+    parser.add_argument("--peers", type=Path, default=SHARED / "peers" / "peers.py")
+    parser.add_argument("--no-peers", action="store_true", help="score ours alone")
+    parser.add_argument("--no-prior", action="store_true", help="begin without shipped constants")
+    parser.add_argument("--since", default="2024-03-01", help="scored from this day on (UTC)")
+    parser.add_argument("--only", default="", help="files whose name holds this")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--json", type=Path, help="write the scores to this file too")
+    options = parser.parse_args()
+    since = int(datetime.fromisoformat(options.since).replace(tzinfo=UTC).timestamp() * 1_000)
+    WORK.mkdir(parents=True, exist_ok=True)
+    pool = list(readable(candle_files([options.folder])))
+    cases = [case(file, since) for file in pool if options.only in file.path.stem]
+    if options.no_prior:
+        models = [catalog.with_prior("default", "none")] * len(cases)
+    else:
+        models = list(priors(cases, pool, since))
+    peers = None if options.no_peers or not options.peers.exists() else options.peers
+    print(
+        f"{'file':<22}  ahead {HORIZONS}: CRPS / best peer, 95 % interval score / best peer,",
+        end="",
+    )
+    print(" 90 % band covered, MAE / naive")
+    rows = measure(cases, models, peers, options.processes)
+    for text in summary(rows):
+        print(text)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1))
+
+
+def readable(paths: Sequence[Path]) -> Iterator[CandleFile]:
+    """Yield the files that hold one series by their name; say which do not."""
+    for path in paths:
+        try:
+            yield read_candles(path)
+        except CandlecastError as error:
+            print(f"left out: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
