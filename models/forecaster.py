@@ -230,19 +230,18 @@ class ScaleMixtureForecaster(Memory):
         for expert in self.experts:
             expert.learn_one(label, position, known)
         z = (move.log_close - rows[:, _LOG_CLOSE]) / (np.exp(rows[:, _MIXED] / 2) * self._roots)
-        z_quantiles = self.tracker.predict_one()
-        self.tracker.learn_one(z, known)
         if self._stands_still:
-            self._learn_counts(rows, z_quantiles, move, known)
+            self._learn_counts(rows, move, known)
+        self.tracker.learn_one(z, known)
         gradient = self.tracker.gradient
         self.mixture.learn_one(rows[:, _EXPERTS:], rows[:, _MIXED], gradient, known)
 
-    def _learn_counts(self, rows: Array, z_quantiles: Array, move: Move, known: Array) -> None:
+    def _learn_counts(self, rows: Array, move: Move, known: Array) -> None:
         """Count the moves that this candle ends, in ticks."""
         origins = np.exp(rows[:, _LOG_CLOSE])
         moves = np.round((math.exp(move.log_close) - origins) / self.ticks.tick)
         deviations = np.exp(rows[:, _MIXED] / 2) * self._roots * origins / self.ticks.tick
-        others = np.round(z_quantiles * deviations[:, None])
+        others = np.round(self.tracker.predict_one() * deviations[:, None])
         self.counts.learn_one(moves, rows[:, _CODE], others, known)
 
     def _look_ahead(self, open_time: int, move: Move) -> None:

@@ -92,6 +92,9 @@ class Learner(Memory):
         self.forecaster: QuantileForecaster = catalog.model(model).create(timeframe, horizon)
         self.baseline = RandomWalk()
         self.prequential = Prequential(horizon)
+        # What the model says is asked for twice a candle: to be scored, and to be published.
+        self._said: Array | None = None
+        self._said_after = -1
 
     def learn_one(self, candle: Candle) -> None:
         """Score what was forecast for a candle, then learn it.
@@ -143,9 +146,12 @@ class Learner(Memory):
 
     def _model_says(self) -> Array | None:
         """Return the model's price quantiles (H, L), or None where they are not finite."""
-        quantiles = self.forecaster.forecast_quantiles(self.horizon, QUANTILE_LEVELS)
-        # One sum tells: it is finite only if all are (prices cannot cancel).
-        return quantiles if np.isfinite(quantiles.sum()) else None
+        if self._said_after != self.sequence:
+            quantiles = self.forecaster.forecast_quantiles(self.horizon, QUANTILE_LEVELS)
+            # One sum tells: it is finite only if all are (prices cannot cancel).
+            self._said = quantiles if np.isfinite(quantiles.sum()) else None
+            self._said_after = self.sequence
+        return self._said
 
     def _baseline_says(self) -> Array:
         return self.baseline.forecast_quantiles(self.horizon, QUANTILE_LEVELS)
