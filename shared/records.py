@@ -22,6 +22,7 @@ MODEL_FIELDS = (*_NUMBERS, *_COUNTS, "etag", "fingerprint", "scores", "snapshot_
 _LONGEST_TEXT = 4_000
 # No number of ours is longer; what is no number was not written by us.
 _WHOLE = re.compile(rb"-?[0-9]{1,18}")
+_PAUSED = b"1"
 Entry = tuple[bytes, list[bytes]]
 """One entry of a candle log as Redis returns it: id and flat fields."""
 
@@ -135,17 +136,17 @@ class Claim:
 
     @classmethod
     def read(cls, row: list[Any]) -> Self:
-        """Type one row of the claim script's answer."""
+        """Type one row of the claim script's answer; whatever it holds, the others are claimed."""
         version = _int(row[12])
         return cls(
             series=Series.parse(row[0].decode()),
-            etag=row[1].decode(),
+            etag=row[1].decode(errors="replace"),
             cursor=_int(row[2]),
             attempts=row[3],
             condemned=bool(row[4]),
             suspect=bool(row[5]),
-            revision=int(row[6]),
-            sequence=int(row[7]),
+            revision=_int(row[6]) or 0,
+            sequence=_int(row[7]) or 0,
             since=_int(row[8]),
             state=row[9] or None,
             fingerprint=_text(row[10]),
@@ -263,7 +264,7 @@ class ModelRecord:
             last_open_time=_int(last),
             waiting=waiting,
             etag=_text(fields["etag"]),
-            paused=bool(fields["paused"]),
+            paused=fields["paused"] == _PAUSED,
             state=fields.get("state"),
             fingerprint=_text(fields["fingerprint"]),
             scores=_scores(fields["scores"]),

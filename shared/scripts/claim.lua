@@ -15,6 +15,7 @@ if holder ~= fleet then return {text(now), holder, {}} end
 -- not there, and the worker learns the series again.
 local function spoilt_field(m)
   local spoilt
+  if m[8] == '' then m[8] = false end -- so it is written where nothing has been learned yet
   for i, name in pairs(NUMBERS) do
     if not is_whole(m[i]) then
       spoilt = spoilt or name
@@ -35,7 +36,7 @@ for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCOR
   local etag, cursor, attempts, suspect = m[1], m[2], tonumber(m[3] or 0), m[4]
   local alone = attempts > 0 or suspect
   -- One series' broken keys must not cost the others their claim.
-  if m.err or m[14] then
+  if m.err or m[14] == '1' then
     redis.call('ZREM', PENDING, series)
   elseif not alone or #claims == 0 then
     if attempts >= BATCH_FAILURES and not suspect then

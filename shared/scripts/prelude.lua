@@ -20,7 +20,7 @@ end
 
 -- Whether a field is absent or a number as these scripts write it, and no longer than one.
 local function is_whole(value)
-  return not value or (#value < 16 and string.match(value, '^%d*$') ~= nil)
+  return not value or (#value < 16 and string.match(value, '^%d+$') ~= nil)
 end
 
 -- Open time of the last candle learned, or nil.
@@ -29,10 +29,11 @@ local function cursor_of(model)
   return is_whole(cursor) and tonumber(cursor or nil) or nil
 end
 
--- A counter that somebody else wrote into starts again: nothing may stop half-way over it.
+-- A counter that somebody else wrote into starts again: nothing may stop half-way over it, nor may
+-- it stay what no claim takes for a number.
 local function count(model, name, by)
   local answer = redis.pcall('HINCRBY', model, name, by)
-  if type(answer) == 'table' then redis.call('HSET', model, name, by) end
+  if type(answer) == 'table' or not is_whole(text(answer)) then redis.call('HSET', model, name, by) end
 end
 
 -- Open time of the log's last candle, or nil.

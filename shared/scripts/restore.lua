@@ -13,13 +13,15 @@ end
 
 -- Candles that will be learned again are no longer settled; those that the state knows are.
 local old = redis.call('HMGET', model, 'cursor', 'settled', 'appended')
-if is_whole(old[1]) and is_whole(old[3]) and tonumber(old[2] or 0) then
-  local again = count_learned(log, cursor_of(model)) - count_learned(log, tonumber(cursor))
+local known = count_learned(log, tonumber(cursor))
+local again = count_learned(log, cursor_of(model)) - known
+local is_sound = is_whole(old[1]) and is_whole(old[2]) and is_whole(old[3])
+if is_sound and tonumber(old[2] or 0) >= again then
   redis.call('HINCRBY', model, 'settled', -again)
 else
   -- What the record says of itself is of no use: count anew from what the log holds.
-  local held, known = redis.call('XLEN', log), count_learned(log, tonumber(cursor))
-  local appended = math.max(held, tonumber(old[3]) or 0)
+  local held = redis.call('XLEN', log)
+  local appended = math.max(held, is_whole(old[3]) and tonumber(old[3] or 0) or 0)
   redis.call('HSET', model, 'appended', text(appended), 'settled', text(appended - held + known))
 end
 redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', fingerprint, 'scores', scores,

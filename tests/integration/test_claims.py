@@ -1,9 +1,12 @@
 """Claims, commits, suspects and restores, on a real server."""
 
+import itertools
 from typing import Any
 
+import pytest
+
 from shared.candle import Series
-from shared.records import DeadLetter
+from shared.records import DeadLetter, Limits
 from shared.store import Store
 from tests.integration.steps import (
     FLEET,
@@ -248,3 +251,49 @@ def test_what_a_dead_worker_had_in_hand_is_due_at_once(store: Store) -> None:
 
     assert only(slow.claim(FLEET, "alive")).series == SERIES
     assert [record.attempts for record in store.models([SERIES, other])] == [2, 1]
+
+
+@pytest.mark.parametrize("value", [b"", b"0", b"yes"])
+def test_only_what_a_pause_writes_is_a_pause(store: Store, value: bytes) -> None:
+    """What workers pass over and what operators are shown is the same."""
+    store.append(SERIES, candles(0, 1))
+    store.link.redis.hset(store.keys.model(str(SERIES)), "paused", value)
+
+    assert not store.model(SERIES).paused
+    assert only(store.claim(FLEET)).series == SERIES
+
+
+@pytest.mark.parametrize("value", [b"", b"-1000000", b"1234567890123456", b"text"])
+def test_a_revision_that_is_no_number_is_put_right_at_once(store: Store, value: bytes) -> None:
+    """Else the series would be learned again at each of its claims, and could not be retired."""
+    store.append(SERIES, candles(0, 1))
+    store.commit([learned(only(store.claim(FLEET)))])
+    store.link.redis.hset(store.keys.model(str(SERIES)), "revision", value)
+    store.append(SERIES, candles(1, 1))
+    spoilt = only(hasty(store).claim(FLEET))
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "f", "scores": {}, "since": None}
+
+    store.restore(SERIES, etag=spoilt.etag, cursor=None, sequence=0, **nothing)
+
+    assert spoilt.spoilt == "revision"
+    claim = only(store.claim(FLEET))
+    assert (claim.spoilt, claim.revision, times(claim.entries)) == (None, 1, [0, 1])
+    store.link.redis.hset(store.keys.model(str(SERIES)), "revision", value)
+    assert store.retire(SERIES, revision=store.model(SERIES).revision)
+
+
+def test_a_restore_counts_anew_where_the_record_is_spoilt(store: Store) -> None:
+    """Whatever stands in a counter, afterwards each candle is settled or waits."""
+    for name, value in itertools.product(["cursor", "settled", "appended"], ["text", "", "1.5"]):
+        small = Store(store.link, Limits(retention=3))
+        small.append(SERIES, candles(0, 5))
+        small.commit([learned(only(small.claim(FLEET)), 4)])
+        store.link.redis.hset(store.keys.model(str(SERIES)), name, value)
+        nothing: dict[str, Any] = {"state": b"", "fingerprint": "f", "scores": {}, "since": None}
+
+        store.restore(SERIES, etag=None, cursor=None, sequence=0, **nothing)
+
+        record, trimmed = store.model(SERIES), 0 if name == "appended" else 1
+        seen = (record.appended, record.settled, record.waiting)
+        assert seen == (4 + trimmed, trimmed, 4), (name, value)
+        store.retire(SERIES, revision=record.revision)
