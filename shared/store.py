@@ -159,10 +159,10 @@ class Store(View):
         since: int | None,
         accept_hole: bool = False,
     ) -> str:
-        """Put a state back in force: ``ok``, ``lost`` (another etag) or ``hole``.
+        """Put a state back in force: ``ok``, ``lost`` (another etag), ``unknown`` or ``hole``.
 
         ``etag=None`` overrides whatever is there, ``cursor=None`` starts before the first
-        retained candle.
+        retained candle. With ``accept_hole`` neither candle nor series need be there yet.
         """
         answer, ring = self.link.run(
             "restore",
@@ -208,14 +208,8 @@ class Store(View):
     def set_snapshot(
         self, series: Series, *, version: int, alias: str | None, revision: int
     ) -> None:
-        """Note the newest MLflow version and the revision it holds."""
-        fields = {
-            "snapshot_version": version,
-            "snapshot_alias": alias or "",
-            "snapshot_revision": revision,
-        }
-        with self.link.translated() as redis:
-            redis.hset(self.keys.model(str(series)), mapping=fields)
+        """Note the newest MLflow version and the revision it holds; nothing of what is retired."""
+        self.link.run("snapshot", str(series), version, alias or "", revision)
 
     def snapshot_lock(
         self, *, wait_s: float = 0

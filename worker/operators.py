@@ -122,9 +122,17 @@ def rest(store: Store, names: Sequence[Series], *, paused: bool) -> Iterator[str
 
 
 def rebuild(store: Store, series: Series) -> None:
-    """Have a series learned again from its first retained candle."""
+    """Have a series learned again from its first retained candle.
+
+    Raises
+    ------
+    InvalidValue
+        When the series is no longer there.
+    """
     nothing: dict[str, Any] = {"state": b"", "fingerprint": "", "scores": {}}
-    store.restore(series, etag=None, cursor=None, sequence=0, since=None, **nothing)
+    answer = store.restore(series, etag=None, cursor=None, sequence=0, since=None, **nothing)
+    if answer == "unknown":
+        raise InvalidValue("series", str(series), "it has been retired; nothing is left to learn")
 
 
 def farewells(view: View, names: Sequence[Series]) -> Iterator[str]:
@@ -168,28 +176,29 @@ def retire(store: Store, names: Sequence[Series], keep: Keep | None) -> Iterator
     """
     for series in names:
         try:
-            version = _kept_and_removed(store, series, keep) if keep else _removed(store, series)
+            version = _removed(store, series, keep or _nothing)
         except (RegistryError, StateError) as error:
             yield Retired(series, fault=str(error))
         else:
             yield Retired(series, version)
 
 
-def _kept_and_removed(store: Store, series: Series, keep: Keep) -> int | None:
-    # A round of snapshots that has the series in hand would take the mark of its end off again.
+def _nothing(_: ModelRecord) -> None:
+    """Keep nothing of a series."""
+
+
+def _removed(store: Store, series: Series, keep: Keep) -> int | None:
+    # A round of snapshots that has the series in hand would write one more version of it, and so
+    # take the mark of its end off again.
     with store.snapshot_lock(wait_s=_LOCK_WAIT_S) as renew:
         if renew is None:
             raise RegistryError("a round of snapshots is under way; try again after it")
-        return _removed(store, series, keep)
-
-
-def _removed(store: Store, series: Series, keep: Keep = lambda _: None) -> int | None:
-    for _ in range(_ATTEMPTS):
-        record = store.model(series)
-        version = keep(record)
-        # A worker that had it in hand when it was paused may have committed since.
-        if store.retire(series, revision=record.revision):
-            return version
+        for _ in range(_ATTEMPTS):
+            record = store.model(series)
+            version = keep(record)
+            # A worker that had it in hand when it was paused may have committed since.
+            if store.retire(series, revision=record.revision):
+                return version
     raise RegistryError("its model moves on all the while: is it being restored?")
 
 

@@ -1,5 +1,6 @@
 -- Put a state at a cursor of the log back in force (design rules 9 and 12).
--- Answers 'ok', 'lost' (the etag is not the one seen) or 'hole' (the log no longer holds that candle).
+-- Answers 'ok', 'lost' (the etag is not the one seen), 'unknown' (there is no such series: it may have
+-- been retired) or 'hole' (the log no longer holds that candle).
 local per_claim, series, etag, new_etag = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local cursor, state, fingerprint, scores = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local sequence, since, accept_hole = ARGV[9], ARGV[10], ARGV[11] == '1'
@@ -7,6 +8,7 @@ local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
 if etag ~= '' and redis.call('HGET', model, 'etag') ~= etag then return {'lost', ring(now, per_claim)} end
+if not accept_hole and redis.call('SISMEMBER', SERIES, series) == 0 then return {'unknown', 0} end
 if cursor ~= '' and not accept_hole and #redis.call('XRANGE', log, cursor, cursor) == 0 then
   return {'hole', ring(now, per_claim)}
 end

@@ -13,6 +13,7 @@ import pytest
 from models import state
 from models.learner import Learner
 from shared.candle import Candle, Series
+from shared.errors import InvalidValue
 from shared.records import ModelRecord
 from shared.store import Store
 from worker import operators
@@ -234,6 +235,40 @@ def test_a_model_that_moves_meanwhile_is_kept_once_more(learned: Store, candleca
     assert outcomes == [operators.Retired(BTC, 2)]
     assert kept == [3, 4]
     assert keys_of(learned, BTC) == []
+
+
+@pytest.mark.parametrize("keep", [None, lambda _: 1])
+def test_no_series_is_retired_while_a_round_of_snapshots_is_under_way(
+    learned: Store, monkeypatch: pytest.MonkeyPatch, keep: operators.Keep | None
+) -> None:
+    """With or without an archive: the round may have the series in hand."""
+    monkeypatch.setattr(operators, "_LOCK_WAIT_S", 0.1)
+    before = set(keys_of(learned, BTC))
+    with learned.snapshot_lock():
+        (refused,) = operators.retire(learned, [BTC], keep)
+
+    assert "a round of snapshots is under way" in refused.fault
+    assert set(keys_of(learned, BTC)) == before
+    assert [outcome.fault for outcome in operators.retire(learned, [BTC], keep)] == [""]
+    assert keys_of(learned, BTC) == []
+
+
+def test_nothing_that_comes_too_late_brings_a_retired_series_back(learned: Store) -> None:
+    """Neither a snapshot's version nor a rebuild; its new life has no version of the old one."""
+    revision = learned.model(BTC).revision
+    assert learned.retire(BTC, revision=revision)
+
+    for number in (0, revision):
+        learned.set_snapshot(BTC, version=7, alias=None, revision=number)
+    with pytest.raises(InvalidValue, match="it has been retired"):
+        operators.rebuild(learned, BTC)
+
+    assert keys_of(learned, BTC) == []
+    learned.append(BTC, candles(0, 1))
+    learned.set_snapshot(BTC, version=7, alias=None, revision=revision)
+    assert learned.model(BTC).snapshot_version is None
+    learned.set_snapshot(ETH, version=7, alias=None, revision=revision)
+    assert learned.model(ETH).snapshot_version == 7
 
 
 def test_a_series_that_is_fed_still_is_warned_of(store: Store) -> None:

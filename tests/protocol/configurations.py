@@ -44,6 +44,7 @@ CONFIGURATIONS = {
         **_NEIGHBOURS, killers=_FIRST, workers=1, faults=Faults(crash=1, disconnect=1)
     ),
     "pause and retirement": Config(**_TWO, faults=Faults(pause=1, retire=1)),
+    "retirement and rebuild": Config(**_TWO, faults=Faults(retire=1, restore=1)),
     "raiser": Config(raisers=_SECOND, faults=Faults(crash=1)),
     "four kills": Config(**_TWO, batch=1, faults=Faults(crash=4)),
     "four kills, two series": Config(**_NEIGHBOURS, workers=1, faults=Faults(crash=4)),
@@ -106,6 +107,7 @@ GUARDS = {
     "slice": "failover",
     "published never goes back": "restore",
     "retention spares the unlearned": "two restores",
+    "restore asks for the series": "retirement and rebuild",
     "no hole at a restore": "two restores",
     "restore marks the series": "two restores",
     "restore counts what is learned again": "two restores",

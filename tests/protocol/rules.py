@@ -276,6 +276,8 @@ def restore(
     row, cursor = redis.rows[series], snapshot.cursor
     if etag is not None and row.etag != etag and "rebuild asks for the token" not in rules.off:
         return redis, "lost"
+    if not row.log and "restore asks for the series" not in rules.off:
+        return redis, "unknown"
     held = cursor == 0 or _retained(row, cursor, cursor) or "no hole at a restore" in rules.off
     if not held:
         return redis, "hole"

@@ -84,6 +84,8 @@ def _is_wrong(row: Row, source: tuple[int, ...]) -> str | None:
     """Name the invariant that a series does not keep."""
     if tuple(map(time, row.log)) != source[: len(row.log)]:
         return "no candle is left out of the log"
+    if not row.log and row != Row(mark=row.mark):
+        return "nothing is left of a retired series"
     if row.trimmed > position(row):
         return "no candle is trimmed unlearned"
     if not _lineage(row):
