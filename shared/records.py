@@ -197,7 +197,8 @@ class Commit:
     learned: int
     state: bytes
     fingerprint: str
-    scores: Mapping[str, Any]
+    scores: Mapping[str, Any] | None
+    """None where nothing was learned: those that are there stand."""
     since: int | None
     forecast: bytes | None = None
     dead_letter: DeadLetter | None = None

@@ -2,24 +2,26 @@
 
 import contextlib
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
 from models import state
 from models.learner import Learner
-from shared.candle import Candle
 from shared.errors import DecodeError, StateError, StoreError
-from shared.records import Claim, Commit, DeadLetter, Entry
+from shared.records import Claim, Commit, Entry
 from shared.store import Store
-from shared.wire import decode_candle, encode_forecast
+from shared.wire import encode_forecast
+from worker.progress import Progress
 from worker.publish import forecast_of
 
 log = structlog.get_logger(__name__)
 
 _NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
+# A candle is condemned after three claims of it alone. Where three that were only to bury it have
+# died too, it is not the candle that does the harm.
+_HOPELESS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,6 @@ class Tally:
     released: int = 0
     withheld: int = 0
     """Forecasts that could not be published; their candles are learned all the same."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far one claim got."""
-
-    learner: Learner
-    last: Candle | None = None
-    since: int | None = None
-    learned: int = 0
-    entries: list[Entry] = field(default_factory=list)
-    dead_letter: DeadLetter | None = None
 
 
 class Updater:
@@ -149,27 +139,52 @@ class Updater:
         """Learn one claim; None where the series has to be rebuilt first."""
         fingerprint = state.fingerprint(self.model.name, self.model.horizon(str(claim.series)))
         try:
-            progress = _Progress(self._learner(claim, fingerprint), since=claim.since)
+            progress = self._progress(claim, fingerprint)
         except StateError as error:
             self._rebuild(claim, fingerprint, str(error), tally)
             return None
-        if claim.condemned:
-            self._bury(progress, claim.entries[0], "kills workers", "three claims of it alone died")
-        else:
-            self._teach(progress, claim, fingerprint)
         return Commit(
             claim=claim,
             entries=progress.entries,
             learned=progress.learned,
-            state=state.dump(progress.learner, self.model.signer, claim.series),
+            state=progress.saved,
             fingerprint=fingerprint,
-            scores=progress.learner.scores(),
+            scores=progress.scores,
             since=progress.since,
             forecast=self._publishable(progress, claim, fingerprint, offset, tally),
             dead_letter=progress.dead_letter,
         )
 
+    def _progress(self, claim: Claim, fingerprint: str) -> Progress:
+        """Learn as many of the claim's candles as leave a state that can be kept."""
+        entries = claim.entries
+        if claim.condemned:
+            progress = self._begin(claim, fingerprint)
+            progress.bury(entries[0], "kills workers", "three claims of it alone died")
+            return progress
+        while True:
+            progress = self._teach(claim, fingerprint, entries)
+            try:
+                progress.save(self.model.signer, claim.series)
+            except _NEVER_THE_CANDLES_FAULT:
+                raise
+            except Exception as error:  # noqa: BLE001 -- what a candle leaves behind is its own too
+                entries = progress.entries
+                if len(entries) == 1:
+                    progress = self._begin(claim, fingerprint)
+                    progress.bury(entries[0], "model raised", error)
+                    return progress
+                # Any of them may have done it: keep what can be kept, and the rest has its turn.
+                entries = entries[: len(entries) // 2]
+            else:
+                return progress
+
+    def _begin(self, claim: Claim, fingerprint: str) -> Progress:
+        return Progress(self._learner(claim, fingerprint), claim.state or b"", claim.since)
+
     def _learner(self, claim: Claim, fingerprint: str) -> Learner:
+        if claim.condemned and claim.attempts >= _HOPELESS:
+            raise StateError("claims died that had only to load it and to bury a candle")
         if claim.spoilt:
             raise StateError(f"{claim.spoilt} in the model's record is no number")
         if claim.state:
@@ -179,54 +194,34 @@ class Updater:
                     f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
                 )
             return learner
-        if claim.cursor is not None:
+        if claim.sequence:
             raise StateError("the state is missing")
-        return self._new_learner(claim)
-
-    def _new_learner(self, claim: Claim) -> Learner:
         horizon = self.model.horizon(str(claim.series))
         return Learner(claim.series.timeframe, horizon, self.model.name)
 
-    def _teach(self, progress: _Progress, claim: Claim, fingerprint: str) -> None:
-        """Learn the claim's candles in order until one raises or the series' time is over."""
+    def _teach(self, claim: Claim, fingerprint: str, entries: Sequence[Entry]) -> Progress:
+        """Learn entries of the claim in order until one raises or the series' time is over."""
         deadline = self._clock() + self.store.limits.series_ms / 1_000
-        for entry in claim.entries:
+        progress = self._begin(claim, fingerprint)
+        for entry in entries:
             try:
-                self._learn_entry(progress, entry)
+                progress.learn(entry)
             except _NEVER_THE_CANDLES_FAULT:
                 raise
             except Exception as error:  # noqa: BLE001 -- whatever a model raises is its candle's
                 # The raise may have left the model half-taught: take it up again before the candle.
-                progress.learner = self._learner(claim, fingerprint)
-                taught, progress.entries, progress.learned = progress.entries, [], 0
+                taught, progress = progress.entries, self._begin(claim, fingerprint)
                 for good in taught:
-                    self._learn_entry(progress, good)
+                    progress.learn(good)
                 reason = "undecodable" if isinstance(error, DecodeError) else "model raised"
-                self._bury(progress, entry, reason, "".join(traceback.format_exception(error)))
-                return
+                progress.bury(entry, reason, error)
+                break
             if self._clock() > deadline:
-                return
-
-    @staticmethod
-    def _learn_entry(progress: _Progress, entry: Entry) -> None:
-        candle = decode_candle(*entry)
-        progress.learner.learn_one(candle)
-        progress.last = candle
-        progress.learned += 1
-        progress.entries.append(entry)
-        if progress.since is None:
-            progress.since = candle.open_time
-
-    @staticmethod
-    def _bury(progress: _Progress, entry: Entry, reason: str, error: str) -> None:
-        candle = b" ".join([entry[0].partition(b"-")[0], *entry[1][1::2]])
-        progress.entries.append(entry)
-        progress.dead_letter = DeadLetter(
-            candle=candle.decode(errors="replace"), reason=reason, error=error
-        )
+                break
+        return progress
 
     def _publishable(
-        self, progress: _Progress, claim: Claim, fingerprint: str, offset: float, tally: Tally
+        self, progress: Progress, claim: Claim, fingerprint: str, offset: float, tally: Tally
     ) -> bytes | None:
         """Return the forecast; None where the model says what cannot be published."""
         try:
@@ -239,7 +234,7 @@ class Updater:
             return None
 
     def _forecast(
-        self, progress: _Progress, claim: Claim, fingerprint: str, offset: float
+        self, progress: Progress, claim: Claim, fingerprint: str, offset: float
     ) -> bytes | None:
         if progress.last is None or progress.since is None:
             return None
@@ -264,14 +259,13 @@ class Updater:
 
     def _rebuild(self, claim: Claim, fingerprint: str, why: str, tally: Tally) -> None:
         """Start the series again before its first retained candle: never guess at a state."""
-        learner = self._new_learner(claim)
         answer = self.store.restore(
             claim.series,
             etag=claim.etag,
             cursor=None,
-            state=state.dump(learner, self.model.signer, claim.series),
+            state=b"",
             fingerprint=fingerprint,
-            scores=learner.scores(),
+            scores={},
             sequence=0,
             since=None,
         )

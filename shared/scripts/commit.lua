@@ -20,7 +20,8 @@ end
 if redis.sha1hex(table.concat(parts)) ~= digest then return {0, ring(now, per_claim)} end
 
 redis.call('HSET', model, 'etag', new_etag, 'cursor', cursor, 'state', state, 'fingerprint', fingerprint,
-  'scores', scores, 'since', since)
+  'since', since)
+if scores ~= '' then redis.call('HSET', model, 'scores', scores) end
 redis.call('HDEL', model, 'attempts', 'until')
 count(model, 'revision', 1)
 count(model, 'sequence', learned)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from models import catalog, state
 from models.baseline import RandomWalk
+from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.errors import StoreUnavailable
 from shared.records import Limits
@@ -29,6 +30,8 @@ class Touchy(RandomWalk):
     """Raises at one price, after it has learned half of it."""
 
     error: type[Exception] = ArithmeticError
+    leftover: object = 0
+    _learned = (*RandomWalk._learned, "leftover")  # type: ignore[assignment]
 
     def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
         """Learn, unless the price is unlucky."""
@@ -127,6 +130,103 @@ def test_a_candle_at_which_memory_fails_is_buried_and_a_failing_system_buries_no
     assert (record.sequence, record.dead_letters, record.lost) == (3 - buried, buried, 0)
 
 
+@pytest.mark.parametrize("fails", ["dump", "scores"])
+def test_a_candle_after_which_nothing_can_be_kept_is_stepped_over(
+    store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    """Exactly that one, whatever was learned with it; the model has seen nothing of it."""
+    monkeypatch.setattr(Touchy, "learn_one", _leaves(print if fails == "scores" else _running()))
+    monkeypatch.setattr(Learner, "scores", _scores_unless(print))
+    other = Series.parse("other:BTC/USDT:1h")
+    store.append(SERIES, candles(100, 101, 102, UNLUCKY, 104, 105, 106))
+    store.append(other, candles(100, 101, 102, 0, 104, 105, 106))
+
+    run(updater)
+
+    ((_, letter),) = store.link.redis.xrange(store.keys.dead_letters)
+    assert letter[b"reason"] == b"model raised"
+    assert b"TypeError: " in letter[b"error"]
+    assert letter[b"candle"] == f"{T0 + 3 * HOUR} 113 113 113 113 1".encode()
+    touched, untouched = store.forecasts([SERIES, other])
+    assert touched is not None
+    assert untouched is not None
+    assert decode_forecast(touched).quantiles == decode_forecast(untouched).quantiles
+    record = store.model(SERIES)
+    assert (record.sequence, record.settled, record.dead_letters, record.lost) == (6, 7, 1, 0)
+    assert record.scores == store.model(other).scores
+
+
+@pytest.mark.parametrize("error", [TypeError, MemoryError])
+def test_a_series_of_which_nothing_can_ever_be_kept_holds_up_nobody(
+    store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    """Its candles go to the dead letters one by one, before and after it has had a state."""
+    other = Series.parse("other:BTC/USDT:1h")
+    dump = state.dump
+
+    def fail(learner: Learner, signer: state.Signer, series: Series) -> bytes:
+        if series != other and learner.close > 102:
+            raise error("not today")
+        return dump(learner, signer, series)
+
+    monkeypatch.setattr(state, "dump", fail)
+    third = Series.parse("third:BTC/USDT:1h")
+    store.append(SERIES, candles(100, 101, 103, 104))
+    store.append(third, candles(103, 104))
+    store.append(other, candles(100, 101, 103, 104))
+    eager = Updater(hasty(store), updater.model)
+
+    for _ in range(40):
+        with contextlib.suppress(MemoryError):
+            eager.run()
+
+    assert store.overview()["pending"] == 0
+    records = store.models([SERIES, third, other])
+    assert [(r.sequence, r.dead_letters, r.lost) for r in records] == [
+        (2, 2, 0),
+        (0, 2, 0),
+        (4, 0, 0),
+    ]
+    assert all(record.rebuilds == 0 for record in records)
+    assert [record.scores.get("sequence") for record in records] == [2, None, 4]
+    monkeypatch.setattr(state, "dump", dump)
+    for series in (SERIES, third):
+        store.append(series, candles(100, 101, 103, 104, 105)[-1:], after=store.end(series) or 0)
+    run(updater)
+    assert [record.sequence for record in store.models([SERIES, third])] == [3, 1]
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_a_state_that_kills_whoever_loads_it_is_learned_again(
+    store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """Where claims that had only to bury a candle died too, the candle is not at fault."""
+    other = Series.parse("other:BTC/USDT:1h")
+    for series in (SERIES, other):
+        store.append(series, candles(100, 101))
+    run(updater)
+    for series in (SERIES, other):
+        store.append(series, candles(100, 101, 102, 103)[2:])
+    deaths, load = [], state.load
+
+    def fail(raw: bytes, signer: state.Signer, fingerprint: str, series: Series) -> Learner:
+        if series == SERIES and not store.model(SERIES).rebuilds:
+            deaths.append(series)
+            raise error("no room")
+        return load(raw, signer, fingerprint, series)
+
+    monkeypatch.setattr(state, "load", fail)
+    eager = Updater(hasty(store), updater.model)
+    for _ in range(12):
+        with contextlib.suppress(error):
+            eager.run()
+
+    assert len(deaths) == 2 + 3 + 3
+    records = store.models([SERIES, other])
+    assert [(r.sequence, r.rebuilds) for r in records] == [(4, 1), (4, 0)]
+    assert all((r.waiting, r.dead_letters, r.lost) == (0, 0, 0) for r in records)
+
+
 def test_a_forecast_that_cannot_be_published_costs_nobody_else(
     store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +314,30 @@ def test_only_live_forecasts_have_a_latency(store: Store, updater: Updater) -> N
     latency = decode_forecast(live).latency_ms
     assert latency is not None
     assert latency < Limits().lease_ms
+
+
+def _running() -> Iterator[int]:
+    yield 0
+
+
+def _leaves(leftover: object) -> Callable[..., None]:
+    def learn_one(self: Touchy, y: float, x: Mapping[str, Any] | None = None) -> None:
+        RandomWalk.learn_one(self, y, x)
+        if y == UNLUCKY:
+            self.leftover = leftover
+
+    return learn_one
+
+
+def _scores_unless(leftover: object) -> Callable[[Learner], dict[str, Any]]:
+    scores = Learner.scores
+
+    def scores_unless(self: Learner) -> dict[str, Any]:
+        if getattr(self.forecaster, "leftover", 0) is leftover:
+            raise TypeError(f"{leftover} was left")
+        return scores(self)
+
+    return scores_unless
 
 
 def _nonsense_at(close: float) -> Callable[..., NDArray[np.float64]]:

@@ -1,0 +1,53 @@
+"""How far one claim got: what was learned of it, what was buried, and what is to be kept."""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from models import state
+from models.learner import Learner
+from shared.candle import Candle, Series
+from shared.records import DeadLetter, Entry
+from shared.wire import decode_candle
+
+
+@dataclass(slots=True)
+class Progress:
+    """A learner on its way through a claim's entries."""
+
+    learner: Learner
+    saved: bytes
+    """As it was claimed, until something was learned and saved."""
+    since: int | None
+    scores: Mapping[str, Any] | None = None
+    last: Candle | None = None
+    learned: int = 0
+    entries: list[Entry] = field(default_factory=list)
+    dead_letter: DeadLetter | None = None
+
+    def learn(self, entry: Entry) -> None:
+        """Learn one entry; whatever the model raises is raised on."""
+        candle = decode_candle(*entry)
+        self.learner.learn_one(candle)
+        self.last = candle
+        self.learned += 1
+        self.entries.append(entry)
+        if self.since is None:
+            self.since = candle.open_time
+
+    def bury(self, entry: Entry, reason: str, error: str | Exception) -> None:
+        """Step over one entry, with the reason."""
+        if isinstance(error, Exception):
+            error = "".join(traceback.format_exception(error))
+        candle = b" ".join([entry[0].partition(b"-")[0], *entry[1][1::2]])
+        self.entries.append(entry)
+        self.dead_letter = DeadLetter(
+            candle=candle.decode(errors="replace"), reason=reason, error=error
+        )
+
+    def save(self, signer: state.Signer, series: Series) -> None:
+        """Take down what the learner knows now; without anything learned all stands as it is."""
+        if self.learned:
+            self.saved = state.dump(self.learner, signer, series)
+            self.scores = self.learner.scores()
