@@ -21,7 +21,7 @@ if fleet ~= '' then
   -- Who only waits for the field must not take the tick from those who hold it.
   if holder ~= fleet then return {text(now), holder, 0, 0} end
 end
-if not redis.call('SET', TICK, 1, 'NX', 'PX', guard_ms) then return {text(now), holder, 0, 0} end
+if not redis.call('SET', TICK, 1, 'NX', 'PX', guard_ms) then return {text(now), holder or '', 0, 0} end
 
 -- No lease reaches further than this: such a score is of a clock that stepped back since.
 for _, series in ipairs(redis.call('ZRANGE', PENDING, '(' .. text(now + lease), '+inf', 'BYSCORE', 'LIMIT', 0, 1000)) do

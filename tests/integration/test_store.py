@@ -227,6 +227,16 @@ def test_a_worker_without_a_model_keeps_no_fleet_alive(store: Store) -> None:
     assert store.tick("fleet-b").holder == "fleet-b"
 
 
+def test_a_tick_without_a_fleet_names_none(store: Store) -> None:
+    """Where nobody learns and another has ticked just now, there is no name to be told."""
+    slow = Store(store.link, Limits(tick_guard_ms=60_000))
+    store.link.redis.set(store.keys.tick, 1, px=50_000)
+
+    tick = slow.tick("")
+
+    assert (tick.holder, tick.ring, tick.housekeeping) == ("", 0, False)
+
+
 def test_a_clock_that_stepped_back_stops_neither_ticks_nor_claims(store: Store) -> None:
     """Guards and leases of the time before the step are not waited for."""
     store.append(SERIES, candles(0, 1))
