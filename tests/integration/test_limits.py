@@ -1,14 +1,16 @@
-"""What a series may take of Redis, as ``docs/redis.md`` states it."""
+"""What Redis has to hold and to do, bounded as ``docs/redis.md`` states it."""
 
 import pytest
 
 from models import state
 from shared.records import DeadLetter, Limits
 from shared.store import Store
-from tests.integration.steps import FLEET, SERIES, walk
+from tests.integration.steps import FLEET, SERIES, candles, learned, only, walk
 from worker.update import Model, Updater
 
 STATED_BYTES = 850_000
+# Redis trims a stream by whole nodes, of a hundred entries at most.
+NODE = 100
 
 
 def test_a_series_takes_no_more_memory_than_stated(store: Store) -> None:
@@ -16,13 +18,13 @@ def test_a_series_takes_no_more_memory_than_stated(store: Store) -> None:
     limits = Limits()
     small = Store(store.link, limits)
     model = Model("default", state.Signer(b"k" * 32), lambda _: 24, FLEET)
-    updater, candles = Updater(small, model), walk(limits.retention + limits.history + 50)
-    live = len(candles) - limits.history
+    updater, rows = Updater(small, model), walk(limits.retention + limits.history + 50)
+    live = len(rows) - limits.history
     for first in range(0, live, 500):
-        small.append(SERIES, candles[first : min(first + 500, live)])
+        small.append(SERIES, rows[first : min(first + 500, live)])
         while small.model(SERIES).waiting:
             updater.run()
-    for candle in candles[live:]:
+    for candle in rows[live:]:
         small.append(SERIES, [candle])
         updater.run()
 
@@ -44,3 +46,31 @@ def test_a_dead_letter_is_no_longer_than_a_reader_needs(store: Store, part: str)
     (letter,) = store.dead_letters.newest()
     assert len(getattr(letter, part)) == 4_000
     assert letter.error.endswith("the end" if part == "error" else "it said")
+
+
+def test_rows_that_are_refused_push_the_oldest_letters_out(store: Store) -> None:
+    """However much nonsense a file holds, Redis keeps about as many letters as it is told."""
+    small = Store(store.link, Limits(dead_letters=10))
+
+    for number in range(4 * NODE):
+        row = DeadLetter(candle=f"row {number}", reason="invalid", error="close is NaN")
+        small.dead_letters.put(str(SERIES), row)
+
+    kept = [letter.candle for letter in small.dead_letters.newest()]
+    assert 10 <= len(kept) <= 10 + NODE
+    assert kept[:10] == [f"row {number}" for number in range(4 * NODE - 1, 4 * NODE - 11, -1)]
+
+
+def test_candles_that_are_buried_push_the_oldest_letters_out(store: Store) -> None:
+    """The same where the commit script sets them aside."""
+    small = Store(store.link, Limits(dead_letters=10))
+    small.append(SERIES, candles(0, 4 * NODE))
+
+    for number in range(4 * NODE):
+        letter = DeadLetter(candle=f"candle {number}", reason="model raised", error="poison")
+        small.commit([learned(only(small.claim(FLEET)), 1, letter)])
+
+    kept = [letter.candle for letter in small.dead_letters.newest()]
+    assert 10 <= len(kept) <= 10 + NODE
+    assert kept[0] == f"candle {4 * NODE - 1}"
+    assert small.model(SERIES).dead_letters == 4 * NODE
