@@ -13,6 +13,7 @@ from shared.wire import decode_candle
 
 # How much is read at once: Redis does nothing else meanwhile.
 _PAGE = 64
+_PAGE_CANDLES = 1_000
 
 
 class View:
@@ -70,23 +71,26 @@ class View:
 
     def models(self, names: Sequence[Series]) -> list[ModelRecord]:
         """Return the records of many series, each of one moment, without their states."""
-        pages = range(0, len(names), _PAGE)
-        return [record for at in pages for record in self._records(names[at : at + _PAGE])]
+        records: list[ModelRecord] = []
+        while len(records) < len(names):
+            records += self._records(names[len(records) :][:_PAGE])
+        return records
 
     def model(self, series: Series) -> ModelRecord:
         """Return one series' record, with its state."""
         return self._records([series], "state")[0]
 
     def _records(self, names: Sequence[Series], *more: str) -> list[ModelRecord]:
+        """Read the first of these, at least one: so many as cost little to count."""
         fields = [*MODEL_FIELDS, *more]
         with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
-            self.link.run("waiting", *map(str, names), pipe=pipe)
+            self.link.run("waiting", _PAGE_CANDLES, *map(str, names), pipe=pipe)
             for series in names:
                 pipe.hmget(self.keys.model(str(series)), fields)
             waiting, *rows = pipe.execute()
         return [
             ModelRecord.read(series, dict(zip(fields, row, strict=True)), last, count)
-            for series, row, (last, count) in zip(names, rows, waiting, strict=True)
+            for series, row, (last, count) in zip(names, rows, waiting, strict=False)
         ]
 
     def memory(self, names: Sequence[Series]) -> list[int]:

@@ -42,9 +42,19 @@ local function log_end(log)
   return entries[1] and open_time(entries[1])
 end
 
--- How many candles of the log are not beyond the cursor; retention keeps this small.
+-- How many candles of the log are not beyond the cursor, and how many were read to know it: those on
+-- the side of the cursor that is shorter by time.
 local function count_learned(log, cursor)
-  return cursor and #redis.call('XRANGE', log, '-', text(cursor)) or 0
+  local last = cursor and log_end(log)
+  if not last then return 0, 0 end
+  if last <= cursor then return redis.call('XLEN', log), 0 end
+  local first = open_time(redis.call('XRANGE', log, '-', '+', 'COUNT', 1)[1])
+  if last - cursor < cursor - first then
+    local beyond = #redis.call('XRANGE', log, text(cursor + 1), '+')
+    return redis.call('XLEN', log) - beyond, beyond
+  end
+  local learned = #redis.call('XRANGE', log, '-', text(cursor))
+  return learned, learned
 end
 
 -- How many doorbells are missing: one for each claim's worth of due series.

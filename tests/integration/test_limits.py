@@ -3,6 +3,7 @@
 import pytest
 
 from models import state
+from shared.candle import Series
 from shared.records import DeadLetter, Limits
 from shared.store import Store
 from tests.integration.steps import FLEET, SERIES, candles, learned, only, walk
@@ -74,3 +75,21 @@ def test_candles_that_are_buried_push_the_oldest_letters_out(store: Store) -> No
     assert 10 <= len(kept) <= 10 + NODE
     assert kept[0] == f"candle {4 * NODE - 1}"
     assert small.model(SERIES).dead_letters == 4 * NODE
+
+
+def test_what_waits_is_counted_exactly_and_never_long_at_once(store: Store) -> None:
+    """On whichever side of the cursor there is less; Redis is asked again for what is left."""
+    names = [Series.parse(f"test:S{i}/USDT:1h") for i in range(5)]
+    holed = [*candles(0, 200), *candles(2_000, 100), *candles(2_200, 200)]
+    counts = [0, 100, 250, 300, 499]
+    for series, count in zip(names, counts, strict=True):
+        store.append(series, holed)
+        if count:
+            cursor = holed[count - 1].open_time
+            store.link.redis.hset(store.keys.model(str(series)), "cursor", cursor)
+
+    said = [record.waiting for record in store.models(names * 4)]
+
+    assert said == [500 - count for count in counts] * 4
+    answered = [len(store.link.run("waiting", 300, *[str(series)] * 9)) for series in names]
+    assert answered == [9, 4, 2, 2, 9]
