@@ -1,6 +1,7 @@
 """Claims, commits, suspects and restores, on a real server."""
 
 import itertools
+from functools import partial
 from typing import Any
 
 import pytest
@@ -246,9 +247,14 @@ def test_what_a_dead_worker_had_in_hand_is_due_at_once(store: Store) -> None:
     slow.claim(FLEET, "dead")
     store.append(other, candles(0, 1))
     slow.claim(FLEET, "alive")
+    score = partial(store.link.redis.zscore, store.keys.pending)
+    leased = [score(str(series)) for series in (SERIES, other)]
 
+    slow.abandon("nobody")
+    assert [score(str(series)) for series in (SERIES, other)] == leased
     slow.abandon("dead")
 
+    assert score(str(other)) == leased[1]
     assert only(slow.claim(FLEET, "alive")).series == SERIES
     assert [record.attempts for record in store.models([SERIES, other])] == [2, 1]
 
@@ -297,3 +303,15 @@ def test_a_restore_counts_anew_where_the_record_is_spoilt(store: Store) -> None:
         seen = (record.appended, record.settled, record.waiting)
         assert seen == (4 + trimmed, trimmed, 4), (name, value)
         store.retire(SERIES, revision=record.revision)
+
+
+@pytest.mark.parametrize("kind", ["model", "candles"])
+def test_a_key_of_another_type_stops_nobody_else(store: Store, kind: str) -> None:
+    """Its mark goes, and the series beside it is claimed."""
+    other = Series.parse("test:ETH/USDT:1h")
+    for series in (SERIES, other):
+        store.append(series, candles(0, 1))
+    store.link.redis.set(getattr(store.keys, kind)(str(SERIES)), "neither hash nor stream")
+
+    assert only(store.claim(FLEET)).series == other
+    assert store.link.redis.zrange(store.keys.pending, 0, -1) == [str(other).encode()]

@@ -242,6 +242,7 @@ class Walk:
         """The worker is known to be dead: its leases need not run out."""
         self.store.abandon("another worker")
         self.rung(rules.ring(RULES, self.redis))
+        self.compare()
         self.redis = rules.abandon(self.redis)
         self.store.abandon("worker")
         self.rung(rules.ring(RULES, self.redis))
