@@ -1,5 +1,7 @@
 """Candles in, forecasts out: real workers as real processes on a real server."""
 
+import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -10,10 +12,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rq import Queue
+from rq.serializers import JSONSerializer
 
 from shared.candle import Candle, Series
+from shared.keys import CANDLES_QUEUE, UPDATE_JOB
 from shared.store import Store
 from shared.wire import decode_forecast
+from tests.faults import poisoned
 from tests.integration.steps import HOUR, SERIES, T0, walk
 
 pytestmark = pytest.mark.timeout(120)
@@ -44,6 +50,20 @@ def said(store: Store, series: Series) -> dict[str, Any]:
     for name in ("series", "exchange", "symbol"):
         del forecast[name]
     return forecast
+
+
+def children(supervisor: "subprocess.Popen[bytes]") -> list[int]:
+    """Its workers' process ids."""
+    listed = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
+    return [int(pid) for pid in listed.read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there, and not only for its exit code to be fetched."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_candles_become_a_forecast_of_the_next_ones(
@@ -241,11 +261,50 @@ def test_a_worker_killed_alone_is_replaced_by_its_supervisor(
     """Another one is started, and what the killed one had in hand need not wait for the lease."""
     supervisor = start("worker", CANDLECAST_LEASE_MS="600000")
     eventually(lambda: store.link.redis.smembers("rq:workers"), "the worker is ready")
-    children = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
-    victim = int(children.read_text().split()[0])
+    victim, *_ = children(supervisor)
     push(store, SERIES, walk(4_000))
     eventually(lambda: store.model(SERIES).attempts, "it has candles in hand")
 
     os.kill(victim, signal.SIGKILL)
 
     eventually(learned(store, SERIES, 4_000), "its successor has learned")
+
+
+def test_workers_end_with_a_supervisor_that_was_killed(
+    store: Store, start: Start, eventually: Eventually
+) -> None:
+    """Nobody would look after them, nor stop them: no orphan goes on."""
+    supervisor = start("worker", "--processes", "2")
+    eventually(lambda: len(store.link.redis.smembers("rq:workers")) == 2, "both are ready")
+    orphans = children(supervisor)
+    assert [runs(pid) for pid in orphans] == [True, True]
+
+    os.kill(supervisor.pid, signal.SIGKILL)
+
+    eventually(lambda: not any(map(runs, orphans)), "they have ended by themselves", seconds=10)
+    assert store.link.redis.smembers("rq:workers") == set()
+
+
+def test_a_job_that_overruns_ends_its_process_by_the_kernel_s_alarm(
+    store: Store, server: Any, tmp_path: Path, eventually: Eventually
+) -> None:
+    """No exception is thrown into what it does, and what it had in hand comes back at once."""
+    (candle,) = walk(1)
+    push(store, SERIES, [dataclasses.replace(candle, volume=poisoned.volume("hangs"))])
+    queue = Queue(CANDLES_QUEUE, connection=store.link.redis, serializer=JSONSerializer)
+    queue.empty()
+    queue.enqueue_many([Queue.prepare_data(UPDATE_JOB, timeout=1)])
+    env = server.env | {"CANDLECAST_LEASE_MS": "600000"}
+    log = tmp_path / "hangs.log"
+    command = [sys.executable, "-P", poisoned.__file__, "worker"]
+    with log.open("wb") as out:
+        worker = subprocess.Popen(command, env=env, stdout=out, stderr=out, start_new_session=True)
+    try:
+        eventually(lambda: store.model(SERIES).attempts, "it has the candle in hand")
+        eventually(lambda: store.model(SERIES).attempts > 1, "another has it in hand", seconds=8)
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+    events = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    assert [event["exit"] for event in events if "exit" in event] == [-signal.SIGALRM]
