@@ -14,9 +14,9 @@ from models.learner import Learner
 from shared.candle import Candle, Timeframe
 
 SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[3] / "shared"))
-# The files and how many of their candles are learned; all of the longest, the start of others.
+# The files and how many of their candles are learned, from the start.
 FILES = {
-    "binance-BTCUSDT-1h": None,
+    "binance-BTCUSDT-1h": 24_000,
     "binance-XRPUSDT-1h": 12_000,
     "mt5-EURUSD-1h": 12_000,
 }
@@ -24,7 +24,7 @@ FIRST_ORIGIN = 2000
 SCORED = (1, 3, 6, 12, 24)
 
 
-def candles(name: str, count: int | None) -> Iterator[Candle]:
+def candles(name: str, count: int) -> Iterator[Candle]:
     """Read the first ``count`` candles of a file, or skip the test where it is absent."""
     path = SHARED / "data" / f"{name}.parquet"
     if not path.exists():
@@ -49,7 +49,7 @@ def test_calibrated_and_no_worse_than_the_baseline(name: str) -> None:
 
     ratios = {h: 1 - scores[str(h)]["total"]["crps_skill"] for h in SCORED}
     assert {h: ratio for h, ratio in ratios.items() if ratio > 1} == {}
-    assert sum(ratios.values()) / len(SCORED) < 0.985
+    assert sum(ratios.values()) / len(SCORED) < 0.965
     for band, slack in ((50, 0.04), (90, 0.03), (95, 0.02)):
         coverage = {h: scores[str(h)]["total"][f"coverage_{band}"] for h in SCORED}
         assert coverage == pytest.approx(dict.fromkeys(SCORED, band / 100), abs=slack), band
