@@ -50,7 +50,7 @@ def write(report: dict[str, Any], path: Path) -> None:
         if "comparison" not in result:
             parts.append("<p>There were no candles.</p>")
             continue
-        parts.append(_comparison(result))
+        parts.extend((_comparison(result), _coverage(result)))
         if number < MOST_PICTURES:
             parts.extend(_pictures(f"s{number}", series, result))
     if len(report) > MOST_PICTURES:
@@ -84,19 +84,26 @@ def _overview(report: dict[str, Any]) -> str:
 def _comparison(result: dict[str, Any]) -> str:
     """CRPS ratios with the p-values of Diebold and Mariano."""
     others = list(next(iter(result["comparison"].values()))["against"])
-    rows = []
-    for number, (horizon, one) in enumerate(result["comparison"].items()):
-        covered = result["coverage"]
-        cells = [_cell(one["against"][other]) for other in others]
-        bands = [_percent(covered[band][number]) for band in ("50", "80", "90", "95")]
-        rows.append((horizon, f"{one['origins']:,}", *cells, *bands))
-    head = ("ahead", "origins", *map(html.escape, others), "50 %", "80 %", "90 %", "95 % covered")
+    rows = [
+        (horizon, f"{one['origins']:,}", *(_cell(one["against"][other]) for other in others))
+        for horizon, one in result["comparison"].items()
+    ]
     caption = (
         f"CRPS of the model over that of the baseline and of each scale expert alone, from "
         f"{_day(result['compared_from'])} on (below 1: the model is better); in brackets the "
-        "two-sided p-value of Diebold and Mariano. Then how much of what happened each band held."
+        "two-sided p-value of Diebold and Mariano"
     )
-    return _table(caption, head, rows)
+    return _table(caption, ("ahead", "origins", *map(html.escape, others)), rows)
+
+
+def _coverage(result: dict[str, Any]) -> str:
+    bands = result["coverage"]
+    rows = [
+        (str(horizon), *(_percent(shares[number]) for shares in bands.values()))
+        for number, horizon in enumerate(result["horizons"])
+    ]
+    caption = "How much of what happened lay inside each band of the model"
+    return _table(caption, ("ahead", *(f"{band} % band" for band in bands)), rows)
 
 
 def _cell(difference: dict[str, float | None]) -> str:
@@ -203,7 +210,7 @@ def _draw_fan(axes: Axes, fan: dict[str, Any]) -> None:
         )
     axes.plot(ahead, columns[4], color=_COLOURS[1], linestyle="--", label="median ahead")
     axes.set_ylabel("price")
-    axes.legend(loc="upper left", fontsize=8, ncols=2)
+    _legend(axes, columns=4)
 
 
 def _draw_reliability(axes: Axes, reliability: dict[str, Any], horizons: Sequence[int]) -> None:
@@ -229,7 +236,12 @@ def _draw_skill(axes: Axes, over_time: dict[str, Any], horizons: Sequence[int]) 
     for number, row in enumerate(over_time["skill"]):
         axes.plot(times, 100 * _numbers(row), **_line(number, horizons), markersize=2)
     axes.set_ylabel("CRPS skill, %")
-    axes.legend(loc="upper left", fontsize=8, ncols=len(horizons))
+    _legend(axes, columns=len(horizons))
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """Put the legend above the picture, where it hides nothing."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, fontsize=8, frameon=False)
 
 
 def _line(number: int, horizons: Sequence[int]) -> dict[str, Any]:
