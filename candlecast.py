@@ -136,7 +136,10 @@ def pretrain(
         raise CandlecastError(
             f"{error.name} is missing: pip install 'candlecast[pretrain]'"
         ) from error
+    # Before the work, and beside the file that may be in use.
+    draft = out.with_name(f".{out.name}.part")
     out.parent.mkdir(parents=True, exist_ok=True)
+    draft.touch()
     found = read_files(candle_files(files), series or ())
     end = until.replace(tzinfo=UTC).timestamp() * 1_000 if until else None
     pools = [
@@ -155,7 +158,8 @@ def pretrain(
                 learned, completed=epoch, description=f"epochs, loss {loss:.5f}"
             ),
         )
-    prior.save(out)
+    prior.save(draft)
+    draft.replace(out)
     typer.echo(f"{out}: {prior.digest}, from {sum(len(p.candles) for p in pools)} candles")
 
 

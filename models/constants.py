@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +16,14 @@ NONE, SHIPPED = "none", "shipped"
 HORIZONS = (1, 3, 6, 12, 24)
 """Candles ahead for which the network has an output; between them it is interpolated."""
 
+MOST_SPREADS = 8.0
+"""A feature counts up to so many spreads from its center: beyond, the network was never taught."""
+
 _FOLDER = Path(__file__).with_name("prior")
 _FEATURES, _WIDE, _NARROW, _SIZES = 37, 32, 16, 4
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Prior:
     """Constants of the default model, made by ``candlecast pretrain``; float32, read-only.
 
@@ -69,6 +71,12 @@ class Prior:
         if (self.spread <= 0).any() or (self.sizes <= 0).any():
             raise InvalidValue("spread, sizes", "<= 0", "must be positive")
 
+    def __repr__(self) -> str:
+        return f"Prior({self.digest})"
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self  # read-only
+
     @cached_property
     def digest(self) -> str:
         """16 hex digits that name these numbers, and no others."""
@@ -88,8 +96,13 @@ class Prior:
             # Arrays only: a pickle in it is refused.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 arrays = {name: found[name].astype(np.float32) for name in SHAPES}
-        except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
-            remedy = f"name a file that `candlecast pretrain` has made ({error})"
+        except MemoryError:
+            raise
+        except (
+            Exception
+        ) as error:  # whatever NumPy, zip and zlib make of bytes that are none of theirs
+            kind = error.strerror if isinstance(error, OSError) else type(error).__name__
+            remedy = f"name a file that `candlecast pretrain` has made ({kind})"
             raise InvalidValue("prior", str(path), remedy) from error
         return cls(**arrays)
 
@@ -126,11 +139,6 @@ def know(path: Path) -> str:
     digest = Prior.load(path).digest
     _files[digest] = path
     return digest
-
-
-def file_of(digest: str) -> Path | None:
-    """Return the file of a prior of one's own; None for the shipped one."""
-    return _files.get(digest)
 
 
 @cache

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from models.memory import Array
 from models.skill import BANDS, crps
 
+# Quantiles on a tick lie this near to it.
+_ON_IT = 1e-8
+_ORIGINS_A_STEP = 10
 _LEAST_ORIGINS = 30
 
 
@@ -73,11 +76,34 @@ def coverage(changes: Array, quantiles: Array) -> dict[str, list[float | None]]:
     return shares
 
 
+def shares_below(changes: Array, quantiles: Array) -> list[list[float | None]]:
+    """Return the share of returns below each quantile, by horizon and level.
+
+    A return on the quantile itself counts half: where prices stand still many do, and neither all
+    nor none of them is what the level claims.
+
+    Parameters
+    ----------
+    changes, quantiles
+        Shape (n, m) and (n, m, 9).
+    """
+    distance = changes[..., None] - quantiles
+    below = (distance < -_ON_IT) + 0.5 * (abs(distance) <= _ON_IT)
+    counts = np.isfinite(changes).sum(0).tolist()
+    sums = np.where(np.isnan(distance), 0, below).sum(0).tolist()
+    return [
+        [share / count if count else None for share in row]
+        for row, count in zip(sums, counts, strict=True)
+    ]
+
+
 def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
     """Test whether two series of losses have the same mean.
 
     The variance of the mean difference allows for the overlap of forecasts ``horizon`` ahead
-    (Bartlett weights, twice as many lags), with the small-sample correction.
+    (Bartlett weights, twice as many lags), with the small-sample correction. Fewer than thirty
+    origins, or ten for each candle ahead, tell nothing; with few more the test finds a difference
+    somewhat too often (about one in ten at 5 %).
 
     Parameters
     ----------
@@ -92,7 +118,7 @@ def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
     both = np.isfinite(loss) & np.isfinite(other)
     loss, other = loss[both], other[both]
     count, lags = len(loss), 2 * horizon - 1
-    if count < max(2 * lags, _LEAST_ORIGINS) or not other.any():
+    if count < max(_ORIGINS_A_STEP * horizon, _LEAST_ORIGINS) or not other.any():
         return Difference(math.nan, math.nan, math.nan)
     ratio = float(loss.mean() / other.mean())
     apart = loss - other

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from models.constants import Prior
+from models.constants import MOST_SPREADS, Prior
 from models.features import SIZE
-from models.memory import Array, Memory
+from models.memory import Array, Memory, bounded
 from models.scale import Origin
+
+_CLIP = 7.0
 
 
 class PooledNetwork(Memory):
@@ -26,28 +28,29 @@ class PooledNetwork(Memory):
         self.horizons = horizons
         self.prior = prior
         between = prior.between(horizons)
-        spread = prior.spread.astype(np.float64)
-        # The standardisation of the inputs is folded into what reads them, rows first for speed.
-        self._first = np.ascontiguousarray(prior.weights_1.T / spread)
-        self._first_bias = prior.bias_1 - self._first @ prior.center
+        self._center = prior.center.astype(np.float64)
+        self._per_spread = 1 / prior.spread.astype(np.float64)
+        self._first = np.ascontiguousarray(prior.weights_1.T, np.float64)
+        self._first_bias = prior.bias_1.astype(np.float64)
         self._second = np.ascontiguousarray(prior.weights_2.T, np.float64)
         self._second_bias = prior.bias_2.astype(np.float64)
+        # The interpolation between its horizons is folded into the output.
         self._third = between @ prior.weights_3.T
-        self._skip = between @ (prior.skip.T / spread)
-        self._bias = between @ prior.bias_3 - self._skip @ prior.center
+        self._skip = between @ prior.skip.T
+        self._bias = between @ prior.bias_3
 
     def observe(self, origin: Origin) -> None:
         """Take in nothing: the features are all it needs."""
 
     def predict_one(self, origin: Origin) -> Array:
         """Return the log variance a candle up to each horizon, shape (m,)."""
-        features = origin.inputs[1 : 1 + SIZE]
-        wide = np.tanh(self._first @ features + self._first_bias)
+        inputs = (origin.inputs[1 : 1 + SIZE] - self._center) * self._per_spread
+        inputs = bounded(inputs, MOST_SPREADS)
+        wide = np.tanh(self._first @ inputs + self._first_bias)
         narrow = np.tanh(self._second @ wide + self._second_bias)
-        log_variance: Array = self._third @ narrow + self._skip @ features
+        log_variance: Array = self._third @ narrow + self._skip @ inputs
         log_variance += self._bias
-        log_variance += origin.expected
-        return log_variance
+        return bounded(log_variance, _CLIP) + origin.expected
 
     def learn_one(self, y: Array, position: int, known: Array) -> None:
         """Learn nothing."""

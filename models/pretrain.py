@@ -13,11 +13,11 @@ import numpy as np
 from autograd import value_and_grad
 from numpy.typing import NDArray
 
-from models.constants import HORIZONS, SHAPES, Prior
+from models.constants import HORIZONS, MOST_SPREADS, SHAPES, Prior
 from models.features import SIZE
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import TradingHours
-from models.memory import Array
+from models.memory import Array, bounded
 from models.moves import fields_of
 from models.pending import knots
 from models.scale import Origin
@@ -29,6 +29,7 @@ LEVELS = np.array((0.5, 0.8, 0.9, 0.95))
 _BATCH, _RATE, _DECAY = 1_024, 3e-3, 0.1
 _PINBALL_SHARE, _PINBALL_UNIT = 0.5, 6.0
 _ERROR_CLIP, _Z_CLIP = 4.0, 30.0
+_LEAST_SPREAD = 0.05
 _WARM = 200
 _NORMAL = np.log((0.6745, 1.2816, 1.6449, 1.9600))
 
@@ -194,7 +195,9 @@ def train(
         np.concatenate([getattr(one, name) for one in lessons])
         for name in ("features", "labels", "sizes")
     )
-    center, spread = features.mean(0), np.maximum(features.std(0), 1e-3)
+    center, spread = features.mean(0, np.float64), features.std(0, np.float64)
+    told = spread > _LEAST_SPREAD
+    spread = np.where(told, spread, 1.0)
     chance = np.random.default_rng(seed)
     optimizer = _AdamW(_first_weights(chance), epochs * -(-len(features) // _BATCH))
     slope = value_and_grad(_loss)
@@ -202,12 +205,14 @@ def train(
         order, total = chance.permutation(len(features)), 0.0
         for start in range(0, len(order), _BATCH):
             rows = order[start : start + _BATCH]
-            inputs = ((features[rows] - center) / spread).astype(np.float64)
+            inputs = bounded((features[rows] - center) / spread, MOST_SPREADS) * told
             loss, slopes = slope(optimizer.weights, inputs, labels[rows], sizes[rows])
             optimizer.step(slopes)
             total += float(loss) * len(rows)
         on_epoch(epoch + 1, total / len(order))
     weights = dict(optimizer.weights)
+    # What never varied here has taught nothing, and shall say nothing where it does.
+    weights["weights_1"] = weights["weights_1"] * told[:, None]
     shape = np.exp(weights.pop("shape"))
     return replace(prior, center=center, spread=spread, sizes=shape, **weights)
 

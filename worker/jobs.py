@@ -11,7 +11,7 @@ import structlog
 from rq import get_current_job
 
 from config import logs, settings
-from models import catalog, constants, state
+from models import catalog, state
 from shared.candle import Series, Timeframe
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.store import Store
@@ -75,8 +75,7 @@ def registry() -> "MlflowRegistry":
     """Open MLflow's store once a process; candle workers never import what that takes."""
     from worker.registry import MlflowRegistry
 
-    prior = constants.file_of(catalog.prior_of(model().name))
-    return MlflowRegistry(configured().tracking_uri(), prior=prior)
+    return MlflowRegistry(configured().tracking_uri(), prior=catalog.prior_of(model().name))
 
 
 def update_pending() -> dict[str, int]:

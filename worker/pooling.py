@@ -1,12 +1,14 @@
 """Pretraining over candle files: what each series teaches, in several processes at once."""
 
+import hashlib
 import multiprocessing
 import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from models import pretrain, seasons, twins
+from models import calendar, features, forecaster, hours, moves, pretrain, seasons, twins
 from models.constants import Prior
 from models.pretrain import Lessons
 from shared.candle import Candle, Series, Timeframe
@@ -76,6 +78,14 @@ def train(
             lessons.extend(found)
             on_lessons(done)
     return pretrain.train(lessons, prior, seed=seed, epochs=EPOCHS, on_epoch=on_epoch)
+
+
+def recipe() -> str:
+    """Return a digest of the code that decides what a prior comes to be."""
+    modules = (calendar, features, forecaster, hours, moves, pretrain, seasons, twins)
+    sources = (Path(str(module.__file__)).read_bytes() for module in modules)
+    here = Path(__file__).read_bytes()
+    return hashlib.sha256(b"".join((here, *sources))).hexdigest()
 
 
 def _keeps_hours(pool: Pool) -> bool:

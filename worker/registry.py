@@ -67,7 +67,7 @@ class MlflowRegistry:
         Where the files of a new experiment go. None: beside the SQLite file, or where the server
         says.
     prior
-        File of a user's own that the models begin with; it travels with each version.
+        What the models begin with, as their name says it; a user's own travels with each version.
 
     Raises
     ------
@@ -75,9 +75,7 @@ class MlflowRegistry:
         When MLflow cannot be reached or refuses; also from every method.
     """
 
-    def __init__(
-        self, tracking_uri: str, *, artifacts: str | None = None, prior: Path | None = None
-    ) -> None:
+    def __init__(self, tracking_uri: str, *, artifacts: str | None = None, prior: str = "") -> None:
         _silence()
         self._address = tracking_uri.rpartition("@")[2]
         self._runs: dict[Series, str] = {}
@@ -242,7 +240,7 @@ def _silence() -> None:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
-def _lay_out(folder: Path, prior: Path | None) -> Model:
+def _lay_out(folder: Path, prior: str) -> Model:
     """Let MLflow lay a model's folder out once: versions differ in the state and in who they are.
 
     ``log_model`` would do it for each version, and read all of the run's metrics each time.

@@ -78,7 +78,8 @@ def _overview(report: dict[str, Any]) -> str:
             )
         )
     head = ("series", "candles", "CRPS skill against naive", "90 % band covered")
-    return _table("Mean over the scored horizons", head, rows)
+    caption = "Means over the scored horizons, of the origins that the comparisons below are of"
+    return _table(caption, head, rows)
 
 
 def _comparison(result: dict[str, Any]) -> str:
@@ -146,9 +147,9 @@ def _pictures(name: str, series: str, result: dict[str, Any]) -> Iterator[str]:
     ]
     yield _figure(
         f"{name}-reliability",
-        "Reliability: the share of closes below each quantile, against the share that it claims, "
-        "and the difference of both in percentage points. On the grey line they agree; the "
-        f"furthest point is {max(gaps, default=0):.1%} away.",
+        "Reliability: the share of closes below each quantile (one on it counts half), against the "
+        "share that it claims, and the difference of both in percentage points. On the grey line "
+        f"they agree; the furthest point is {max(gaps, default=0):.1%} away.",
         lambda axes: _draw_reliability(axes, reliability, horizons),
         lambda axes: _draw_gaps(axes, reliability, horizons),
     )

@@ -13,7 +13,7 @@ _SHIPPED_SHARED = ("__init__", "candle", "errors", "forecast")
 _LEFT_OUT = ("__pycache__", "evaluation.py", "pretrain.py", "seasons.py", "solo.py", "twins.py")
 
 
-def ship(folder: Path, prior: Path | None) -> list[str]:
+def ship(folder: Path, prior: str) -> list[str]:
     """Gather what forecasts; every file is an upload for each version.
 
     Parameters
@@ -21,7 +21,7 @@ def ship(folder: Path, prior: Path | None) -> list[str]:
     folder
         Where to put it.
     prior
-        File of a user's own that the models begin with.
+        What the models begin with, as their name says it; a user's own travels with them.
 
     Returns
     -------
@@ -29,8 +29,11 @@ def ship(folder: Path, prior: Path | None) -> list[str]:
     """
     ours = folder / "models", folder / "shared"
     shutil.copytree(models.__path__[0], ours[0], ignore=shutil.ignore_patterns(*_LEFT_OUT))
-    if prior:
-        shutil.copy(prior, ours[0] / "prior" / f"{constants.Prior.load(prior).digest}.npz")
+    if prior not in ("", constants.NONE):
+        # As it was read: the file may be another one by now.
+        found = constants.prior(prior)
+        if found:
+            found.save(ours[0] / "prior" / f"{prior}.npz")
     ours[1].mkdir()
     for module in _SHIPPED_SHARED:
         shutil.copy(Path(shared.__path__[0]) / f"{module}.py", ours[1])

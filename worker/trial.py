@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.distribution import NORMAL_SCORES
-from models.evaluation import changes, coverage, diebold_mariano, losses
+from models.evaluation import changes, coverage, diebold_mariano, losses, shares_below
 from models.forecaster import ScaleMixtureForecaster
 from models.learner import Learner, Outlook
 from models.memory import Array
@@ -97,7 +97,10 @@ class Trial:
             "compared_from": int(times[first]),
             "comparison": self._comparison(first, loss),
             "coverage": coverage(moved[first:], model[first:]),
-            "reliability": self._reliability(moved[first:], model[first:]),
+            "reliability": {
+                "levels": list(QUANTILE_LEVELS),
+                "below": shares_below(moved[first:], model[first:]),
+            },
             "skill_over_time": self._skill_over_time(times, loss),
             "fan": self._fan(times, closes, model),
         }
@@ -125,17 +128,6 @@ class Trial:
                 },
             }
         return out
-
-    @staticmethod
-    def _reliability(moved: Array, quantiles: Array) -> dict[str, Any]:
-        """Share of returns below each quantile, by level and horizon."""
-        below = np.where(np.isnan(moved)[..., None], np.nan, moved[..., None] <= quantiles)
-        with np.errstate(invalid="ignore"):
-            shares = np.nansum(below, 0) / np.isfinite(moved).sum(0)[:, None]
-        return {
-            "levels": list(QUANTILE_LEVELS),
-            "below": [[_finite(share) for share in row] for row in shares.tolist()],
-        }
 
     def _skill_over_time(self, times: Array, loss: dict[str, Array]) -> dict[str, Any]:
         """CRPS skill against the baseline in windows of equal length, by horizon."""

@@ -43,7 +43,7 @@ def test_a_model_is_named_by_its_prior(mine: Path) -> None:
 
     assert named == ["default", "default@none", f"default@{digest}"]
     assert [catalog.prior_of(name) for name in named] == ["", "none", digest]
-    assert constants.file_of(digest) is not None
+    assert constants.prior(digest) is not None
 
 
 def test_a_model_begins_with_the_prior_of_its_name(mine: Path) -> None:

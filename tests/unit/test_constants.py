@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models.constants import HORIZONS, Prior, file_of, know, prior
+from models.constants import HORIZONS, Prior, know, prior
 from shared.errors import InvalidValue
 from tests.priors import draw_prior, numbers
 
@@ -179,14 +179,12 @@ def test_between_two_horizons_it_is_linear_in_their_logarithm() -> None:
 
 
 def test_the_shipped_one_is_whole() -> None:
-    """It is the one by default, and those of one's own have no file of its name."""
+    """It is the one by default."""
     shipped, named = prior(), prior("shipped")
 
     assert shipped is not None
     assert named is not None
     assert named.digest == shipped.digest
-    assert file_of("shipped") is None
-    assert file_of("") is None
 
 
 def test_none_is_no_prior() -> None:
@@ -206,7 +204,6 @@ def test_a_prior_is_found_by_its_digest_once_it_is_known(tmp_path: Path) -> None
     found = prior(digest)
     assert found is not None
     assert found.digest == digest
-    assert file_of(digest) == path
     with pytest.raises(InvalidValue, match="set CANDLECAST_PRIOR"):
         prior("0" * 16)
 

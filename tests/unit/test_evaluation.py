@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from models.evaluation import changes, coverage, diebold_mariano, losses
+from models.evaluation import changes, coverage, diebold_mariano, losses, shares_below
 from models.memory import Array
 
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -89,7 +89,7 @@ def test_coverage_is_the_share_of_known_returns_inside_each_band() -> None:
 @pytest.mark.parametrize("horizon", [1, 3, 24])
 def test_difference_is_what_the_papers_say(horizon: int) -> None:
     """Bartlett weights over 2h - 1 lags on both sides, then the correction for small samples."""
-    loss, other = overlapping(150, horizon, 1), overlapping(150, horizon, 2)
+    loss, other = overlapping(250, horizon, 1), overlapping(250, horizon, 2)
 
     assert diebold_mariano(loss, other, horizon) == pytest.approx(plain(loss, other, horizon))
 
@@ -140,16 +140,25 @@ def test_origins_without_both_losses_are_left_out() -> None:
 
 
 def test_too_few_origins_tell_nothing() -> None:
-    """Thirty of those that are known are needed, and at long horizons twice the lags."""
+    """Thirty of those that are known are needed, and ten for each candle ahead."""
     loss, other = overlapping(31, 2, 9), overlapping(31, 2, 10)
     loss[2] = NAN
 
     assert np.isfinite(diebold_mariano(loss, other, 2)).all()
     assert np.isnan(diebold_mariano(loss[:-1], other[:-1], 2)).all()
-    loss, other = overlapping(94, 24, 9), overlapping(94, 24, 10)
+    loss, other = overlapping(240, 24, 9), overlapping(240, 24, 10)
     assert np.isfinite(diebold_mariano(loss, other, 24)).all()
     assert np.isnan(diebold_mariano(loss[:-1], other[:-1], 24)).all()
     assert np.isnan(diebold_mariano(np.array([]), np.array([]), 1)).all()
+
+
+def test_shares_below_count_what_lies_on_a_quantile_by_half() -> None:
+    """Of four known returns one is below, two are on it to within a tick's hair, one is above."""
+    quantiles = np.zeros((5, 1, 9))
+    moved = np.array([[-1.0], [0.0], [1e-9], [2.0], [NAN]])
+
+    assert shares_below(moved, quantiles) == [[0.5] * 9]
+    assert shares_below(moved[4:], quantiles[4:]) == [[None] * 9]
 
 
 def test_losses_that_do_not_differ_tell_nothing() -> None:

@@ -1,5 +1,7 @@
 """The pooled expert."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,17 +23,28 @@ def draw(horizons: tuple[int, ...], seed: int = 3) -> Origin:
 def by_the_formula(prior: Prior, features: Array, horizons: tuple[int, ...]) -> Array:
     """Return the network's output as the description of its weights has it, in double precision."""
     weights = {name: getattr(prior, name).astype(np.float64) for name in vars(prior)}
-    z = (features - weights["center"]) / weights["spread"]
+    z = np.clip((features - weights["center"]) / weights["spread"], -8, 8)
     wide = np.tanh(z @ weights["weights_1"] + weights["bias_1"])
     narrow = np.tanh(wide @ weights["weights_2"] + weights["bias_2"])
     output = narrow @ weights["weights_3"] + weights["bias_3"] + z @ weights["skip"]
-    return np.array([np.interp(np.log(h), np.log(HORIZONS), output) for h in horizons])
+    return np.array([np.interp(np.log(h), np.log(HORIZONS), output) for h in horizons]).clip(-7, 7)
+
+
+NINTH = np.float32(1 / 9)
+
+
+def mild() -> Prior:
+    """Draw a prior that says nothing extreme."""
+    prior = draw_prior()
+    return replace(
+        prior, spread=prior.spread + 1, skip=prior.skip * NINTH, weights_3=prior.weights_3 * NINTH
+    )
 
 
 @pytest.mark.parametrize("horizons", [HORIZONS, knots(24), knots(64), knots(7), (1,)])
 def test_predicts_by_the_formula(horizons: tuple[int, ...]) -> None:
     """Two layers of tanh units beside a linear map correct what level and calendar expect."""
-    prior, origin = draw_prior(), draw(horizons)
+    prior, origin = mild(), draw(horizons)
     output = by_the_formula(prior, origin.inputs[1:38], horizons)
 
     predicted = PooledNetwork(horizons, prior).predict_one(origin)
@@ -42,7 +55,7 @@ def test_predicts_by_the_formula(horizons: tuple[int, ...]) -> None:
 
 def test_depends_on_the_features_and_what_was_expected_only() -> None:
     """Constant, clock, place and return of the origin say nothing to it; each feature does."""
-    network, origin = PooledNetwork(HORIZONS, draw_prior()), draw(HORIZONS)
+    network, origin = PooledNetwork(HORIZONS, mild()), draw(HORIZONS)
     said = network.predict_one(origin).tolist()
     others = np.full(INPUTS, 7.0)
     others[1 : 1 + SIZE] = origin.inputs[1 : 1 + SIZE]
@@ -53,6 +66,22 @@ def test_depends_on_the_features_and_what_was_expected_only() -> None:
         moved[feature] += 0.5
         again = network.predict_one(Origin(9, moved, origin.expected, 0.01))
         assert (again != said).all()
+
+
+def test_is_bounded_where_it_was_never_taught() -> None:
+    """A feature counts up to eight spreads, and the whole up to seven from what was expected."""
+    prior, origin = mild(), draw(HORIZONS)
+    network = PooledNetwork(HORIZONS, prior)
+    said = []
+    for spreads in (8.0, 9.0, 1e6):
+        inputs = origin.inputs.copy()
+        inputs[36] = prior.center[35] + spreads * float(prior.spread[35])
+        said.append(network.predict_one(Origin(9, inputs, origin.expected, 0.0)))
+    loud = PooledNetwork(HORIZONS, replace(prior, bias_3=np.full(5, 50.0)))
+
+    assert said[1] == pytest.approx(said[0], rel=1e-6)
+    assert (said[2] == said[1]).all()
+    assert loud.predict_one(origin) == pytest.approx(origin.expected + 7)
 
 
 def test_learns_nothing() -> None:
