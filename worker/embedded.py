@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import tempfile
 import time
@@ -15,6 +16,7 @@ from shared.errors import StoreUnavailable
 
 _END_S = 10.0
 _STARTS = 3
+_PORTS = range(17_000, 32_000)  # below those that the system gives to whoever connects
 
 
 @contextlib.contextmanager
@@ -49,16 +51,18 @@ def _start(folder: Path, link: Path) -> ValkeyServer:
     link.symlink_to(folder.resolve())
     pidfile = {"pidfile": "redis.pid"}
     config = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | pidfile
+    port = _last_port(folder)
     for remaining in reversed(range(_STARTS)):
-        server = ValkeyServer(port=_last_port(folder), config=config, persist=True)
+        server = ValkeyServer(port=port, config=config, persist=True)
         server.data_dir, server.log_path = link, link / "valkey.log"
         # Ctrl-C on a terminal reaches the whole group: the server must outlive those who use it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             server.start(timeout=60)
         except (ValkeyServerStartupError, OSError) as error:
-            # Another server may have taken the port between the look and the start.
-            (folder / "port").unlink(missing_ok=True)
+            # Another server may have taken the port between the look and the start. All look from
+            # the same one on: who starts with others would meet them at the next one again.
+            port = secrets.choice(_PORTS)
             if not remaining:
                 log = folder / "valkey.log"
                 raise StoreUnavailable(f"the server does not start, see {log}") from error
