@@ -10,7 +10,7 @@ import structlog
 from producers.feed import Feed
 from producers.room import Room
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue, StoreError, StoreUnavailable
+from shared.errors import InvalidValue, StoreUnavailable
 from shared.records import BEFORE_ALL, Appended, DeadLetter
 from shared.wire import encode_candle
 
@@ -102,8 +102,9 @@ class Push:
       source and answers ``gap`` where the log lacks a candle. At a gap the feed goes back to the
       end of the log, or to its start where there is no log. So a Redis that has forgotten candles
       gets them again from any source that still has them.
-    - Everything waits while Redis uses more than 90 % of its memory, or cannot be reached: candles
-      leave the lane only with Redis's answer, and sending one twice only counts a duplicate.
+    - Everything waits while Redis uses more than 90 % of its memory, cannot be reached, or takes no
+      writes: candles leave the lane only with Redis's answer, and sending one twice only counts a
+      duplicate.
     - A candle that Redis takes for an open one is waited for, as Redis's clock must be behind; one
       that opens more than a day ahead by this machine's clock too becomes a dead letter.
 
@@ -116,7 +117,8 @@ class Push:
     progress
         Called with the totals after each round.
     patience_s
-        How long an unreachable Redis is waited for before `StoreUnavailable` is raised.
+        How long a Redis that is away or takes no writes is waited for before `StoreUnavailable`
+        is raised.
     clock, sleep
         Seconds, monotonic; ``sleep`` may return early (when a signal arrives).
     now_ms
@@ -151,7 +153,7 @@ class Push:
         Raises
         ------
         StoreUnavailable
-            When Redis stays unreachable longer than the patience.
+            When Redis stays away, or takes no writes, longer than the patience.
         InvalidValue
             When Redis's clock stays so far behind that it takes candles for open ones; at once when
             it refuses a candle for another reason, such as a time off the timeframe's grid.
@@ -177,13 +179,7 @@ class Push:
         for lane in self._lanes:
             if stop():
                 return 0.0
-            try:
-                moved |= self._turn(lane)
-            except StoreError as error:
-                # Redis may have filled up since it was last asked.
-                if isinstance(error, StoreUnavailable) or not self._room.is_short():
-                    raise
-                return 0.0
+            moved |= self._turn(lane)
         if moved or all(lane.ended for lane in self._lanes):
             return 0.0
         now = self._clock()
@@ -276,7 +272,7 @@ class Push:
         now = self._clock()
         if self._down_since is None:
             self._down_since = now
-            log.warning("redis_unreachable", error=str(error), retrying_for_s=self._patience_s)
+            log.warning("redis_unavailable", error=str(error), retrying_for_s=self._patience_s)
         elif now - self._down_since > self._patience_s:
             raise error
 

@@ -37,18 +37,16 @@ class Room:
         now = self._clock()
         if now < self._due:
             return 0.0
-        if self.is_short():
+        if self._is_short():
             return _PERIOD_S
         self._due = now + _PERIOD_S
         return 0.0
 
-    def is_short(self) -> bool:
+    def _is_short(self) -> bool:
         """Ask Redis now, and say so where it has changed."""
         share = self._used_share()
         short = share > _LIMIT
         if short != self._short:
             log.warning("memory_short" if short else "memory_back", used_share=round(share, 3))
         self._short = short
-        if short:
-            self._due = 0.0
         return short

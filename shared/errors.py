@@ -43,7 +43,7 @@ class StoreError(CandlecastError):
 
 
 class StoreUnavailable(StoreError):
-    """Redis cannot be reached, or did not answer in time."""
+    """Redis cannot be reached, did not answer in time, or takes nothing for now: try again."""
 
 
 class StateError(CandlecastError):

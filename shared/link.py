@@ -1,6 +1,7 @@
 """One connection to Redis: its errors translated, its scripts loaded and run."""
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import resources
@@ -19,6 +20,14 @@ _UNREACHABLE = (
     redis.AuthenticationError,
     redis.exceptions.NoPermissionError,
 )
+# Redis is full, a replica, one without its primary, or lacks the replicas or the disk that it wants
+# before it takes a write: after a failover, or with some space, the same command is right again.
+_REFUSED_FOR_NOW = (
+    redis.OutOfMemoryError,
+    redis.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+)
+_REFUSAL = re.compile(r"(?:^|caused error: )(?:NOREPLICAS|MISCONF) ")
 # A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
 _RETRY = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
 
@@ -29,7 +38,7 @@ class Link:
     Raises
     ------
     StoreUnavailable
-        When Redis cannot be reached or refuses the password.
+        When Redis cannot be reached, refuses the password, or takes no writes for now.
     StoreError
         When Redis fails a command.
     """
@@ -88,7 +97,12 @@ class Link:
                 "redis://default:password@host:6379/0)"
             ) from error
         except redis.RedisError as error:
-            raise StoreError(f"Redis at {self.address}: {error}") from error
+            text = f"Redis at {self.address}: {error}"
+            if isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
+                # Its name may lead to another server by now.
+                self.redis.connection_pool.disconnect()
+                raise StoreUnavailable(text) from error
+            raise StoreError(text) from error
         except BaseException:
             # Whatever broke in may have left a reply unread on a connection.
             self.redis.connection_pool.disconnect()

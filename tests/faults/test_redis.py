@@ -94,6 +94,39 @@ def test_out_of_memory(
     stage.settle("Redis out of memory", fault_free, table)
 
 
+def test_a_read_only_redis(
+    stage: Stage,
+    chance: np.random.Generator,
+    fault_free: dict[Series, Outcome],
+    table: list[Row],
+) -> None:
+    """A failover has made it a replica: producers say so and wait until it is the primary again."""
+    client = stage.server.client
+    stage.start_workers(2)
+    producer = stage.feed(90 if LONG else 3)
+    for number in stage.strikes(10 if LONG else 2, (0.3, 1.0), chance):
+        client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            _wait_for_word(stage, producer, "redis_unavailable", number + 1)
+            if number % 2:
+                # RQ's own commands fail too, and end the workers: until their restarts are slow.
+                _wait_for_restarts(stage, 6)
+        finally:
+            client.execute_command("REPLICAOF", "NO", "ONE")
+        since = time.monotonic()
+        _wait_for_word(stage, producer, "redis_back", number + 1)
+        stage.wait_until_under_way(since)
+    stage.settle("Redis read-only", fault_free, table)
+
+
+def _wait_for_restarts(stage: Stage, times: int) -> None:
+    """Wait until the supervisor has restarted so many workers."""
+    before = stage.log("worker").count("worker ended")
+    wait_for(
+        lambda: stage.log("worker").count("worker ended") >= before + times, "workers are restarted"
+    )
+
+
 def _wait_for_word(stage: Stage, producer: Process, word: str, times: int) -> None:
     says = f"the producer has said {word} {times} times"
     ended = producer.poll

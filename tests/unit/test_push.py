@@ -7,7 +7,7 @@ import pytest
 
 from producers.push import BATCH, Push, Totals
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue, StoreError, StoreUnavailable
+from shared.errors import InvalidValue, StoreUnavailable
 from shared.records import BEFORE_ALL, Appended, DeadLetter
 
 MINUTE = 60_000
@@ -88,7 +88,7 @@ class Log:
             raise self.faulty
         if self.full:
             self.full -= 1
-            raise StoreError("OOM")
+            raise StoreUnavailable("OOM")
 
     def append(
         self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
@@ -305,25 +305,41 @@ def test_short_memory_pauses_everything(log: Log, clock: Clock) -> None:
     assert clock.now >= 1_010
 
 
-def test_memory_that_runs_out_between_two_looks_is_waited_for(log: Log, clock: Clock) -> None:
-    """A command that fails while memory is short is sent again when there is room."""
+@pytest.mark.parametrize("share", [1.01, 0.5])
+def test_memory_that_runs_out_between_two_looks_is_waited_for(
+    log: Log, clock: Clock, share: float
+) -> None:
+    """A command that fails for want of memory is sent again, also where there is room by then."""
     feed = ListFeed(ONE, range(600), clock)
     work = push(log, clock, feed)
 
     def fill_up(totals: Totals) -> None:
         if totals.taken == 500:
-            log.memory, log.full = 1.01, 3
+            log.memory, log.full = share, 3
             clock.at(5.0, lambda: setattr(log, "memory", 0.5))
             work._progress = lambda _: None
 
     work._progress = fill_up
-    with pytest.raises(StoreError, match="OOM"):
-        work.run()  # there is room again, and still it fails: that is another matter
 
-    log.full = 0
     assert work.run().accepted == 600
     assert indices(log.logs[ONE]) == list(range(600))
-    assert clock.now >= 1_005
+    assert log.full == 0
+    assert min(clock.naps) >= 0.25
+    assert share < 1 or clock.now >= 1_005
+
+
+def test_memory_that_is_short_outlasts_the_patience(log: Log, clock: Clock) -> None:
+    """As long as Redis itself says so it is waited for; a refusal without a reason is not."""
+    log.memory, log.full = 0.5, 3
+    clock.at(0.2, lambda: setattr(log, "memory", 1.01))
+    clock.at(300.0, lambda: setattr(log, "memory", 0.5))
+    assert push(log, clock, ListFeed(ONE, range(6), clock), patience_s=30.0).run().accepted == 6
+    assert clock.now >= 1_300
+
+    log.full, since = 10**9, clock.now
+    with pytest.raises(StoreUnavailable, match="OOM"):
+        push(log, clock, ListFeed(TWO, range(6), clock), patience_s=30.0).run()
+    assert 30 < clock.now - since < 40
 
 
 def test_a_candle_far_ahead_is_set_aside_and_holds_up_nobody(log: Log, clock: Clock) -> None:
