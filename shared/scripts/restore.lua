@@ -17,11 +17,11 @@ end
 local old = redis.call('HMGET', model, 'cursor', 'settled', 'appended')
 local known = count_learned(log, tonumber(cursor))
 local again = count_learned(log, cursor_of(model)) - known
-local is_sound = is_whole(old[1]) and is_whole(old[2]) and is_whole(old[3])
+local is_sound = is_whole(old[1]) and is_whole(old[2]) and old[3] and is_whole(old[3])
 if is_sound and tonumber(old[2] or 0) >= again then
   redis.call('HINCRBY', model, 'settled', -again)
 else
-  -- What the record says of itself is of no use: count anew from what the log holds.
+  -- The record is gone, or what it says of itself is of no use: count anew from what the log holds.
   local held = redis.call('XLEN', log)
   local appended = math.max(held, is_whole(old[3]) and tonumber(old[3] or 0) or 0)
   redis.call('HSET', model, 'appended', text(appended), 'settled', text(appended - held + known))
