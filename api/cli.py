@@ -110,8 +110,10 @@ def _print_status(state: "dict[str, Any]") -> None:
         f"learning: {state['fleet'] or 'nobody (no worker runs)'}; "
         f"{state['pending']} series pending; jobs: {jobs}; dead letters: {state['dead_letters']}"
     )
+    unreadable = state["unreadable"]
     for row in state["series"]:
-        freshness = {None: "no forecast", True: "STALE", False: "fresh"}[row["stale"]]
+        none = "UNREADABLE forecast" if row["series"] in unreadable else "no forecast"
+        freshness = {None: none, True: "STALE", False: "fresh"}[row["stale"]]
         words = [row["status"] or "-", freshness]
         words += ["suspect"] * (row["suspect_until"] is not None) + ["PAUSED"] * row["paused"]
         _print_folded(f"{row['series']}: {', '.join(words)}; {_counts(row)}")
@@ -121,6 +123,8 @@ def _print_status(state: "dict[str, Any]") -> None:
             f"  CRPS skill {skill or 'not scored yet'}; model version {_version(row)}; "
             f"memory {row['memory_bytes'] / 1_024:.0f} KB"
         )
+    for series, why in unreadable.items():
+        _print_folded(f"{series}: UNREADABLE: {why}")
 
 
 def _counts(row: "dict[str, Any]") -> str:

@@ -1,11 +1,13 @@
 """The state of everything as one JSON-ready report."""
 
-import json
 import time
 from typing import Any
 
+from shared.errors import DecodeError
+from shared.forecast import Forecast
 from shared.records import ModelRecord
 from shared.view import View
+from shared.wire import decode_forecast
 
 
 def report(view: View) -> dict[str, Any]:
@@ -13,26 +15,38 @@ def report(view: View) -> dict[str, Any]:
 
     Times are UTC milliseconds; ``lost`` is what was accepted and neither learned, buried nor
     waiting: always zero. ``used_memory_share`` is that of Redis's ``maxmemory``, None where it has
-    no such limit.
+    no such limit. ``unreadable`` says of series why: one of a spoilt forecast has a row as if it
+    had none, one of a spoilt key has no row.
     """
     now_ms = time.time_ns() // 1_000_000
     names = view.series()
-    rows = zip(view.models(names), view.forecasts(names), view.memory(names), strict=True)
+    unreadable = {str(series): why for series, why in view.faults(names).items()}
+    names = [series for series in names if str(series) not in unreadable]
+    rows = []
+    read = zip(view.models(names), view.forecasts(names), view.memory(names), strict=True)
+    for record, raw, size in read:
+        said = None
+        try:
+            said = decode_forecast(raw) if raw else None
+        except DecodeError:
+            key = view.keys.forecast(str(record.series))
+            unreadable[str(record.series)] = (
+                f"the key {key} holds no forecast that can be read; the next candle replaces it"
+            )
+        rows.append(_row(record, said, now_ms) | {"memory_bytes": size})
     return view.overview() | {
         "used_memory_share": view.used_memory_share() or None,
-        "series": [
-            _row(record, raw, now_ms) | {"memory_bytes": size} for record, raw, size in rows
-        ],
+        "series": rows,
+        "unreadable": unreadable,
     }
 
 
-def _row(record: ModelRecord, raw: bytes | None, now_ms: int) -> dict[str, Any]:
-    said = json.loads(raw) if raw else {}
+def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, Any]:
     return {
         "series": str(record.series),
         "paused": record.paused,
-        "status": said.get("status"),
-        "stale": now_ms > said["valid_until"] if said else None,
+        "status": said and said.status,
+        "stale": said.is_stale(now_ms) if said else None,
         "appended": record.appended,
         "learned": record.sequence,
         "waiting": record.waiting,
@@ -49,10 +63,10 @@ def _row(record: ModelRecord, raw: bytes | None, now_ms: int) -> dict[str, Any]:
         "cursor": record.cursor,
         "appended_at": record.appended_at,
         "log_end": record.last_open_time,
-        "last_close": said.get("last_close"),
-        "issued_at": said.get("issued_at"),
-        "latency_ms": said.get("latency_ms"),
-        "skill": said.get("skill", []),
+        "last_close": said and said.last_close,
+        "issued_at": said and said.issued_at,
+        "latency_ms": said and said.latency_ms,
+        "skill": [skill.model_dump() for skill in said.skill] if said else [],
         "revision": record.revision,
         "snapshot_version": record.snapshot_version,
         "snapshot_behind": record.revision - (record.snapshot_revision or 0),

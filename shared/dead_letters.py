@@ -21,8 +21,10 @@ class KeptLetter(DeadLetter):
     @classmethod
     def read(cls, entry_id: bytes, fields: dict[bytes, bytes]) -> Self:
         """Type one entry of the stream."""
-        text = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
-        known = {name: text.get(name, "") for name in ("series", "candle", "reason", "error")}
+        known = {
+            name: fields.get(name.encode(), b"").decode(errors="replace")
+            for name in ("series", "candle", "reason", "error")
+        }
         return cls(id=entry_id.decode(), **known)
 
     @property

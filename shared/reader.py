@@ -11,6 +11,7 @@ from shared.errors import CandlecastError
 from shared.forecast import Forecast
 from shared.keys import DEFAULT_PREFIX, Keys
 from shared.link import Link
+from shared.records import parsed_series
 from shared.wire import decode_forecast
 
 _POLL_S = 5.0
@@ -43,9 +44,10 @@ class ForecastReader:
         self._keys = self._link.keys
 
     def series(self) -> list[str]:
-        """Return the names of all known series, sorted."""
+        """Return the names of all known series, sorted; what is no name of ours is left out."""
         with self._link.translated() as redis:
-            return sorted(name.decode() for name in redis.smembers(self._keys.series))
+            names = redis.smembers(self._keys.series)
+        return [str(series) for name in sorted(names) if (series := parsed_series(name))]
 
     def latest(self, series: str) -> Forecast:
         """Return the newest forecast.

@@ -14,6 +14,8 @@ from shared.wire import decode_candle
 # How much is read at once: Redis does nothing else meanwhile.
 _PAGE = 64
 _PAGE_CANDLES = 1_000
+# What the keys of a series are, unless somebody else wrote there.
+_TYPES = {"candles": "stream", "model": "hash", "forecast": "string", "forecasts": "stream"}
 
 
 class View:
@@ -61,6 +63,33 @@ class View:
         with self.link.translated() as redis:
             entries = redis.xrange(self.keys.candles(str(series)), min=start, count=count)
         return [decode_candle(entry_id, numbers) for entry_id, numbers in entries]
+
+    def retained(self, series: Series) -> tuple[int | None, int]:
+        """Return the open time of the log's first candle and how many it holds, readable or not."""
+        key = self.keys.candles(str(series))
+        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
+            pipe.xrange(key, count=1)
+            pipe.xlen(key)
+            entries, count = pipe.execute()
+        return int(entries[0][0].partition(b"-")[0]) if entries else None, count
+
+    def faults(self, names: Sequence[Series]) -> dict[Series, str]:
+        """Say of each series that cannot be read which of its keys is of another type."""
+        places = [
+            (series, getattr(self.keys, kind)(str(series)), wanted)
+            for series in names
+            for kind, wanted in _TYPES.items()
+        ]
+        with self.link.translated() as redis, redis.pipeline(transaction=False) as pipe:
+            for _, key, _ in places:
+                pipe.type(key)
+            kinds = [kind.decode() for kind in pipe.execute()]
+        return {
+            series: f"the key {key} is a {kind}, not a {wanted}: delete it, then `candlecast "
+            f"rebuild {series}`"
+            for (series, key, wanted), kind in zip(places, kinds, strict=True)
+            if kind not in {"none", wanted}
+        }
 
     def forecasts(self, names: Sequence[Series]) -> list[bytes | None]:
         """Return the published JSON of each series, or None."""

@@ -133,6 +133,9 @@ def list_series(
     rows = operators.overview(_store())
     for line in [dumps(rows, indent=2)] if json else operators.aligned(rows):
         typer.echo(line)
+    for row in rows:
+        if row["fault"]:
+            typer.echo(f"{row['series']} cannot be read: {row['fault']}", err=True)
     if not rows:
         typer.echo("no series yet", err=True)
 

@@ -118,7 +118,7 @@ def candle_open_time(letter: KeptLetter) -> int | None:
     try:
         row = json.loads(text) if text[:1] in ("{", "[") else text.split()
         first = str(row["open_time"] if isinstance(row, dict) else row[0])
-    except (ValueError, LookupError):
+    except (ValueError, LookupError, RecursionError):
         return None
     return int(first) if _TIME.fullmatch(first) else None
 

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from shared.candle import Series
-from shared.errors import InvalidValue, RegistryError, StateError
+from shared.errors import InvalidValue, RegistryError, StateError, StoreError
 from shared.records import ModelRecord
 from shared.store import Store
 from shared.view import View
@@ -27,12 +27,17 @@ def known(view: View, names: Sequence[str]) -> list[Series]:
     ------
     InvalidValue
         When there is no such series; it names those that may have been meant.
+    StoreError
+        When a key of one of them is of another type; it names the key.
     """
     there = {str(series): series for series in view.series()}
     for name in names:
         if name not in there:
             raise InvalidValue("series", name, f"there is no such series; {_instead(name, there)}")
-    return [there[name] for name in dict.fromkeys(names)]
+    chosen = [there[name] for name in dict.fromkeys(names)]
+    for series, why in view.faults(chosen).items():
+        raise StoreError(f"{series} cannot be read: {why}")
+    return chosen
 
 
 def state_of(record: ModelRecord) -> str:
@@ -45,18 +50,23 @@ def state_of(record: ModelRecord) -> str:
 
 
 def overview(view: View) -> list[dict[str, Any]]:
-    """Return a JSON-ready row for each series."""
+    """Return a JSON-ready row for each series; ``fault`` says why one cannot be read."""
     names = view.series()
+    faults = view.faults(names)
+    sizes = dict(zip(names, view.memory(names), strict=True))
+    records = {record.series: record for record in view.models([*(sizes.keys() - faults.keys())])}
     return [
         {
-            "series": str(record.series),
-            "state": state_of(record),
-            "learned": record.sequence,
-            "waiting": record.waiting,
-            "memory_bytes": size,
-            "appended_at": record.appended_at,
+            "series": str(series),
+            "state": state_of(record) if record else "unreadable",
+            "learned": record and record.sequence,
+            "waiting": record and record.waiting,
+            "memory_bytes": sizes[series],
+            "appended_at": record and record.appended_at,
+            "fault": faults.get(series),
         }
-        for record, size in zip(view.models(names), view.memory(names), strict=True)
+        for series in names
+        for record in (records.get(series),)
     ]
 
 
@@ -65,7 +75,7 @@ def aligned(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     lines = [("series", "state", "learned", "waiting", "memory")]
     for row in rows:
         memory = f"{row['memory_bytes'] / 1_024:.0f} KB"
-        counts = (str(row["learned"]), str(row["waiting"]))
+        counts = ("-" if row[name] is None else str(row[name]) for name in ("learned", "waiting"))
         lines.append((row["series"], row["state"], *counts, memory))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for words in lines:
@@ -104,12 +114,8 @@ class Rebuild:
 
 def rebuilds(view: View, names: Sequence[Series]) -> list[Rebuild]:
     """Return what a rebuild of each series would take."""
-    found = []
-    for record in view.models(names):
-        candles = view.candles(record.series)
-        first = candles[0].open_time if candles else None
-        found.append(Rebuild(record, first, len(candles)))
-    return found
+    records = view.models(names)
+    return [Rebuild(record, *view.retained(record.series)) for record in records]
 
 
 def rest(store: Store, names: Sequence[Series], *, paused: bool) -> Iterator[str]:
