@@ -6,12 +6,12 @@ The rules are in the Lua scripts beside this file; here they are called and thei
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from fnmatch import fnmatchcase
 from typing import Any
 
 from pydantic_core import to_json
 
 from shared import doorbell
+from shared.allowed import check_allowed, one_too_many
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
 from shared.records import (
@@ -64,9 +64,7 @@ class Store(View):
         if len(candles) > APPEND_LIMIT:
             raise InvalidValue("candles", len(candles), f"append at most {APPEND_LIMIT} at once")
         frame, limits = series.timeframe, self.limits
-        if not any(fnmatchcase(str(series), pattern) for pattern in limits.allowed_series):
-            remedy = f"CANDLECAST_ALLOWED_SERIES allows {', '.join(limits.allowed_series)} only"
-            raise InvalidValue("series", str(series), remedy)
+        check_allowed(series, limits)
         answer = self.link.run(
             "append",
             *(limits.claim_series, str(series), limits.max_series),
@@ -81,11 +79,7 @@ class Store(View):
         if answer[0] == b"oversized":
             raise InvalidValue("candles", answer[1], "a number has at most 32 characters")
         if answer[0] == b"too_many":
-            remedy = (
-                f"there are {limits.max_series} series, and no more are allowed: retire some "
-                "(candlecast series retire) or raise CANDLECAST_MAX_SERIES"
-            )
-            raise InvalidValue("series", str(series), remedy)
+            raise one_too_many(series, limits)
         self.ring(answer[-1])
         return Appended.read(answer[1:-1])
 
