@@ -12,7 +12,9 @@ import typer
 if TYPE_CHECKING:
     from producers.feed import Feed
     from producers.files import BadRow, CandleFile
+    from producers.push import CandleStore
     from shared.candle import Series
+    from shared.records import DeadLetter
     from shared.store import Store
 
 app = typer.Typer(no_args_is_help=True)
@@ -48,6 +50,7 @@ def replay(
     Example: candlecast replay binance-BTCUSDT-1h.parquet --speed max
     """
     from producers import files as candle_files
+    from producers.aside import Aside
 
     with _stopping() as stopped:
         pace = _speed(speed)
@@ -55,9 +58,10 @@ def replay(
         keep = (lambda *found: bad.append(found)) if skip_bad else None
         found = candle_files.read_files(files, series or (), keep)
         store = _store()
-        kept = _bury(store, bad)
+        aside = Aside(store, [_letter(*row) for row in bad], store.limits.dead_letters)
         feeds = [candle_files.FileFeed(file, pace) for file in found]
-        _push(store, feeds, stopped, total=sum(map(len, found)), bad_rows=lambda: (len(bad), kept))
+        total, bad_rows = sum(map(len, found)), lambda: (aside.bad, aside.kept)
+        _push(aside, feeds, stopped, total=total, bad_rows=bad_rows)
 
 
 @app.command()
@@ -161,7 +165,7 @@ def live(
                 nonlocal bad
                 bad += 1
                 letter = DeadLetter(candle=row, reason="invalid", error=error)
-                store.dead_letters.put(str(series), letter)
+                store.dead_letters.put(series, letter)
 
             since = source.now_ms() - history * series.timeframe.ms
             found = ExchangeFeed(source, series, since, refuse)
@@ -172,16 +176,11 @@ def live(
         _push(store, [feed(series) for series in wanted], stopped, bad_rows=lambda: (bad, bad))
 
 
-def _bury(store: "Store", bad: "Sequence[tuple[CandleFile, BadRow]]") -> int:
-    """Set the last bad rows aside, no more than the store keeps; return how many."""
+def _letter(file: "CandleFile", row: "BadRow") -> "tuple[Series, DeadLetter]":
     from shared.records import DeadLetter
 
-    kept = bad[max(0, len(bad) - store.limits.dead_letters) :]
-    for file, row in kept:
-        place = f"{file.path}: row {row.row}, column {row.column}: {row.error}"
-        letter = DeadLetter(candle=row.candle, reason="invalid", error=place)
-        store.dead_letters.put(str(file.series), letter)
-    return len(kept)
+    place = f"{file.path}: row {row.row}, column {row.column}: {row.error}"
+    return file.series, DeadLetter(candle=row.candle, reason="invalid", error=place)
 
 
 def _speed(text: str) -> float | None:
@@ -208,7 +207,7 @@ def _store() -> "Store":
 
 
 def _push(
-    store: "Store",
+    store: "CandleStore",
     feeds: "Sequence[Feed]",
     stopped: Callable[[], bool],
     *,

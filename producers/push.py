@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 class Letters(Protocol):
     """What `Push` needs of `shared.dead_letters.DeadLetters`."""
 
-    def put(self, series: str, letter: DeadLetter) -> None:
+    def put(self, series: Series, letter: DeadLetter) -> None:
         """Set a candle aside."""
         ...
 
@@ -264,7 +264,7 @@ class Push:
         """Give up a candle that no clock can make a closed one; its feed goes on without it."""
         text = " ".join(encode_candle(candle))
         letter = DeadLetter(candle=text, reason="invalid", error=str(error))
-        self._store.dead_letters.put(str(lane.feed.series), letter)
+        self._store.dead_letters.put(lane.feed.series, letter)
         lane.waiting.remove(candle)
         self.totals.set_aside += 1
 

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from shared.allowed import check_allowed, one_too_many
+from shared.candle import Series
 from shared.link import Link
-from shared.records import DeadLetter
+from shared.records import DeadLetter, Limits
 
 REASONS = ("invalid", "revised", "undecodable", "model raised", "kills workers")
 _PAGE = 500
@@ -40,8 +42,8 @@ class DeadLetters:
     ----------
     link
         The connection.
-    cap
-        About how many are kept; older ones go.
+    limits
+        Which series there may be, and about how many letters are kept; older ones go.
 
     Raises
     ------
@@ -49,18 +51,24 @@ class DeadLetters:
         From every method, when Redis fails.
     """
 
-    def __init__(self, link: Link, cap: int) -> None:
+    def __init__(self, link: Link, limits: Limits) -> None:
         self._link = link
         self._key = link.keys.dead_letters
-        self.cap = cap
+        self._limits = limits
 
-    def put(self, series: str, letter: DeadLetter) -> None:
-        """Set something aside, and count it for its series."""
-        fields = {"series": series, **letter.fields}
-        with self._link.translated() as redis, redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(self._key, fields, maxlen=self.cap)
-            pipe.hincrby(self._link.keys.model(series), "dead_letters", 1)
-            pipe.execute()
+    def put(self, series: Series, letter: DeadLetter) -> None:
+        """Set something aside, and count it for its series.
+
+        Raises
+        ------
+        InvalidValue
+            When the series is not allowed or one too many.
+        """
+        limits = self._limits
+        check_allowed(series, limits)
+        place = (str(series), limits.max_series, limits.dead_letters)
+        if self._link.run("set_aside", *place, *letter.fields.values()) == b"too_many":
+            raise one_too_many(series, limits)
 
     def newest(self, series: str | None = None) -> Iterator[KeptLetter]:
         """Yield the letters, of one series or all, the newest first."""

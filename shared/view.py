@@ -33,7 +33,7 @@ class View:
         self.link = link
         self.keys = link.keys
         self.limits = limits or Limits()
-        self.dead_letters = DeadLetters(link, self.limits.dead_letters)
+        self.dead_letters = DeadLetters(link, self.limits)
 
     @classmethod
     def connect(

@@ -34,9 +34,9 @@ def letters(store: Store) -> Store:
     store.append(BTC, [Candle(T0, 5, 6, 4, 5, 1.0)])
     row = json.dumps({"open_time": str(T0 + HOUR), "open": "\x1b[2J"})
     put = store.dead_letters.put
-    put(str(ETH), DeadLetter(candle=row, reason="invalid", error="x.csv: row 2: no number"))
+    put(ETH, DeadLetter(candle=row, reason="invalid", error="x.csv: row 2: no number"))
     error = "Traceback (most recent call last):\n  File \x1b]0;gone\x07\nValueError: too hot"
-    put(str(BTC), DeadLetter(candle=f"{T0} 1 2 3", reason="model raised", error=error))
+    put(BTC, DeadLetter(candle=f"{T0} 1 2 3", reason="model raised", error=error))
     return store
 
 

@@ -316,7 +316,7 @@ def test_a_row_of_an_exchange_far_ahead(store: Store, learn: Learn) -> None:
 
     def refuse(row: str, error: str) -> None:
         letter = DeadLetter(candle=row, reason="invalid", error=error)
-        store.dead_letters.put(str(SERIES), letter)
+        store.dead_letters.put(SERIES, letter)
 
     ahead = feed(fake, since=T0, refuse=refuse)
     Push(store, [ahead], clock=fake.clock, sleep=fake.sleep).run(

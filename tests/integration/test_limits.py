@@ -1,15 +1,20 @@
 """What Redis has to hold and to do, bounded as ``docs/redis.md`` states it."""
 
+import subprocess
+from collections.abc import Callable
+
 import pytest
 
 from models import state
 from shared.candle import Series
+from shared.errors import InvalidValue
 from shared.records import DeadLetter, Limits
 from shared.store import Store
 from tests.integration.steps import FLEET, SERIES, candles, learned, only, walk
 from worker.update import Model, Updater
 
 STATED_BYTES = 850_000
+LETTER = DeadLetter(candle="7", reason="invalid", error="no candle")
 # Redis trims a stream by whole nodes, of a hundred entries at most.
 NODE = 100
 
@@ -42,7 +47,7 @@ def test_a_dead_letter_is_no_longer_than_a_reader_needs(store: Store, part: str)
     """However long a row or a traceback is, its letters cannot fill Redis; an error's end stays."""
     texts = {"candle": "7", "error": "it said", part: "x" * 100_000 + "the end"}
 
-    store.dead_letters.put(str(SERIES), DeadLetter(reason="invalid", **texts))
+    store.dead_letters.put(SERIES, DeadLetter(reason="invalid", **texts))
 
     (letter,) = store.dead_letters.newest()
     assert len(getattr(letter, part)) == 4_000
@@ -55,7 +60,7 @@ def test_rows_that_are_refused_push_the_oldest_letters_out(store: Store) -> None
 
     for number in range(4 * NODE):
         row = DeadLetter(candle=f"row {number}", reason="invalid", error="close is NaN")
-        small.dead_letters.put(str(SERIES), row)
+        small.dead_letters.put(SERIES, row)
 
     kept = [letter.candle for letter in small.dead_letters.newest()]
     assert 10 <= len(kept) <= 10 + NODE
@@ -93,3 +98,43 @@ def test_what_waits_is_counted_exactly_and_never_long_at_once(store: Store) -> N
     assert said == [500 - count for count in counts] * 4
     answered = [len(store.link.run("waiting", 300, *[str(series)] * 9)) for series in names]
     assert answered == [9, 4, 2, 2, 9]
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(allowed_series=("only:*",)), "CANDLECAST_ALLOWED_SERIES"),
+        (Limits(max_series=1), "there are 1 series"),
+    ],
+)
+def test_what_may_not_be_pushed_may_not_be_set_aside_either(
+    store: Store, limits: Limits, says: str
+) -> None:
+    """A series that is refused leaves neither letters nor keys, however often it is tried."""
+    store.append(SERIES, candles(0, 1))
+    bounded, before = Store(store.link, limits), sorted(store.link.redis.keys())
+
+    for number in range(5):
+        with pytest.raises(InvalidValue, match=says):
+            bounded.dead_letters.put(Series.parse(f"wild:X{number}/USDT:1h"), LETTER)
+
+    assert sorted(store.link.redis.keys()) == before
+    if limits.max_series == 1:
+        bounded.dead_letters.put(SERIES, LETTER)
+        assert bounded.model(SERIES).dead_letters == 1
+
+
+def test_a_series_of_dead_letters_alone_is_listed_and_retired(
+    store: Store, candlecast: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    """What is counted for a series stands where operators look, and goes with the series."""
+    store.dead_letters.put(SERIES, LETTER)
+
+    listed = candlecast("series", "list").stdout
+    status = candlecast("status").stdout
+    retired = candlecast("series", "retire", str(SERIES), "--yes")
+
+    assert f"{SERIES}  live" in listed
+    assert f"{SERIES}: -, no forecast; 0 learned, 0 waiting, 1 dead letters, 0 lost" in status
+    assert retired.returncode == 0, retired.stderr
+    assert store.link.redis.keys() == [store.keys.dead_letters.encode()]

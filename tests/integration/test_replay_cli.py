@@ -14,10 +14,13 @@ import pytest
 import redis
 
 from producers import display
-from producers.cli import _bury
+from producers.aside import Aside
+from producers.cli import _letter
 from producers.files import BadRow, CandleFile
 from producers.push import Totals
-from shared.candle import Series
+from shared.candle import Candle, Series
+from shared.errors import StoreUnavailable
+from shared.records import DeadLetter
 from shared.store import Store
 
 if TYPE_CHECKING:
@@ -157,16 +160,64 @@ def test_only_bad_rows_that_the_dead_letters_keep_are_sent(server: "Server") -> 
     """Of more bad rows than are kept the last ones are sent, and the summary says so."""
     store = Store.connect(server.url, limits={"dead_letters": 10})
     empty = CandleFile(Path("f.csv"), SERIES, np.array([]), np.empty((0, 5)))
-    bad = [(empty, BadRow(row, "low", "{}", "-1.0 must be > 0")) for row in range(1, 51)]
+    bad = [_letter(empty, BadRow(row, "low", "{}", "-1.0 must be > 0")) for row in range(1, 51)]
+    aside = Aside(store, bad, store.limits.dead_letters)
+    assert (aside.bad, letters(server)) == (0, [])
 
-    kept = _bury(store, bad)
+    for _ in range(2):
+        aside.append(SERIES, [Candle(T0, 2.0, 3.0, 1.0, 2.0, 1.0)])
 
-    assert kept == 10
+    assert (aside.bad, aside.kept) == (50, 10)
+    assert store.model(SERIES).dead_letters == 10
     assert [re.findall(r"row (\d+)", letter["error"]) for letter in letters(server)] == [
         [str(row)] for row in range(41, 51)
     ]
-    said = display.summary(Totals(), 1.0, bad_rows=(50, kept))
+    said = display.summary(Totals(), 1.0, bad_rows=(aside.bad, aside.kept))
     assert "50 bad rows, the last 10 in the dead letters" in said
+
+
+def test_bad_rows_are_set_aside_once_though_redis_fails_in_between(server: "Server") -> None:
+    """The candles are sent again, and only the rows that are not set aside yet."""
+    store, bad = Store.connect(server.url), [BadRow(row, "low", "{}", "-1") for row in (1, 2, 3)]
+    file = CandleFile(Path("f.csv"), SERIES, np.array([]), np.empty((0, 5)))
+    aside = Aside(store, [_letter(file, row) for row in bad], 10)
+    candles, put = [Candle(T0, 2.0, 3.0, 1.0, 2.0, 1.0)], store.dead_letters.put
+
+    def fail_at_the_second(series: Series, letter: DeadLetter) -> None:
+        if "row 2," in letter.error:
+            raise StoreUnavailable("gone")
+        put(series, letter)
+
+    store.dead_letters.put = fail_at_the_second  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        aside.append(SERIES, candles)
+    store.dead_letters.put = put  # type: ignore[method-assign]
+
+    assert aside.append(SERIES, candles).duplicates == 1
+    assert [re.findall(r"row (\d+)", letter["error"]) for letter in letters(server)] == [
+        *(["1"], ["2"], ["3"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ({"CANDLECAST_ALLOWED_SERIES": "only:*"}, "CANDLECAST_ALLOWED_SERIES allows only:* only"),
+        ({"CANDLECAST_MAX_SERIES": "1"}, "there are 1 series"),
+    ],
+)
+def test_a_refused_file_leaves_no_dead_letters(
+    setting: dict[str, str], says: str, file: Callable[..., str], candlecast: Run, store: Store
+) -> None:
+    """Bad rows of a series that is not taken are none of ours; nothing of it is left in Redis."""
+    candlecast("replay", file(table(), "only-BTCUSDT-1h.csv"))
+    before = sorted(store.link.redis.keys())
+
+    done = candlecast("replay", file(with_value(5, "close", "n/a")), "--skip-bad", **setting)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert sorted(store.link.redis.keys()) == before
 
 
 def test_again_is_duplicates_and_other_content_is_revised(

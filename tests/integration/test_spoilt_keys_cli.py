@@ -218,7 +218,7 @@ def test_dead_letters_that_are_none(learned: Store, candlecast: Run) -> None:
     nested = ["[" * 4_000, "[" * 900 + "]" * 900, '{"open_time": ' + "[" * 900 + "]" * 900 + "}"]
     for row in nested:
         letter = DeadLetter(candle=row, reason="invalid", error="no candle")
-        learned.dead_letters.put(str(BAD), letter)
+        learned.dead_letters.put(BAD, letter)
     learned.link.redis.xadd(learned.keys.dead_letters, {b"\xff\xfe": b"\x80", "series": b"\xff"})
     (strange, *_) = learned.dead_letters.newest()
 

@@ -299,7 +299,7 @@ def test_a_refused_row_counts_as_a_dead_letter_of_its_series(store: Store) -> No
     """What a file's bad rows were is counted where its good ones are."""
     store.append(SERIES, candles(0, 1))
     store.dead_letters.put(
-        str(SERIES), DeadLetter(candle="row 7", reason="invalid", error="close is NaN")
+        SERIES, DeadLetter(candle="row 7", reason="invalid", error="close is NaN")
     )
 
     assert store.model(SERIES).dead_letters == 1

@@ -56,9 +56,9 @@ class Clock:
 class Letters:
     """Dead letters in memory."""
 
-    kept: list[tuple[str, DeadLetter]] = field(default_factory=list)
+    kept: list[tuple[Series, DeadLetter]] = field(default_factory=list)
 
-    def put(self, series: str, letter: DeadLetter) -> None:
+    def put(self, series: Series, letter: DeadLetter) -> None:
         """Keep it."""
         self.kept.append((series, letter))
 
@@ -354,7 +354,7 @@ def test_a_candle_far_ahead_is_set_aside_and_holds_up_nobody(log: Log, clock: Cl
     assert indices(log.logs[TWO]) == list(range(5))
     assert (totals.set_aside, totals.unsent, clock.naps) == (1, 0, [])
     ((series, letter),) = log.dead_letters.kept
-    assert (series, letter.reason) == (str(ONE), "invalid")
+    assert (series, letter.reason) == (ONE, "invalid")
     assert letter.candle.split()[0] == str(candle(ahead).open_time)
 
 
