@@ -13,6 +13,7 @@ NOT_OURS = {"__pycache__", "build", "candlecast.egg-info"}
 # Each written so that this file is not its own finding.
 MACHINE = re.compile(r"(?<![\w.])/(?:work|root|home)/")
 REGISTRY = re.compile(r"[p]ypi\.org|[p]ythonhosted|--(?:extra-)?[i]ndex-url")
+UNSAFE = re.compile(r"^[\s$-]*(?:\S*/)?rq worker\b(?!.* -w worker\.candle_worker\.CandleWorker)")
 LINK = re.compile(r"\]\((?!\w+:|#)(?P<path>[^)#\s]+)")
 
 
@@ -47,6 +48,13 @@ def test_no_path_of_one_machine() -> None:
 def test_no_registry_named() -> None:
     """Packages come from wherever the user's pip is set to look."""
     assert findings(REGISTRY) == []
+
+
+def test_rqs_own_worker_is_shown_with_our_class_only() -> None:
+    """Without it whoever may write to Redis runs what he likes on the machine of a reader."""
+    assert UNSAFE.search("$ rq worker candles -S json")
+    assert not UNSAFE.search("rq worker candles -w worker.candle_worker.CandleWorker")
+    assert findings(UNSAFE) == []
 
 
 @pytest.mark.parametrize("page", [p for p in ours() if p.suffix == ".md"], ids=lambda p: p.name)

@@ -4,6 +4,7 @@ import itertools
 import json
 import subprocess
 import sys
+import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ from tests.integration.steps import HOUR, T0
 pytestmark = pytest.mark.timeout(120)
 
 
-RQ = [str(Path(sys.executable).with_name("rq")), "worker"]
+RQ = str(Path(sys.executable).with_name("rq"))
 CLASS = ["-w", "worker.candle_worker.CandleWorker"]
 # Fields of RQ's jobs, old ones among them, of which some are taken for pickles by default.
 JOB_FIELDS = (
@@ -94,7 +95,7 @@ def launch(start: Start, server: Any, tmp_path: Path) -> Iterator[Callable[..., 
             start("worker", "--queue", queue, CANDLECAST_SNAPSHOT_PERIOD_S="1")
             return
         with (tmp_path / "worker-0.log").open("wb") as log:
-            command = [*RQ, queue, *CLASS, "-u", server.url]  # without `-S json`: pickles
+            command = [RQ, "worker", queue, *CLASS, "-u", server.url]  # without `-S json`: pickles
             running.append(subprocess.Popen(command, env=server.env, stdout=log, stderr=log))
 
     yield launch
@@ -165,4 +166,38 @@ def test_no_pickle_that_a_housekeeping_worker_reads_ever_runs(
     store.ring_housekeeping()
 
     eventually(lambda: store.models(good)[0].snapshot_version, "a snapshot is taken", seconds=90)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(["info"], ["info", "-R"], ["info", "-W"], ["empty", "candles"]),
+        ["requeue", "-S", "json", "--queue", "candles", "--all"],
+        *(["worker", "candles", "--burst"], ["worker-pool", "candles", "--burst", "-n", "1"]),
+    ],
+    ids=" ".join,
+)
+def test_rqs_own_commands_run_no_pickle_where_the_docs_call_them_safe(
+    store: Store, server: Any, marker: Path, charge: bytes, command: list[str]
+) -> None:
+    """Nor does anything hold them up on the way to the job that is one: it alone is planted."""
+    redis = store.link.redis
+    for name in ("queued", "failed"):
+        job = Job.create(UPDATE_JOB, connection=redis, origin="candles", id=name)
+        fields = job.to_dict() | {"data": zlib.compress(charge), "meta": charge, "status": name}
+        redis.hset(job.key, mapping=fields)
+    redis.rpush("rq:queue:candles", "queued")
+    redis.zadd("rq:failed:candles", {"failed": 9e9})
+    redis.sadd("rq:queues", "rq:queue:candles")
+    ours = CLASS if command[0].startswith("worker") else []
+
+    subprocess.run(
+        [RQ, *command, *ours, "-u", server.url],
+        env=server.env,
+        capture_output=True,
+        timeout=60,
+        check=command[0] != "requeue",
+    )
+
     assert not marker.exists()
