@@ -107,7 +107,7 @@ def _print_status(state: "dict[str, Any]") -> None:
     memory = "no maxmemory" if share is None else f"{share:.0%} of maxmemory used"
     _print_folded(
         f"Redis {state['redis']}, {memory}; "
-        f"learning: {state['fleet'] or 'nobody (no worker runs)'}; "
+        f"learning: {state['fleet'] or 'nobody (no worker in the last minute)'}; "
         f"{state['pending']} series pending; jobs: {jobs}; dead letters: {state['dead_letters']}"
     )
     unreadable = state["unreadable"]

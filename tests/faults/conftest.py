@@ -85,11 +85,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = [Row(*values) for name, values in named if name == _ROW]
     if not rows:
         return
-    shown = Table(title="Faults", title_justify="left", box=None, pad_edge=False)
+    shown = Table(box=None, pad_edge=False)
     for title in TITLES:
         shown.add_column(title, justify="left" if title == TITLES[0] else "right")
     for row in sorted(rows, key=lambda row: row.fault):
         shown.add_row(*row.texts(), style=None if row.faultless else "red")
     console = Console(file=terminalreporter._tw._file, width=120)
     terminalreporter.ensure_newline()
+    console.print(f"Faults, {sources_.described()}", highlight=False, soft_wrap=True)
     console.print(shown)

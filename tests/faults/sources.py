@@ -16,7 +16,11 @@ LONG = os.environ.get("FAULTS") == "long"
 SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[3] / "shared"))
 COUNT = 6_000 if LONG else 800
 _FROM_MS = 1_704_067_200_000
-_REAL = ("BTCUSDT-1m", "BTCUSDT-1h", "ETHUSDT-1h", "XRPUSDT-1h", "BNBUSDT-1h")
+_REAL = (
+    *("binance-BTCUSDT-1m", "binance-BTCUSDT-1h", "binance-ETHUSDT-1h"),
+    *("binance-XRPUSDT-1h", "binance-BNBUSDT-1h"),
+    "mt5-EURUSD-1h",  # closed at night and at weekends
+)
 _SIMULATED = ("BTCUSDT-1h", "ETHUSDT-15m", "SOLUSDT-5m", "EURUSD-1m")
 # A hole of the market: the producer has to get past it whatever happens to it there.
 _HOLE = slice(COUNT // 3, COUNT // 3 + 40)
@@ -51,12 +55,23 @@ def write(folder: Path, name: str, candles: Sequence[Candle]) -> Source:
     return Source(path, read_candles(path).series, tuple(candles))
 
 
+def _real() -> list[Path]:
+    """Return the files of real candles that this run is to use, if any."""
+    paths = [SHARED / "data" / f"{name}.parquet" for name in _REAL]
+    return paths if LONG and all(path.exists() for path in paths) else []
+
+
+def described() -> str:
+    """Say what this run is made on."""
+    kind, names = ("real", list(_REAL)) if _real() else ("simulated", list(_SIMULATED))
+    form = "long" if LONG else "short"
+    return f"{form} form, {len(names)} series of {COUNT:,} {kind} candles: {', '.join(names)}"
+
+
 def make(folder: Path) -> list[Source]:
     """Write the series of this run, one of them with a hole."""
-    real = [SHARED / "data" / f"binance-{name}.parquet" for name in _REAL]
-    if LONG and all(path.exists() for path in real):
-        session = SHARED / "data" / "mt5-EURUSD-1h.parquet"  # closed at night and at weekends
-        files = map(read_candles, [*real, session])
+    if real := _real():
+        files = map(read_candles, real)
         return [write(folder, file.path.stem, file.candles(0, COUNT)) for file in files]
     found = []
     for name in _SIMULATED:

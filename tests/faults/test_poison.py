@@ -15,9 +15,9 @@ from tests.faults.stage import Stage
 
 pytestmark = pytest.mark.timeout(600 if LONG else 90)
 
+POISONS = poisoned.POISONS
 # Each that hangs is gone for ten seconds, and a candle is buried after five: that many more.
-POISONS = poisoned.POISONS[: 3 if LONG else 2]
-PROCESSES = 8 if LONG else 4
+PROCESSES = 8
 
 
 def poison(source: Source, folder: Path, name: str) -> Source:
