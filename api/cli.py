@@ -110,21 +110,30 @@ def _print_status(state: "dict[str, Any]") -> None:
         f"learning: {state['fleet'] or 'nobody (no worker in the last minute)'}; "
         f"{state['pending']} series pending; jobs: {jobs}; dead letters: {state['dead_letters']}"
     )
-    unreadable = state["unreadable"]
+    if state["state_keys"]:
+        counts = (f"{count} of key {key}" for key, count in state["state_keys"].items())
+        _print_folded(f"states signed: {', '.join(counts)}")
     for row in state["series"]:
-        none = "UNREADABLE forecast" if row["series"] in unreadable else "no forecast"
-        freshness = {None: none, True: "STALE", False: "fresh"}[row["stale"]]
-        words = [row["status"] or "-", freshness]
-        words += ["suspect"] * (row["suspect_until"] is not None) + ["PAUSED"] * row["paused"]
-        _print_folded(f"{row['series']}: {', '.join(words)}; {_counts(row)}")
+        _print_folded(f"{row['series']}: {_condition(row, state)}; {_counts(row)}")
         scored = [skill for skill in row["skill"] if skill["crps"] is not None]
         skill = ", ".join(f"{skill['crps']:+.1%} at {skill['horizon']}" for skill in scored)
         _print_folded(
             f"  CRPS skill {skill or 'not scored yet'}; model version {_version(row)}; "
             f"memory {row['memory_bytes'] / 1_024:.0f} KB"
         )
-    for series, why in unreadable.items():
+    for series, why in state["unreadable"].items():
         _print_folded(f"{series}: UNREADABLE: {why}")
+
+
+def _condition(row: "dict[str, Any]", state: "dict[str, Any]") -> str:
+    """Say in words how a series stands, what is unusual in capitals."""
+    none = "UNREADABLE forecast" if row["series"] in state["unreadable"] else "no forecast"
+    words = [row["status"] or "-", {None: none, True: "STALE", False: "fresh"}[row["stale"]]]
+    words += ["suspect"] * (row["suspect_until"] is not None) + ["PAUSED"] * row["paused"]
+    # The name of those who learn ends with the id of the key that they sign with.
+    if state["fleet"] and row["state_key"] not in (None, state["fleet"].rpartition("-")[2]):
+        words.append(f"KEY {row['state_key']}")
+    return ", ".join(words)
 
 
 def _counts(row: "dict[str, Any]") -> str:

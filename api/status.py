@@ -1,6 +1,7 @@
 """The state of everything as one JSON-ready report."""
 
 import time
+from collections import Counter
 from typing import Any
 
 from shared.errors import DecodeError
@@ -16,15 +17,16 @@ def report(view: View) -> dict[str, Any]:
     Times are UTC milliseconds; ``lost`` is what was accepted and neither learned, buried nor
     waiting: always zero. ``used_memory_share`` is that of Redis's ``maxmemory``, None where it has
     no such limit. ``unreadable`` says of series why: one of a spoilt forecast has a row as if it
-    had none, one of a spoilt key has no row.
+    had none, one of a spoilt key has no row. ``state_keys`` counts the states by the id of the
+    signing key that they bear: while the key is changed, some still bear the one before.
     """
     now_ms = time.time_ns() // 1_000_000
     names = view.series()
     unreadable = {str(series): why for series, why in view.faults(names).items()}
     names = [series for series in names if str(series) not in unreadable]
-    rows = []
-    read = zip(view.models(names), view.forecasts(names), view.memory(names), strict=True)
-    for record, raw, size in read:
+    rows, keys = [], view.state_keys(names)
+    read = zip(view.models(names), view.forecasts(names), view.memory(names), keys, strict=True)
+    for record, raw, size, key_id in read:
         said = None
         try:
             said = decode_forecast(raw) if raw else None
@@ -33,9 +35,10 @@ def report(view: View) -> dict[str, Any]:
             unreadable[str(record.series)] = (
                 f"the key {key} holds no forecast that can be read; the next candle replaces it"
             )
-        rows.append(_row(record, said, now_ms) | {"memory_bytes": size})
+        rows.append(_row(record, said, now_ms) | {"memory_bytes": size, "state_key": key_id})
     return view.overview() | {
         "used_memory_share": view.used_memory_share() or None,
+        "state_keys": dict(Counter(key_id for key_id in keys if key_id)),
         "series": rows,
         "unreadable": unreadable,
     }

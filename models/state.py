@@ -6,7 +6,6 @@ import hmac
 import io
 import json
 import pickle
-import struct
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,11 @@ from models import catalog
 from models.learner import Learner
 from shared.candle import Series
 from shared.errors import StateError
+from shared.header import LENGTH, MAGIC, START, split
 
 FORMAT = 1
 """Version of the bytes; part of the fingerprint."""
 
-_MAGIC = b"CCST"
-_LENGTH = struct.Struct(">H")
-_START = len(_MAGIC) + 32
 _VERSIONS = {"numpy": np.__version__, "river": river_version}
 
 # All that a state may name when it is read: our estimators and values, River's, NumPy's arrays.
@@ -84,7 +81,7 @@ class Signer:
         """Return why `knows` may have said no, by what the content claims of itself."""
         key_id = None
         with contextlib.suppress(StateError):
-            key_id = _split(content)[0].get("key")
+            key_id = split(content)[0].get("key")
         if not isinstance(key_id, str):
             return StateError("state is cut short or changed: its header cannot be read")
         if key_id in self._keys:
@@ -111,8 +108,8 @@ def fingerprint(model: str, horizon: int) -> str:
 def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
     """Return the learner as signed bytes that continue bit-identically when loaded.
 
-    Layout: magic, HMAC-SHA256 of all that follows, length of the header, header (JSON: format,
-    fingerprint, series, key, library versions), pickle.
+    Laid out as `shared.header` says; in the header are format, fingerprint, series, key and library
+    versions.
     """
     header = json.dumps(
         {
@@ -123,8 +120,8 @@ def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
             "libraries": _VERSIONS,
         }
     ).encode()
-    content = _LENGTH.pack(len(header)) + header + pickle.dumps(learner, protocol=5)
-    return _MAGIC + signer.sign(content) + content
+    content = LENGTH.pack(len(header)) + header + pickle.dumps(learner, protocol=5)
+    return MAGIC + signer.sign(content) + content
 
 
 def load(raw: bytes, signer: Signer, fingerprint: str, series: Series) -> Learner:
@@ -136,12 +133,12 @@ def load(raw: bytes, signer: Signer, fingerprint: str, series: Series) -> Learne
         When the bytes are no state, not signed by a known key, of another series, fingerprint
         or format, or cannot be read.
     """
-    signature, content = raw[len(_MAGIC) : _START], raw[_START:]
-    if not raw.startswith(_MAGIC):
+    signature, content = raw[len(MAGIC) : START], raw[START:]
+    if not raw.startswith(MAGIC):
         raise StateError(f"not a saved state: it begins with {raw[:8]!r}")
     if not signer.knows(content, signature):
         raise signer.refusal(content)
-    header, body = _split(content)
+    header, body = split(content)
     wanted = {"format": FORMAT, "fingerprint": fingerprint, "series": str(series)}
     for name, value in wanted.items():
         if header.get(name) != value:
@@ -158,16 +155,6 @@ def load(raw: bytes, signer: Signer, fingerprint: str, series: Series) -> Learne
     if not isinstance(learner, Learner):
         raise StateError(f"state holds a {type(learner).__name__}, not a learner")
     return learner
-
-
-def _split(content: bytes) -> tuple[dict[str, Any], bytes]:
-    """Take header and pickle apart; also of bytes that nobody vouches for."""
-    try:
-        (length,) = _LENGTH.unpack_from(content)
-        end = _LENGTH.size + length
-        return dict(json.loads(content[_LENGTH.size : end])), content[end:]
-    except (RecursionError, TypeError, ValueError, struct.error) as error:
-        raise StateError(f"the state's header cannot be read: {error}") from error
 
 
 def _key_id(key: bytes) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Self
 from shared import doorbell
 from shared.candle import Candle, Series
 from shared.dead_letters import DeadLetters
+from shared.header import key_of
 from shared.keys import DEFAULT_PREFIX, Keys
 from shared.link import Link
 from shared.records import MODEL_FIELDS, Limits, ModelRecord, parsed_series
@@ -104,6 +105,12 @@ class View:
         while len(records) < len(names):
             records += self._records(names[len(records) :][:_PAGE])
         return records
+
+    def state_keys(self, names: Sequence[Series]) -> list[str | None]:
+        """Return the id of the key that signed each series' state, as it says; None without one."""
+        pages = range(0, len(names), _PAGE)
+        heads = (self.link.run("heads", *map(str, names[at : at + _PAGE])) for at in pages)
+        return [key_of(head) for page in heads for head in page]
 
     def model(self, series: Series) -> ModelRecord:
         """Return one series' record, with its state."""

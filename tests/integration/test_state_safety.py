@@ -13,6 +13,7 @@ import pytest
 
 from models import catalog, state
 from shared.candle import Series
+from shared.header import START, split
 from shared.records import ModelRecord
 from shared.store import Store
 from shared.wire import decode_forecast
@@ -31,7 +32,6 @@ from tests.integration.steps import candles
 
 pytestmark = pytest.mark.timeout(120)
 
-START = len(b"CCST") + 32
 MAY_DIFFER = {"issued_at", "latency_ms", "revision", "series", "symbol", "exchange"}
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Eventually = Callable[..., None]
@@ -99,7 +99,7 @@ def whys(log: Path) -> dict[str, str]:
 def learner_of(record: ModelRecord) -> bytes:
     """The pickle of a state, which names neither key nor series."""
     assert record.state is not None
-    return state._split(record.state[START:])[1]
+    return split(record.state[START:])[1]
 
 
 def is_whole(record: ModelRecord) -> bool:

@@ -15,6 +15,7 @@ from models.hours import HOUR_MS
 from models.learner import Learner
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import StateError
+from shared.header import LENGTH, MAGIC, key_of
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 SIGNER = state.Signer(KEY)
@@ -44,8 +45,8 @@ def signed(body: object, **header: Any) -> bytes:
     facts = {"format": state.FORMAT, "fingerprint": FINGERPRINT, "series": str(SERIES)}
     facts["key"] = SIGNER.key_id
     head = json.dumps(facts | header).encode()
-    content = state._LENGTH.pack(len(head)) + head + pickle.dumps(body)
-    return state._MAGIC + SIGNER.sign(content) + content
+    content = LENGTH.pack(len(head)) + head + pickle.dumps(body)
+    return MAGIC + SIGNER.sign(content) + content
 
 
 @pytest.mark.parametrize("horizon", [1, 6, 24, 64])
@@ -103,7 +104,7 @@ def test_other_bytes_are_refused(raw: bytes) -> None:
 )
 def test_an_unsigned_header_of_another_shape_is_refused(header: bytes) -> None:
     """Bytes that nobody vouches for are refused, whatever they do to the one who reads them."""
-    content = state._LENGTH.pack(len(header)) + header
+    content = LENGTH.pack(len(header)) + header
 
     with pytest.raises(StateError, match="header"):
         state.load(b"CCST" + bytes(32) + content, SIGNER, FINGERPRINT, SERIES)
@@ -258,3 +259,13 @@ def test_rivers_estimators_may_be_part_of_a_model() -> None:
     copy = state._Unpickler(io.BytesIO(pickle.dumps(model))).load()
 
     assert copy.predict_one({"a": 30}) == model.predict_one({"a": 30}) > 0
+
+
+def test_the_key_of_a_state_is_read_without_it() -> None:
+    """From its beginning alone, however long the series' name is; of other bytes there is none."""
+    series = Series.parse(f"{'e' * 32}:{'S' * 60}/USD:15m")
+    raw = state.dump(taught(3), SIGNER, series)
+
+    assert key_of(raw[:1_024]) == key_of(raw) == SIGNER.key_id
+    strange = [b"", raw[:4], raw[:60], b"x" + raw[1:], signed(1, key=5), signed(1, key="\x1b[2J")]
+    assert [key_of(bytes_) for bytes_ in strange] == [None] * len(strange)
