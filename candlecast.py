@@ -127,6 +127,7 @@ def pretrain(
 
     Example: candlecast pretrain candles/ --until 2024-03-01 --out prior.npz
     """
+    import models  # noqa: F401 -- first: it keeps NumPy to one thread
     from producers.files import candle_files, read_files
     from shared.errors import CandlecastError
 

@@ -17,6 +17,7 @@ _QUARTER_MS = HOUR_MS // 4
 _LONGEST_CLOSURE_MS = 4 * DAY_MS
 _CLOSED = 2
 _SESSION_SHARE = 1 / 5
+_DOUBTFUL_SHARE = 1 / 8
 
 
 class TradingHours(Memory):
@@ -24,9 +25,10 @@ class TradingHours(Memory):
 
     A market is taken to trade around the clock until its candles say otherwise: the week is cut
     into slots (a candle, at least a quarter of an hour), and a slot without a candle in two weeks
-    running is *closed*. Once a fifth of the week is closed the market is a *session market* and
-    closed slots are stepped over. One outage, however long, closes nothing, and one candle opens
-    its slot again; a gap of four days or more says nothing about hours.
+    running is *closed*. Once a fifth of the week is closed, and no more than an eighth of the rest
+    was empty last time, the market is a *session market* and closed slots are stepped over. One
+    outage, however long, closes nothing, and one candle opens its slot again; a gap of four days
+    or more says nothing about hours.
 
     Parameters
     ----------
@@ -100,8 +102,20 @@ class TradingHours(Memory):
                     absences[skipped] += 1
                     moved |= absences[skipped] == _CLOSED
         if moved:
-            self.is_session = absences.count(_CLOSED) >= _SESSION_SHARE * len(absences)
+            self.is_session = self._keeps_hours()
         return moved
+
+    def _keeps_hours(self) -> bool:
+        """Whether a good part of the week is closed, and the rest is not just as often empty.
+
+        A market that trades little leaves slots empty by chance. Whether it is one is asked before
+        it counts as a session market; afterwards a week of holidays must not undo it.
+        """
+        closed = self.absences.count(_CLOSED)
+        if closed < _SESSION_SHARE * len(self.absences):
+            return False
+        doubtful = self.absences.count(1)
+        return self.is_session or doubtful <= _DOUBTFUL_SHARE * (len(self.absences) - closed)
 
     def _next(self, open_time: int) -> int:
         """Open time of the candle after the one at ``open_time``."""

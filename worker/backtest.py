@@ -120,7 +120,9 @@ def summary(report: dict[str, Any]) -> Iterator[str]:
 
 def _cell(difference: dict[str, float | None]) -> str:
     ratio, p_value = difference["ratio"], difference["p_value"]
-    return "-" if ratio is None or p_value is None else f"{ratio:.4f} ({p_value:.3f})"
+    if ratio is None or p_value is None:
+        return "-"
+    return f"{ratio:.4f} ({'<.001' if p_value < 0.001 else f'{p_value:.3f}'})"  # noqa: PLR2004
 
 
 def _in_processes(

@@ -1,6 +1,7 @@
 """When a market trades: the expected path, and what makes a session market."""
 
 import numpy as np
+import pytest
 
 from models.hours import DAY_MS, HOUR_MS, MONDAY_MS, TradingHours
 
@@ -80,13 +81,24 @@ def test_session_market_that_stays_open_is_one_no_more() -> None:
     assert ahead(hours) == [4 * 168, 4 * 168 + 1, 4 * 168 + 2]
 
 
-def test_random_holes_close_nothing() -> None:
-    """An illiquid market around the clock is not taken for a session market."""
-    there = np.random.default_rng(1).random(8 * 168) > 0.2
+@pytest.mark.parametrize("missing", [0.2, 0.5, 0.7])
+def test_random_holes_close_nothing(missing: float) -> None:
+    """An illiquid market around the clock is never taken for a session market."""
+    there = np.random.default_rng(1).random(8 * 168) > missing
+    hours = TradingHours(HOUR_MS, 3)
 
-    hours = learn(TradingHours(HOUR_MS, 3), *np.flatnonzero(there).tolist())
+    for hour in np.flatnonzero(there).tolist():
+        assert not learn(hours, hour).is_session
 
-    assert not hours.is_session
+
+def test_a_week_of_holidays_undoes_no_session_market() -> None:
+    """What is closed for a week is missed once; the hours stay as they are known."""
+    hours = learn(TradingHours(HOUR_MS, 3), *weeks(4))
+
+    learn(hours, *(4 * 168 + hour for hour in range(24)))
+    learn(hours, *(4 * 168 + hour for hour in range(96, 119)))
+
+    assert hours.is_session
 
 
 def test_weekday_only_days_are_a_session_market() -> None:
