@@ -29,6 +29,9 @@ class Records(Protocol):
     def series(self) -> list[Series]:
         """Return every known series."""
 
+    def faults(self, names: Sequence[Series]) -> dict[Series, str]:
+        """Say of each of these that cannot be read why not."""
+
     def models(self, names: Sequence[Series]) -> list[ModelRecord]:
         """Return the committed models of several series, without their states."""
 
@@ -114,8 +117,12 @@ def take_snapshots(
         When Redis fails: then no series can be read.
     """
     deadline = clock() + budget_s
-    moved = _moved(records)
-    report = Report()
+    names = records.series()
+    faults = records.faults(names)
+    report = Report(failed={str(series): fault for series, fault in faults.items()})
+    for series, fault in faults.items():
+        log.error("snapshot failed", series=str(series), error=fault)
+    moved = _moved(records, [series for series in names if series not in faults])
     for done, series in enumerate(moved):
         if clock() >= deadline:
             report.left = len(moved) - done
@@ -201,9 +208,8 @@ def metrics_of(scores: Mapping[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def _moved(records: Records) -> list[Series]:
+def _moved(records: Records, names: Sequence[Series]) -> list[Series]:
     """Return what has commits beyond its snapshot, the longest without one first."""
-    names = records.series()
     aged = [
         (*_freshness(record), str(record.series), record.series)
         for start in range(0, len(names), _PAGE)

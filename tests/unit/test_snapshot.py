@@ -36,10 +36,15 @@ class FakeRecords:
 
     def __init__(self, *records: ModelRecord) -> None:
         self.held = {record.series: record for record in records}
+        self.spoilt: dict[Series, str] = {}
 
     def series(self) -> list[Series]:
         """Every series held."""
         return list(self.held)
+
+    def faults(self, names: Sequence[Series]) -> dict[Series, str]:
+        """Say of those among them that are spoilt."""
+        return {series: fault for series, fault in self.spoilt.items() if series in names}
 
     def models(self, names: Sequence[Series]) -> list[ModelRecord]:
         """The models as they are now."""
@@ -113,6 +118,23 @@ def test_oldest_snapshot_first() -> None:
     take_snapshots(records, registry, SIGNER, budget_s=60)
 
     assert [series for series, _ in registry.written] == [BTC, DAY, ETH]
+
+
+def test_a_series_whose_keys_are_spoilt_does_not_hold_up_the_rest() -> None:
+    """It is not read at all, since that would fail for its whole page, and is reported."""
+
+    class Spoilt(FakeRecords):
+        def models(self, names: Sequence[Series]) -> list[ModelRecord]:
+            assert BTC not in names
+            return super().models(names)
+
+    records, registry = Spoilt(record(BTC), record(ETH)), FakeRegistry()
+    records.spoilt[BTC] = "the key is a string, not a hash"
+
+    report = take_snapshots(records, registry, SIGNER, budget_s=60)
+
+    assert report.written == {str(ETH): 1}
+    assert report.failed == {str(BTC): "the key is a string, not a hash"}
 
 
 def test_a_failing_series_does_not_hold_up_the_rest() -> None:
