@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.timeout(180)
+# A demo may take its last snapshot for a minute, and then wait twenty seconds for its processes.
+pytestmark = pytest.mark.timeout(240)
 
 COMMAND = str(Path(sys.executable).with_name("candlecast"))
 
@@ -62,7 +63,7 @@ def test_the_demo_shows_forecasts_keeps_models_and_leaves_nothing_behind(
     finally:
         # As Ctrl-C on a terminal does: to every process of the group.
         os.killpg(demo.pid, signal.SIGINT)
-        code = demo.wait(60)
+        code = demo.wait(100)
 
     assert code == 0, out.read_text()
     assert re.search(r"\d written, 0 failed, 0 left", out.read_text())
@@ -96,7 +97,7 @@ def test_a_second_demo_on_the_same_folder_is_refused(
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     finally:
         demo.send_signal(signal.SIGTERM)
-        demo.wait(60)
+        demo.wait(100)
 
     assert done.returncode == 2
     assert "another demo runs" in done.stderr
