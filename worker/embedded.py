@@ -51,26 +51,32 @@ def _start(folder: Path, link: Path) -> ValkeyServer:
     link.symlink_to(folder.resolve())
     pidfile = {"pidfile": "redis.pid"}
     config = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | pidfile
-    port = _last_port(folder)
-    for remaining in reversed(range(_STARTS)):
+    port, cause = _last_port(folder), None
+    for _ in range(_STARTS):
         server = ValkeyServer(port=port, config=config, persist=True)
         server.data_dir, server.log_path = link, link / "valkey.log"
         # Ctrl-C on a terminal reaches the whole group: the server must outlive those who use it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             server.start(timeout=60)
+            if _answers(server.port, folder):
+                return server
+            server.stop(timeout=15)
         except (ValkeyServerStartupError, OSError) as error:
-            # Another server may have taken the port between the look and the start. All look from
-            # the same one on: who starts with others would meet them at the next one again.
-            port = secrets.choice(_PORTS)
-            if not remaining:
-                log = folder / "valkey.log"
-                raise StoreUnavailable(f"the server does not start, see {log}") from error
-        else:
-            return server
+            cause = error
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    raise AssertionError("unreachable")
+        # Another server may have taken the port between the look and the start. All look from the
+        # same one on: who starts with others would meet them at the next one again.
+        port = secrets.choice(_PORTS)
+    raise StoreUnavailable(f"the server does not start, see {folder / 'valkey.log'}") from cause
+
+
+def _answers(port: int, folder: Path) -> bool:
+    """Whether the server at this port is the one of this folder: the wheel takes any for it."""
+    with contextlib.suppress(redis.RedisError), redis.Redis(port=port, protocol=2) as client:
+        return Path(client.config_get("dir")["dir"]) == folder.resolve()
+    return False
 
 
 def _last_port(folder: Path) -> int | None:
