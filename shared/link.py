@@ -109,15 +109,23 @@ class Link:
             raise
 
     @contextlib.contextmanager
-    def lock(self, key: str, life_s: float, wait_s: float) -> Iterator[Callable[[], object] | None]:
-        """Hold a lock; yield what renews it, or None where another has it all the while."""
+    def lock(self, key: str, life_s: float, wait_s: float) -> Iterator[Callable[[], bool] | None]:
+        """Hold a lock; yield what renews it, or None where another has it all the while.
+
+        Once it has run out, renewing takes it anew, or says by False that another has it by now.
+        """
         with self.translated() as redis:
             if redis.pttl(key) == -1:
                 redis.delete(key)  # nobody holds a lock that never ends: it is not ours
             lock = redis.lock(key, timeout=life_s)
             held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
+
+        def renewed() -> bool:
+            with self.translated():
+                return bool(lock.reacquire() if lock.owned() else lock.acquire(blocking=False))
+
         try:
-            yield lock.reacquire if held else None
+            yield renewed if held else None
         finally:
             if held:
                 # It may have run out meanwhile, and be another's by now.

@@ -208,11 +208,11 @@ class Store(View):
 
     def snapshot_lock(
         self, *, wait_s: float = 0
-    ) -> AbstractContextManager[Callable[[], object] | None]:
+    ) -> AbstractContextManager[Callable[[], bool] | None]:
         """Hold the one right to take snapshots; yield what renews it, or None where it is taken.
 
-        It lives for half a minute, so that a killed round does not hold up the next; two at once
-        would do no harm, since each writes whole versions.
+        It lives for half a minute, so that a killed round does not hold up the next; what renews
+        it answers False where another round has begun meanwhile.
         """
         return self.link.lock(self.keys.snapshot_lock, _SNAPSHOT_LOCK_S, wait_s)
 

@@ -15,8 +15,14 @@ from shared.wire import decode_candle
 # How much is read at once: Redis does nothing else meanwhile.
 _PAGE = 64
 _PAGE_CANDLES = 1_000
-# What the keys of a series are, unless somebody else wrote there.
-_TYPES = {"candles": "stream", "model": "hash", "forecast": "string", "forecasts": "stream"}
+# What the keys of a series are unless somebody wrote there, and what follows once it is deleted.
+_AGAIN = "the next candle brings it back"
+_KINDS = {
+    "candles": ("stream", "its producers fill it again"),
+    "model": ("hash", "then `candlecast rebuild {series}`"),
+    "forecast": ("string", _AGAIN),
+    "forecasts": ("stream", _AGAIN),
+}
 
 
 class View:
@@ -75,20 +81,19 @@ class View:
         return int(entries[0][0].partition(b"-")[0]) if entries else None, count
 
     def faults(self, names: Sequence[Series]) -> dict[Series, str]:
-        """Say of each series that cannot be read which of its keys is of another type."""
+        """Say of each series that cannot be read which of its keys is at fault, and the remedy."""
         places = [
-            (series, getattr(self.keys, kind)(str(series)), wanted)
+            (series, getattr(self.keys, kind)(str(series)), wanted, remedy.format(series=series))
             for series in names
-            for kind, wanted in _TYPES.items()
+            for kind, (wanted, remedy) in _KINDS.items()
         ]
         with self.link.translated() as redis, redis.pipeline(transaction=False) as pipe:
-            for _, key, _ in places:
+            for _, key, *_ in places:
                 pipe.type(key)
             kinds = [kind.decode() for kind in pipe.execute()]
         return {
-            series: f"the key {key} is a {kind}, not a {wanted}: delete it, then `candlecast "
-            f"rebuild {series}`"
-            for (series, key, wanted), kind in zip(places, kinds, strict=True)
+            series: f"the key {key} is a {kind}, not a {wanted}: delete it, {remedy}"
+            for (series, key, wanted, remedy), kind in zip(places, kinds, strict=True)
             if kind not in {"none", wanted}
         }
 

@@ -87,7 +87,7 @@ def take_snapshots(
     signer: state.Signer,
     *,
     budget_s: float,
-    renew: Callable[[], object] = lambda: None,
+    renew: Callable[[], bool] = lambda: True,
     clock: Callable[[], float] = time.monotonic,
 ) -> Report:
     """Write a version of each model that moved, oldest snapshot first, while the budget lasts.
@@ -107,7 +107,7 @@ def take_snapshots(
     budget_s
         Seconds after which no further series is begun.
     renew
-        Called before each series, to keep the right to take snapshots alive.
+        Called before each series, to keep the right to take snapshots alive; False ends the round.
     clock
         Seconds that only rise.
 
@@ -124,11 +124,10 @@ def take_snapshots(
         log.error("snapshot failed", series=str(series), error=fault)
     moved = _moved(records, [series for series in names if series not in faults])
     for done, series in enumerate(moved):
-        if clock() >= deadline:
+        if clock() >= deadline or not renew():
             report.left = len(moved) - done
             log.warning("snapshots wait for the next round", left=report.left)
             break
-        renew()
         try:
             version = _take(records, registry, signer, series)
         except StoreError:

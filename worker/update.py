@@ -269,5 +269,9 @@ class Updater:
             sequence=0,
             since=None,
         )
+        if answer != "ok":
+            tally.conflicts += 1
+            log.info("rebuild lost to another worker", why=why)
+            return
         tally.rebuilds += 1
-        log.warning("series is learned again", why=why, answer=answer)
+        log.warning("series is learned again", why=why)

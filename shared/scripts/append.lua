@@ -75,6 +75,8 @@ for i = FIRST, #ARGV, WIDTH do
   if last and open <= last then
     old(i)
   elseif accepted >= room then
+    -- Nobody takes candles that wait without a mark, and their producer waits for just that.
+    if accepted == 0 then redis.call('ZADD', PENDING, 'NX', text(now), series) end
     stopped = 'full'
     break
   elseif after ~= (last or BEFORE_ALL) and open ~= (last and last + step) then

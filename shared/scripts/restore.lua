@@ -8,7 +8,10 @@ local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
 if etag ~= '' and redis.call('HGET', model, 'etag') ~= etag then return {'lost', ring(now, per_claim)} end
-if not accept_hole and redis.call('SISMEMBER', SERIES, series) == 0 then return {'unknown', 0} end
+-- Who holds the series' token need not ask whether there is one: a worker heals what it claimed.
+if etag == '' and not accept_hole and redis.call('SISMEMBER', SERIES, series) == 0 then
+  return {'unknown', ring(now, per_claim)}
+end
 if cursor ~= '' and not accept_hole and #redis.call('XRANGE', log, cursor, cursor) == 0 then
   return {'hole', ring(now, per_claim)}
 end
@@ -17,12 +20,12 @@ end
 local old = redis.call('HMGET', model, 'cursor', 'settled', 'appended')
 local known = count_learned(log, tonumber(cursor))
 local again = count_learned(log, cursor_of(model)) - known
+local held = redis.call('XLEN', log)
 local is_sound = is_whole(old[1]) and is_whole(old[2]) and old[3] and is_whole(old[3])
-if is_sound and tonumber(old[2] or 0) >= again then
+if is_sound and tonumber(old[2] or 0) >= again and tonumber(old[3]) >= held then
   redis.call('HINCRBY', model, 'settled', -again)
 else
   -- The record is gone, or what it says of itself is of no use: count anew from what the log holds.
-  local held = redis.call('XLEN', log)
   local appended = math.max(held, is_whole(old[3]) and tonumber(old[3] or 0) or 0)
   redis.call('HSET', model, 'appended', text(appended), 'settled', text(appended - held + known))
 end

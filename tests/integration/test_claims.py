@@ -305,6 +305,47 @@ def test_a_restore_counts_anew_where_the_record_is_spoilt(store: Store) -> None:
         store.retire(SERIES, revision=record.revision)
 
 
+def test_a_rebuild_after_a_record_was_deleted_counts_right(store: Store) -> None:
+    """The one candle that came in between is not all that was ever appended."""
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "f", "scores": {}, "since": None}
+    store.append(SERIES, candles(0, 3))
+    store.commit([learned(only(store.claim(FLEET)))])
+    store.link.redis.delete(store.keys.model(str(SERIES)))
+    store.append(SERIES, candles(3, 1))
+    store.commit([learned(only(store.claim(FLEET)))])
+
+    store.restore(SERIES, etag=None, cursor=None, sequence=0, **nothing)
+    store.commit([learned(only(store.claim(FLEET)))])
+
+    record = store.model(SERIES)
+    assert (record.appended, record.settled, record.lost) == (4, 4, 0)
+
+
+@pytest.mark.parametrize("value", [b"0", b"1"])
+def test_a_restore_counts_anew_where_too_few_are_settled(store: Store, value: bytes) -> None:
+    """Of four that are learned again, no more can be taken off than were ever put on."""
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "f", "scores": {}, "since": None}
+    store.append(SERIES, candles(0, 4))
+    store.commit([learned(only(store.claim(FLEET)))])
+    store.link.redis.hset(store.keys.model(str(SERIES)), "settled", value)
+
+    store.restore(SERIES, etag=None, cursor=None, sequence=0, **nothing)
+
+    record = store.model(SERIES)
+    assert (record.appended, record.settled, record.waiting, record.lost) == (4, 0, 4, 0)
+
+
+def test_a_worker_rebuilds_what_it_claimed_though_the_names_are_gone(store: Store) -> None:
+    """Whoever deletes the set of names takes no series its repair away; an operator is told."""
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "f", "scores": {}, "since": None}
+    store.append(SERIES, candles(0, 1))
+    claim = only(store.claim(FLEET))
+    store.link.redis.delete(store.keys.series)
+
+    assert store.restore(SERIES, etag=None, cursor=None, sequence=0, **nothing) == "unknown"
+    assert store.restore(SERIES, etag=claim.etag, cursor=None, sequence=0, **nothing) == "ok"
+
+
 @pytest.mark.parametrize("kind", ["model", "candles"])
 def test_a_key_of_another_type_stops_nobody_else(store: Store, kind: str) -> None:
     """Its mark goes, and the series beside it is claimed."""

@@ -311,7 +311,7 @@ def test_one_round_of_snapshots_at_a_time(store: Store) -> None:
     with store.snapshot_lock() as first, store.snapshot_lock() as second:
         assert first is not None
         assert second is None
-        first()
+        assert first()
     with store.snapshot_lock() as third:
         assert third is not None
 
@@ -334,6 +334,44 @@ def test_the_log_keeps_what_is_unlearned_and_the_retention(store: Store) -> None
 
     assert [(c.open_time - T0) // HOUR for c in store.candles(SERIES)] == [3, 4, 5, 6, 7, 8, 9]
     assert store.model(SERIES).lost == 0
+
+
+def test_a_full_log_whose_mark_is_gone_is_marked_by_its_producer(store: Store) -> None:
+    """Else nobody would take what waits, and the producer would wait for ever."""
+    small = Store(store.link, Limits(max_waiting=2))
+    small.append(SERIES, candles(0, 2))
+    store.link.redis.delete(store.keys.pending)
+    assert store.claim(FLEET).claims == []
+
+    assert small.append(SERIES, candles(2, 1), after=T0 + HOUR).stopped == "full"
+
+    assert len(only(store.claim(FLEET)).entries) == 2
+
+
+@pytest.mark.parametrize("value", [b"text", b"", b"1.5"])
+def test_a_revision_that_is_no_number_keeps_no_snapshot_from_being_noted(
+    store: Store, value: bytes
+) -> None:
+    """A claim puts it right; until then the version that was written is known."""
+    store.append(SERIES, candles(0, 1))
+    store.link.redis.hset(store.keys.model(str(SERIES)), "revision", value)
+
+    store.set_snapshot(SERIES, version=3, alias=None, revision=9)
+
+    assert store.model(SERIES).snapshot_version == 3
+
+
+def test_a_right_to_snapshots_that_ran_out_is_taken_anew_or_lost(store: Store) -> None:
+    """A round that was slow goes on, unless another has begun."""
+    with store.snapshot_lock() as renew:
+        assert renew is not None
+        store.link.redis.delete(store.keys.snapshot_lock)
+        assert renew()
+        with store.snapshot_lock() as other:
+            assert other is None
+        store.link.redis.set(store.keys.snapshot_lock, b"another's", px=60_000)
+        assert not renew()
+    assert store.link.redis.get(store.keys.snapshot_lock) == b"another's"
 
 
 def test_a_server_that_is_not_there_is_one_clear_line() -> None:

@@ -129,6 +129,7 @@ def append(
         end = time(row.log[-1]) if row.log else 0
         if time(candle) > end:
             if accepted >= room and "full answer" not in rules.off:
+                row = row._replace(mark=row.mark or DUE)
                 stopped = "full"
                 break
             if _misses(rules, end, candle, after):
@@ -276,7 +277,7 @@ def restore(
     row, cursor = redis.rows[series], snapshot.cursor
     if etag is not None and row.etag != etag and "rebuild asks for the token" not in rules.off:
         return redis, "lost"
-    if not row.log and "restore asks for the series" not in rules.off:
+    if etag is None and not row.log and "restore asks for the series" not in rules.off:
         return redis, "unknown"
     held = cursor == 0 or _retained(row, cursor, cursor) or "no hole at a restore" in rules.off
     if not held:

@@ -85,7 +85,8 @@ class Walk:
             *((1, self.restore), (1, self.tick), (3, self.lease_over), (1, self.hear)),
         ]
         faults = (self.clock_back, self.spoil, self.put_aside, self.fail_over, self.empty_queue)
-        steps += [(1, fault) for fault in (*faults, self.pause, self.resume, self.abandon)]
+        operators = (self.drop_marks, self.pause, self.resume, self.abandon)
+        steps += [(1, step) for step in (*faults, *operators)]
         steps += [(1, self.retire)] if self.chance(0.2) else []
         weighted = [step for weight, step in steps for _ in range(weight)]
         chosen = weighted[self.below(len(weighted))]
@@ -257,6 +258,12 @@ class Walk:
         """Somebody empties the queue."""
         self.redis = self.redis._replace(queue=0)
         self.client.delete(self.queue)
+
+    def drop_marks(self) -> None:
+        """Somebody deletes the marks."""
+        rows = tuple(row._replace(mark=0) for row in self.redis.rows)
+        self.redis = self.redis._replace(rows=rows)
+        self.client.delete(self.store.keys.pending)
 
     def clock_back(self) -> None:
         """Redis's clock steps back: its scores and keys with a life are then far ahead."""

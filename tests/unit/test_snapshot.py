@@ -192,6 +192,22 @@ def test_a_round_that_was_faster_is_left_alone() -> None:
     assert (report.written, registry.written) == ({}, [])
 
 
+def test_a_round_that_lost_its_right_leaves_the_rest() -> None:
+    """What it has not begun is the other round's."""
+    rights = iter([True, False])
+    registry = FakeRegistry()
+
+    report = take_snapshots(
+        FakeRecords(record(BTC), record(ETH)),
+        registry,
+        SIGNER,
+        budget_s=60,
+        renew=lambda: next(rights),
+    )
+
+    assert (len(report.written), report.left) == (1, 1)
+
+
 def test_a_lost_redis_ends_the_round() -> None:
     """Without Redis there is no model to read, so that is nobody's failure."""
 
