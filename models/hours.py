@@ -2,6 +2,7 @@
 
 import bisect
 from itertools import accumulate, repeat
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ class TradingHours(Memory):
         Whether the market has regular closing hours.
     """
 
-    _learned = ("absences", "position", "is_session", "path", "_open_time")
+    _learned = ("absences", "position", "is_session", "_open_time")
 
     def __init__(self, timeframe_ms: int = HOUR_MS, horizon: int = 24) -> None:
         self.timeframe_ms = timeframe_ms
@@ -70,13 +71,22 @@ class TradingHours(Memory):
         self.position += 0 if before is None else self._steps_to(open_time)
         expected = open_time == self.path[0]
         moved = self._mark(before, open_time)
-        if not self.is_session:
-            self.path = open_time + self._steps
-        elif expected and not moved:
+        if self.is_session and expected and not moved:
             self.path = np.append(self.path[1:], self._next(int(self.path[-1])))
         else:
-            steps = accumulate(repeat(open_time, self.horizon + 1), lambda t, _: self._next(t))
-            self.path = np.fromiter(steps, np.int64, self.horizon + 1)[1:]
+            self.path = self._path_from(open_time)
+
+    def recall_own(self, own: tuple[Any, ...]) -> None:
+        """Put back what was learned; the path follows from it."""
+        super().recall_own(own)
+        if self._open_time is not None:
+            self.path = self._path_from(self._open_time)
+
+    def _path_from(self, open_time: int) -> NDArray[np.int64]:
+        if not self.is_session:
+            return open_time + self._steps
+        steps = accumulate(repeat(open_time, self.horizon + 1), lambda t, _: self._next(t))
+        return np.fromiter(steps, np.int64, self.horizon + 1)[1:]
 
     def _steps_to(self, open_time: int) -> int:
         if open_time == self.path[0]:

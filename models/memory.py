@@ -1,6 +1,7 @@
 """Estimators whose whole memory is one contiguous buffer and a few numbers."""
 
-from copy import copy
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from inspect import signature
 from math import prod
 from typing import Any, ClassVar, TypeAlias
@@ -21,9 +22,12 @@ class Memory(base.Estimator):
     """A River estimator that can be saved quickly and exactly.
 
     What it learns is declared: arrays through `_remember`, everything else (numbers, other
-    estimators, tuples of them) by name in ``_learned``. Saving copies just that; loading runs the
+    estimators, tuples of them) by name in ``_learned``. Saving takes just that; loading runs the
     constructor again, which derives all constants from the parameters, and puts the memory back.
     So nothing derived is stored, no bit is lost, and views into the buffer stay views.
+
+    Parts that are of this kind too are found once and for all, when something is first saved or
+    loaded: from then on they may change, but not be replaced.
     """
 
     _learned: ClassVar[tuple[str, ...]] = ()
@@ -43,47 +47,46 @@ class Memory(base.Estimator):
             setattr(self, name, self._buffer[start : start + sizes[name]].reshape(shape))
             start += sizes[name]
 
-    def memory(self) -> tuple[Any, ...]:
-        """Copy out what was learned: the buffer, then ``_learned`` in order.
+    def memory(self) -> list[tuple[Any, ...]]:
+        """Return what was learned, part by part: to be pickled at once, for it is no copy."""
+        return [part.own_memory() for part in self.all_parts]
 
-        Arrays and bytes are copied; what else can change (a forecaster that is no `Memory`) is not.
-        """
-        return self._buffer.tobytes(), *(_copy_out(getattr(self, name)) for name in self._learned)
+    def recall(self, memory: Sequence[tuple[Any, ...]]) -> None:
+        """Put back what `memory` returned."""
+        for part, own in zip(self.all_parts, memory, strict=True):
+            part.recall_own(own)
 
-    def recall(self, memory: tuple[Any, ...]) -> None:
-        """Put back what `memory` copied out."""
-        if memory[0]:
-            self._buffer[:] = np.frombuffer(memory[0])
-        for name, value in zip(self._learned, memory[1:], strict=True):
-            setattr(self, name, _put_back(getattr(self, name), value))
+    def own_memory(self) -> tuple[Any, ...]:
+        """Return what was learned here and not in a part: the buffer's bytes, then the rest."""
+        return self._buffer.tobytes(), *[getattr(self, name) for name in self._plain]
 
-    def __getstate__(self) -> tuple[dict[str, Any], tuple[Any, ...]]:
-        parameters = {name: getattr(self, name) for name in self._parameters}
-        return parameters, self.memory()
+    def recall_own(self, own: tuple[Any, ...]) -> None:
+        """Put back what `own_memory` returned."""
+        if own[0]:
+            self._buffer[:] = np.frombuffer(own[0])
+        for name, value in zip(self._plain, own[1:], strict=True):
+            setattr(self, name, value)
 
-    def __setstate__(self, state: tuple[dict[str, Any], tuple[Any, ...]]) -> None:
+    @cached_property
+    def all_parts(self) -> list["Memory"]:
+        """Return this one and all its parts, depth first; a list that stays."""
+        parts = (part for name in self._learned for part in _parts_in(getattr(self, name)))
+        return [self, *(below for part in parts for below in part.all_parts)]
+
+    @cached_property
+    def _plain(self) -> list[str]:
+        """Names of what is learned here."""
+        return [name for name in self._learned if not tuple(_parts_in(getattr(self, name)))]
+
+    def __getstate__(self) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+        return {name: getattr(self, name) for name in self._parameters}, self.memory()
+
+    def __setstate__(self, state: tuple[dict[str, Any], list[tuple[Any, ...]]]) -> None:
         parameters, memory = state
         type(self).__init__(self, **parameters)
         self.recall(memory)
 
 
-def _copy_out(value: Any) -> Any:
-    if isinstance(value, Memory):
-        return value.memory()
-    if isinstance(value, tuple):
-        return tuple(map(_copy_out, value))
-    return _copied(value)
-
-
-def _put_back(value: Any, memory: Any) -> Any:
-    """Return ``memory``, or the part it belongs to, which has recalled it."""
-    if isinstance(value, Memory):
-        value.recall(memory)
-        return value
-    if isinstance(value, tuple):
-        return tuple(map(_put_back, value, memory))
-    return _copied(memory)
-
-
-def _copied(value: Any) -> Any:
-    return copy(value) if isinstance(value, bytearray | np.ndarray) else value
+def _parts_in(value: Any) -> Iterator[Memory]:
+    values = value if isinstance(value, tuple) else (value,)
+    return (part for part in values if isinstance(part, Memory))

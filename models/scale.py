@@ -12,7 +12,7 @@ from models.memory import Array, Memory, bounded
 
 INPUTS = 1 + SIZE + 6
 _CLIP = 6.0
-_HALF = np.triu_indices(INPUTS)
+_HALF = np.flatnonzero(np.triu(np.ones((INPUTS, INPUTS))))
 
 
 @dataclass(slots=True)
@@ -145,16 +145,16 @@ class RecursiveLeastSquares(Memory):
         self.coefficients -= self.coefficients[:, index, None] * (direction / variance)
         self._narrow(direction / math.sqrt(variance))
 
-    def memory(self) -> tuple[Any, ...]:
-        """Copy out what was learned, of the symmetric covariance one half."""
-        half = self.covariance[_HALF]
-        return super().memory(), half.tobytes(), self.inputs.tobytes(), self.gains.tobytes()
+    def own_memory(self) -> tuple[Any, ...]:
+        """Return what was learned, of the symmetric covariance one half."""
+        half = self.covariance.take(_HALF)
+        return *super().own_memory(), half.tobytes(), self.inputs.tobytes(), self.gains.tobytes()
 
-    def recall(self, memory: tuple[Any, ...]) -> None:
-        """Put back what `memory` copied out."""
-        learned, half, inputs, gains = memory
-        super().recall(learned)
-        self.covariance[_HALF] = self.covariance.T[_HALF] = np.frombuffer(half)
+    def recall_own(self, own: tuple[Any, ...]) -> None:
+        """Put back what `own_memory` returned."""
+        *learned, half, inputs, gains = own
+        super().recall_own(tuple(learned))
+        self.covariance.flat[_HALF] = self.covariance.T.flat[_HALF] = np.frombuffer(half)
         self.inputs[:] = np.frombuffer(inputs, np.float32).reshape(self.inputs.shape)
         self.gains[:] = np.frombuffer(gains, np.float32).reshape(self.gains.shape)
 

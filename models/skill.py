@@ -140,17 +140,18 @@ class Prequential(Memory):
 
     def skill(self) -> tuple[Skill, ...]:
         """Return the recent skill at each scored horizon, as it is published."""
-        means = (_means(sums.tolist()) for sums in self.recent.T)
         counts = self.total[_ROW["candles"]].tolist()
         return tuple(
             Skill(
                 horizon=horizon,
                 candles=int(count),
-                crps=mean["crps_skill"],
-                coverage_90=mean["coverage_90"],
-                mae=mean["mae_skill"],
+                crps=_skill(sums, "crps", "crps_baseline"),
+                coverage_90=_share(sums, "inside_90"),
+                mae=_skill(sums, "error", "error_naive"),
             )
-            for horizon, count, mean in zip(self.horizons, counts, means, strict=True)
+            for horizon, count, sums in zip(
+                self.horizons, counts, self.recent.T.tolist(), strict=True
+            )
         )
 
     def scores(self) -> dict[str, Any]:
@@ -206,26 +207,28 @@ def _qlike(change: Array, deviation: Array, least: Array) -> Array:
 
 def _means(sums: list[float]) -> dict[str, float | None]:
     """Turn one horizon's sums into scores; None where nothing was scored."""
-    total = dict(zip(_SUMS, sums, strict=True))
-
-    def share(name: str, of: str = "candles") -> float | None:
-        return total[name] / total[of] if total[of] else None
-
-    def skill(name: str, naive: str) -> float | None:
-        return 1 - total[name] / total[naive] if total[naive] else None
-
     return {
-        "candles": total["candles"],
-        "crps": share("crps"),
-        "crps_baseline": share("crps_baseline"),
-        "crps_skill": skill("crps", "crps_baseline"),
-        **{f"coverage_{band}": share(f"inside_{band}") for band in BANDS},
-        "mae": share("error"),
-        "mae_naive": share("error_naive"),
-        "mae_skill": skill("error", "error_naive"),
-        "mape": share("percentage_error"),
-        "direction_accuracy": share("moves_right", "moves"),
-        "brier": share("brier"),
-        "qlike": share("qlike", of="settled"),
-        "qlike_baseline": share("qlike_baseline", of="settled"),
+        "candles": sums[_ROW["candles"]],
+        "crps": _share(sums, "crps"),
+        "crps_baseline": _share(sums, "crps_baseline"),
+        "crps_skill": _skill(sums, "crps", "crps_baseline"),
+        **{f"coverage_{band}": _share(sums, f"inside_{band}") for band in BANDS},
+        "mae": _share(sums, "error"),
+        "mae_naive": _share(sums, "error_naive"),
+        "mae_skill": _skill(sums, "error", "error_naive"),
+        "mape": _share(sums, "percentage_error"),
+        "direction_accuracy": _share(sums, "moves_right", "moves"),
+        "brier": _share(sums, "brier"),
+        "qlike": _share(sums, "qlike", of="settled"),
+        "qlike_baseline": _share(sums, "qlike_baseline", of="settled"),
     }
+
+
+def _share(sums: list[float], name: str, of: str = "candles") -> float | None:
+    whole = sums[_ROW[of]]
+    return sums[_ROW[name]] / whole if whole else None
+
+
+def _skill(sums: list[float], name: str, naive: str) -> float | None:
+    share = _share(sums, name, of=naive)
+    return None if share is None else 1 - share

@@ -18,7 +18,7 @@ from shared.candle import Series
 from shared.errors import StateError
 from shared.header import LENGTH, MAGIC, START, split
 
-FORMAT = 1
+FORMAT = 2
 """Version of the bytes; part of the fingerprint."""
 
 _VERSIONS = {"numpy": np.__version__, "river": river_version}

@@ -35,7 +35,7 @@ class TickHistogram(Memory):
     Attributes
     ----------
     counts
-        Discounted shares of moves from -20 to 20 ticks, shape (m, 3, 41), float32; empty until
+        Discounted shares of moves from -20 to 20 ticks, shape (m, 3, 41), float32; None until
         something is counted, which in most markets never happens.
     gains, squares
         What the counts would have gained beside the others, and its square, shape (m,).
@@ -50,7 +50,7 @@ class TickHistogram(Memory):
         self._remember(gains=(len(horizons),), squares=(len(horizons),))
         self.gains: Array
         self.squares: Array
-        self.counts: NDArray[np.float32] = np.zeros(0, np.float32)
+        self.counts: NDArray[np.float32] | None = None
         self.code = 1
         self._rows = np.arange(len(horizons))
         # Before anything is counted nothing moves.
@@ -94,7 +94,7 @@ class TickHistogram(Memory):
         gain = (gradient * (own - others)).mean(1) / (1 + abs(others).mean(1))
         self.gains[counted] = _DECAY * self.gains[counted] + gain
         self.squares[counted] = _DECAY * self.squares[counted] + gain * gain
-        if not self.counts.size:
+        if self.counts is None:
             self.counts = self._blank.copy()
         states = (abs(codes) - 1).astype(np.int64)
         mirrored = np.where(codes < 0, -moves, moves).clip(-_REACH, _REACH).astype(np.int64)
@@ -106,7 +106,7 @@ class TickHistogram(Memory):
         return self._quantiles(self._rows, np.full(len(self._rows), float(self.code)))
 
     def _quantiles(self, rows: NDArray[np.int64], codes: Array) -> Array:
-        counts = self.counts if self.counts.size else self._blank
+        counts = self._blank if self.counts is None else self.counts
         states = (abs(codes) - 1).astype(np.int64)
         shares = counts[rows, states] + np.float32(_POOLED) * counts[rows].mean(1)
         shares[codes < 0] = shares[codes < 0, ::-1]

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,16 +79,13 @@ class Walk:
 
     def take(self) -> None:
         """Take one step in both worlds, and compare what can be seen."""
-        steps: list[tuple[int, Callable[[], None]]] = [
-            *((6, self.append), (5, self.claim), (4, self.commit), (1, self.release)),
-            *((1, self.restore), (1, self.tick), (3, self.lease_over), (1, self.hear)),
-        ]
-        faults = (self.clock_back, self.spoil, self.put_aside, self.fail_over, self.empty_queue)
-        operators = (self.drop_marks, self.pause, self.resume, self.abandon)
-        steps += [(1, step) for step in (*faults, *operators)]
-        steps += [(1, self.retire)] if self.chance(0.2) else []
-        weighted = [step for weight, step in steps for _ in range(weight)]
-        chosen = weighted[self.below(len(weighted))]
+        often = {self.append: 6, self.claim: 5, self.commit: 4, self.lease_over: 3}
+        steps = [step for step, weight in often.items() for _ in range(weight)]
+        steps += [self.release, self.restore, self.tick, self.hear, self.abandon]
+        steps += [self.clock_back, self.spoil, self.put_aside, self.fail_over, self.empty_queue]
+        steps += [self.drop_marks, self.pause, self.resume]
+        steps += [self.retire] if self.chance(0.2) else []
+        chosen = steps[self.below(len(steps))]
         self.done.append(chosen.__name__)
         chosen()
         self.compare()
@@ -322,10 +318,8 @@ class Walk:
     def seen(self, series: int, now: int) -> dict[str, Any]:
         """What the server shows of a series."""
         name = NAMES[series]
-        record, score = (
-            self.store.model(name),
-            self.client.zscore(self.store.keys.pending, str(name)),
-        )
+        record = self.store.model(name)
+        score = self.client.zscore(self.store.keys.pending, str(name))
         times = self.client.hmget(self.store.keys.model(str(name)), FIELDS)
         mark = DUE if score and score <= now else LEASED
         counted = dataclasses.asdict(record)

@@ -196,7 +196,7 @@ def test_started_anew_it_knows_nothing_of_the_prior() -> None:
             calendar.learn_one(MONDAY_MS + n * HOUR_MS, variance)
 
     for calendar in calendars:
-        assert calendar.memory()[0] == plain.memory()[0]
+        assert calendar.memory()[0][0] == plain.memory()[0][0]
 
 
 def test_still_starting_anew_after_it_was_saved() -> None:

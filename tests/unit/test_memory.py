@@ -1,11 +1,12 @@
 """Memory in one buffer: what is saved, and that it is whole."""
 
 import pickle
+from copy import deepcopy
 
 import numpy as np
 
 from models.ewma import Ewma
-from models.hours import DAY_MS, TradingHours
+from models.hours import DAY_MS, HOUR_MS, TradingHours
 from models.memory import Array, Memory
 
 
@@ -78,19 +79,32 @@ def test_clone_forgets() -> None:
     assert not clone._buffer.any()
 
 
-def test_memory_is_a_copy() -> None:
-    """What is copied out does not change with what is learned later, nor is it shared."""
+def test_what_changes_in_place_is_not_shared() -> None:
+    """Not between a learner and its copy, and not with what was saved."""
     hours = TradingHours()
     for day in range(0, 21, 2):
         hours.learn_one(day * DAY_MS)
-    memory = hours.memory()
-    kept = pickle.dumps(memory)
-    one, two = TradingHours(), TradingHours()
-    for other in (one, two):
-        other.recall(memory)
+    saved = pickle.dumps(hours)
+    copy = deepcopy(hours)
 
-    for other in (hours, one):
-        other.learn_one(23 * DAY_MS)
+    hours.learn_one(23 * DAY_MS)
 
-    assert pickle.dumps(memory) == kept
-    assert pickle.dumps(two.memory()) == kept
+    assert pickle.dumps(copy) == pickle.dumps(pickle.loads(saved)) == saved
+    assert pickle.dumps(hours) != saved
+
+
+def test_what_follows_from_the_memory_is_worked_out_again() -> None:
+    """The next candles of a session market are where they were, though they are not saved."""
+    hours = TradingHours()
+    for hour in range(24 * 21):
+        if 8 <= hour % 24 < 16:
+            hours.learn_one(hour * HOUR_MS)
+    assert hours.is_session
+
+    copy = pickle.loads(pickle.dumps(hours))
+
+    assert copy.path.tolist() == hours.path.tolist()
+    for hour in (24 * 21 + 8, 24 * 21 + 9):
+        hours.learn_one(hour * HOUR_MS)
+        copy.learn_one(hour * HOUR_MS)
+        assert copy.path.tolist() == hours.path.tolist()
