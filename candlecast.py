@@ -86,7 +86,7 @@ def backtest(
     read = settings.load()
     model = catalog.with_prior(read.model, "none" if no_prior else read.prior)
     # All of them before anything is written: a bad file shall leave no result that looks whole.
-    found = read_files(candle_files(files), series or ())
+    found = read_files(candle_files(files, None if series else _leave_out), series or ())
     tasks = [runs.Task(file.series, file, model, read.horizon(str(file.series))) for file in found]
     with _progress() as progress:
         bars = [progress.add_task(str(task.series), total=len(task.candles)) for task in tasks]
@@ -100,6 +100,10 @@ def backtest(
         typer.echo(line)
     typer.echo(f"every forecast is in {out / 'forecasts.parquet'}, scores in {out / 'report.json'}")
     typer.echo(_pictures(report, out / "report.html"))
+
+
+def _leave_out(error: Exception) -> None:
+    typer.echo(f"left out: {error}", err=True)
 
 
 def _pictures(report: dict[str, Any], path: Path) -> str:
@@ -141,7 +145,7 @@ def pretrain(
     draft = out.with_name(f".{out.name}.part")
     out.parent.mkdir(parents=True, exist_ok=True)
     draft.touch()
-    found = read_files(candle_files(files), series or ())
+    found = read_files(candle_files(files, None if series else _leave_out), series or ())
     end = until.replace(tzinfo=UTC).timestamp() * 1_000 if until else None
     pools = [
         pooling.Pool(file.series, [c for c in file if end is None or c.open_time < end])

@@ -18,7 +18,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,16 +31,16 @@ import numpy as np
 import pandas as pd
 
 from models import catalog
+from models.evaluation import coverage, losses
 from models.learner import Learner
 from models.memory import Array
-from producers.files import CandleFile, candle_files, read_candles
+from models.skill import SCORED_HORIZONS
+from producers.files import CandleFile, candle_files, read_files
 from shared.candle import Candle
-from shared.errors import CandlecastError
 from shared.forecast import QUANTILE_LEVELS
 from worker import pooling
 
-HORIZONS = (1, 3, 6, 12, 24)
-LEVELS = np.array(QUANTILE_LEVELS)
+HORIZONS = SCORED_HORIZONS
 LONGEST = HORIZONS[-1]
 SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[2] / "shared"))
 WORK = Path(".candlecast/accuracy")
@@ -90,7 +89,7 @@ def say(case: Case, model: str) -> Array:
     """Return the quantiles of the log return that a model says at every origin: (n, 5, 9)."""
     learner = Learner(case.file.series.timeframe, LONGEST, model)
     rows = np.array(HORIZONS) - 1
-    said = np.empty((len(case.file), len(HORIZONS), len(LEVELS)))
+    said = np.empty((len(case.file), len(HORIZONS), len(QUANTILE_LEVELS)))
     for number, candle in enumerate(case.file):
         learner.learn_one(candle)
         if number >= case.start:
@@ -98,32 +97,27 @@ def say(case: Case, model: str) -> Array:
     return said
 
 
-def score(case: Case, said: Array) -> dict[str, list[float]]:
+def score(case: Case, said: Array) -> dict[str, list[Any]]:
     """Score what was said from the start on, by horizon, counted in candles as the peers do."""
     logs = np.log(case.file.numbers[:, 3])
     origins = np.arange(case.start, len(logs) - LONGEST)
     moved = np.stack([logs[origins + h] - logs[origins] for h in HORIZONS], axis=1)
     said = said[origins]
-    apart = moved[..., None] - said
-    pinball = np.maximum(LEVELS * apart, (LEVELS - 1) * apart)
     low, high = said[..., 0], said[..., -1]
     outside = np.maximum(low - moved, 0) + np.maximum(moved - high, 0)
-    inside = {
-        band: (said[..., row] <= moved) & (moved <= said[..., -1 - row])
-        for row, band in enumerate((95, 90, 80, 50))
-    }
-    hits = np.vstack([np.zeros(len(HORIZONS)), np.cumsum(inside[90], axis=0)])
-    thousands = (hits[1_000:] - hits[:-1_000]) / 1_000
+    inside = (said[..., 1] <= moved) & (moved <= said[..., -2])
+    hits = np.vstack([np.zeros(len(HORIZONS)), np.cumsum(inside, axis=0)])
+    thousands: Array = (hits[1_000:] - hits[:-1_000]) / 1_000
     return {
-        "crps": (2 * pinball.mean((0, 2))).tolist(),
+        "crps": losses(moved, said).mean(0).tolist(),
         "interval": (high - low + 40 * outside).mean(0).tolist(),
         "mae": (abs(moved - said[..., 4]).mean(0) / abs(moved).mean(0)).tolist(),
-        **{f"coverage_{band}": hits.mean(0).tolist() for band, hits in inside.items()},
+        **{f"coverage_{band}": shares for band, shares in coverage(moved, said).items()},
         "coverage_90_worst": abs(thousands - 0.9).max(0, initial=0.0).tolist(),
     }
 
 
-def ours(case: Case, model: str) -> dict[str, list[float]]:
+def ours(case: Case, model: str) -> dict[str, list[Any]]:
     """Run one file and score it."""
     return score(case, say(case, model))
 
@@ -257,7 +251,7 @@ def main() -> None:
     options = parser.parse_args()
     since = int(datetime.fromisoformat(options.since).replace(tzinfo=UTC).timestamp() * 1_000)
     WORK.mkdir(parents=True, exist_ok=True)
-    pool = list(readable(candle_files([options.folder])))
+    pool = files_of(options.folder)
     cases = [case(file, since) for file in pool if options.only in file.path.stem]
     if options.no_prior:
         models = [catalog.with_prior("default", "none")] * len(cases)
@@ -276,13 +270,9 @@ def main() -> None:
         options.json.write_text(json.dumps(rows, indent=1))
 
 
-def readable(paths: Sequence[Path]) -> Iterator[CandleFile]:
-    """Yield the files that hold one series by their name; say which do not."""
-    for path in paths:
-        try:
-            yield read_candles(path)
-        except CandlecastError as error:
-            print(f"left out: {error}", file=sys.stderr)
+def files_of(folder: Path) -> list[CandleFile]:
+    """Return the files that hold one series by their name; say which do not."""
+    return read_files(candle_files([folder], lambda error: print(f"left out: {error}")))
 
 
 if __name__ == "__main__":

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.accuracy import HORIZONS, LONGEST, SHARED, Case, case, readable, score
+from benchmarks.accuracy import HORIZONS, LONGEST, SHARED, Case, case, files_of, score
 from models import constants
 from models.forecaster import ScaleMixtureForecaster
 from models.memory import Array
 from models.moves import fields_of
 from models.network import PooledNetwork
 from models.scale import RecursiveLeastSquares, SlowLevel
-from producers.files import candle_files
 from shared.forecast import QUANTILE_LEVELS
 
 
@@ -121,7 +120,7 @@ def main() -> None:
     options = parser.parse_args()
     since = int(datetime.fromisoformat(options.since).replace(tzinfo=UTC).timestamp() * 1_000)
     names = options.only.split(",")
-    all_of_them = (case(file, since) for file in readable(candle_files([options.folder])))
+    all_of_them = (case(file, since) for file in files_of(options.folder))
     cases = [one for one in all_of_them if one.is_later and any(name in one.name for name in names)]
     tasks = list(product(cases, VARIANTS))
     print(f"{'file':<22} {'part left out':<15} CRPS / all parts, {HORIZONS} ahead")

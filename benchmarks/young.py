@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.accuracy import HORIZONS, LONGEST, SHARED, readable
+from benchmarks.accuracy import HORIZONS, LONGEST, SHARED, files_of
 from models.baseline import RandomWalk
 from models.learner import Learner
 from models.memory import Array
 from models.skill import crps
-from producers.files import CandleFile, candle_files
+from producers.files import CandleFile
 from shared.forecast import QUANTILE_LEVELS
 
 CANDLES = 100
@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="files whose name holds this")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    files = [f for f in readable(candle_files([options.folder])) if options.only in f.path.stem]
+    files = [file for file in files_of(options.folder) if options.only in file.path.stem]
     tasks = list(product(files, MODELS))
     with ProcessPoolExecutor(options.processes, get_context("fork")) as pool:
         arguments = ((file, MODELS[name], options.starts) for file, name in tasks)

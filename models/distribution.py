@@ -77,8 +77,10 @@ def chance_of_rise(quantiles: Array) -> Array:
 
 
 def _chance_of_rise(quantiles: list[float]) -> float:
-    below, through = bisect_left(quantiles, -_ZERO), bisect_right(quantiles, _ZERO)
-    if below < through:  # the chance of a fall or half of none: the middle of the levels at zero
+    below = bisect_left(quantiles, -_ZERO)
+    if below < len(quantiles) and quantiles[below] <= _ZERO:
+        # The chance of a fall or half of none: the middle of the levels at zero.
+        through = bisect_right(quantiles, _ZERO)
         return 1 - (QUANTILE_LEVELS[below] + QUANTILE_LEVELS[through - 1]) / 2
     right = min(max(below, 1), len(_SCORES) - 1)
     low, high = quantiles[right - 1], quantiles[right]

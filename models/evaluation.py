@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtr
 
 from models.memory import Array
 from models.skill import BANDS, crps
@@ -101,9 +102,9 @@ def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
     """Test whether two series of losses have the same mean.
 
     The variance of the mean difference allows for the overlap of forecasts ``horizon`` ahead
-    (Bartlett weights, twice as many lags), with the small-sample correction. Fewer than thirty
-    origins, or ten for each candle ahead, tell nothing; with few more the test finds a difference
-    somewhat too often (about one in ten at 5 %).
+    (Bartlett weights, twice as many lags), with the small-sample correction and Student's t. Fewer
+    than thirty origins, or ten for each candle ahead, tell nothing; with few more the test finds a
+    difference somewhat too often (about one in ten at 5 %).
 
     Parameters
     ----------
@@ -132,4 +133,4 @@ def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
         return Difference(ratio, 0.0, 1.0)
     small = (count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count
     statistic = mean / math.sqrt(variance) * math.sqrt(small)
-    return Difference(ratio, statistic, math.erfc(abs(statistic) / math.sqrt(2)))
+    return Difference(ratio, statistic, float(2 * stdtr(count - 1, -abs(statistic))))

@@ -98,8 +98,8 @@ def read_candles(
     InvalidValue
         When the file's name does not say the series.
     """
-    series = series or names.series_of(path)
     frame = tables.read_table(path)
+    series = series or names.series_of(path)
     times, known = columns.read_times(frame["open_time"])
     numbers = np.column_stack([columns.read_numbers(frame[name]) for name in NUMBERS])
     if shape := checks.wrong_shape(times[~checks.union(known, len(times))], series.timeframe):
@@ -140,8 +140,18 @@ def _first_fault(path: Path, bad: BadRow, count: int, rows: int) -> BadFile:
     return BadFile(path, f"{bad.error}; {remedy}", bad.row, bad.column)
 
 
-def candle_files(paths: Sequence[Path]) -> list[Path]:
+def candle_files(
+    paths: Sequence[Path], leave_out: Callable[[InvalidValue], None] | None = None
+) -> list[Path]:
     """Return the files, and of each folder the candle files that lie in it, by name.
+
+    Parameters
+    ----------
+    paths
+        Files and folders.
+    leave_out
+        Told of each file in a folder whose name does not say its series, which is then left out;
+        without it all are taken.
 
     Raises
     ------
@@ -156,8 +166,22 @@ def candle_files(paths: Sequence[Path]) -> list[Path]:
         inside = sorted(file for file in path.iterdir() if tables.is_candle_file(file))
         if not inside:
             raise InvalidValue("file", str(path), "the folder holds no .parquet, .csv or .feather")
-        found.extend(inside)
+        named = [file for file in inside if leave_out is None or _is_named(file, leave_out)]
+        if not named:
+            raise InvalidValue(
+                "file", str(path), "no name of a file in this folder says its series"
+            )
+        found.extend(named)
     return found
+
+
+def _is_named(file: Path, leave_out: Callable[[InvalidValue], None]) -> bool:
+    try:
+        names.series_of(file)
+    except InvalidValue as error:
+        leave_out(error)
+        return False
+    return True
 
 
 def read_files(

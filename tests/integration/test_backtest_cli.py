@@ -106,10 +106,12 @@ def test_a_folder_is_the_candle_files_in_it(candlecast: Run, write: Write, tmp_p
     for name, rows in (("x-ETHUSDT-1h.csv", 30), ("x-BTCUSDT-1h.csv", ROWS)):
         write(f"candles/{name}", table(rows))
     write("candles/notes.txt", table())
+    write("candles/pool.csv", table())
 
     done = candlecast("backtest", str(tmp_path / "candles"), "--out", str(out), "--processes", "2")
 
     assert done.returncode == 0, done.stderr
+    assert "left out: file name='pool.csv'" in done.stderr
     report = json.loads((out / "report.json").read_text())
     counts = {"x:BTC/USDT:1h": ROWS, "x:ETH/USDT:1h": 30}
     assert [(name, result["candles"]) for name, result in report.items()] == [*counts.items()]

@@ -20,6 +20,7 @@ from models.pending import Pending
 from models.quantiles import QuantileTracker
 from models.scale import RecursiveLeastSquares, SlowLevel
 from models.skill import Prequential
+from models.stillness import TickHistogram
 from models.ticks import TickGrid
 from shared.candle import Candle, Series, Timeframe
 
@@ -28,7 +29,7 @@ SERIES = Series.parse("test:BTC/USDT:1h")
 ESTIMATORS = (
     *(RandomWalk, Seasonality, Ewma, Features, ScaleMixtureForecaster, TradingHours),
     *(GradientMixture, Pending, QuantileTracker, RecursiveLeastSquares, SlowLevel),
-    *(Prequential, TickGrid),
+    *(Prequential, TickGrid, TickHistogram),
 )
 TIMEFRAMES = ("1m", "10m", "1h", "4h", "1d", "1w")
 

@@ -1,10 +1,10 @@
 """Scores of whole columns, and the test of Diebold and Mariano."""
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 from models.evaluation import changes, coverage, diebold_mariano, losses, shares_below
 from models.memory import Array
@@ -31,7 +31,7 @@ def plain(loss: Array, other: Array, horizon: int) -> tuple[float, ...]:
         variance += (1 - k / (2 * horizon)) * covariance
     correction = (n + 1 - 2 * horizon + horizon * (horizon - 1) / n) / n
     statistic = mean / math.sqrt(variance / n) * math.sqrt(correction)
-    p_value = 2 * (1 - NormalDist().cdf(abs(statistic)))
+    p_value = 2 * student.sf(abs(statistic), n - 1)
     return sum(loss) / sum(other), statistic, p_value
 
 
