@@ -45,11 +45,13 @@ class TradingHours(Memory):
     position
         Number of the newest candle by the market's own clock: it counts the candles that
         should have come, whether or not they came.
+    open_time
+        Of the newest candle (UTC ms); None before the first.
     is_session
         Whether the market has regular closing hours.
     """
 
-    _learned = ("absences", "position", "is_session", "_open_time")
+    _learned = ("absences", "position", "is_session", "open_time")
 
     def __init__(self, timeframe_ms: int = HOUR_MS, horizon: int = 24) -> None:
         self.timeframe_ms = timeframe_ms
@@ -62,12 +64,12 @@ class TradingHours(Memory):
         self.position = 0
         self.is_session = False
         self.path: NDArray[np.int64] = self._steps
-        self._open_time: int | None = None
+        self.open_time: int | None = None
 
     def learn_one(self, open_time: int) -> None:
         """Take in the open time (UTC ms) of the next candle; times must rise."""
-        before = self._open_time
-        self._open_time = open_time
+        before = self.open_time
+        self.open_time = open_time
         self.position += 0 if before is None else self._steps_to(open_time)
         expected = open_time == self.path[0]
         moved = self._mark(before, open_time)
@@ -79,8 +81,8 @@ class TradingHours(Memory):
     def recall_own(self, own: tuple[Any, ...]) -> None:
         """Put back what was learned; the path follows from it."""
         super().recall_own(own)
-        if self._open_time is not None:
-            self.path = self._path_from(self._open_time)
+        if self.open_time is not None:
+            self.path = self._path_from(self.open_time)
 
     def _path_from(self, open_time: int) -> NDArray[np.int64]:
         if not self.is_session:

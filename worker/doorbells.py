@@ -10,6 +10,7 @@ from rq import Queue
 from rq.exceptions import DeserializationError, NoSuchJobError
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, validate_job_id
+from rq.serializers import JSONSerializer
 
 from shared.errors import InvalidValue
 
@@ -95,7 +96,16 @@ class Doorbell(Job):
 
 
 class Doorbells(Queue):
-    """A queue that drops ids which no job can have; RQ's own would end the worker over one."""
+    """A queue whose jobs are doorbells, whatever RQ is told: it reads them to count them too.
+
+    Ids which no job can have are dropped; RQ's own queue would end the worker over one.
+    """
+
+    job_class = Doorbell
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs |= {"serializer": JSONSerializer, "job_class": Doorbell}
+        super().__init__(*args, **kwargs)
 
     @classmethod
     def lmove(cls, connection: Any, queue_key: str, timeout: int | None) -> Any:

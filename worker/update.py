@@ -186,12 +186,17 @@ class Updater:
         if claim.condemned and claim.attempts >= _HOPELESS:
             raise StateError("claims died that had only to load it and to bury a candle")
         if claim.spoilt:
-            raise StateError(f"{claim.spoilt} in the model's record is no number")
+            raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
         if claim.state:
             learner = state.load(claim.state, self.model.signer, fingerprint, claim.series)
             if learner.sequence != claim.sequence:
                 raise StateError(
                     f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
+                )
+            if (learner.hours.open_time or 0) > (claim.cursor or 0):
+                raise StateError(
+                    f"the state has learned up to {learner.hours.open_time}, the series up to "
+                    f"{claim.cursor}"
                 )
             return learner
         if claim.sequence:

@@ -22,6 +22,8 @@ local function spoilt_field(m)
       m[i] = false
     end
   end
+  -- No commit leaves a cursor without a state, were it an empty one.
+  if m[2] and not m[9] then spoilt = spoilt or 'state' end
   if m[1] and not string.match(m[1], '^[%w-]+$') then m[1] = false end
   return spoilt or ''
 end

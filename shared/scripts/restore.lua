@@ -19,10 +19,14 @@ end
 -- Candles that will be learned again are no longer settled; those that the state knows are.
 local old = redis.call('HMGET', model, 'cursor', 'settled', 'appended')
 local known = count_learned(log, tonumber(cursor))
-local again = count_learned(log, cursor_of(model)) - known
-local held = redis.call('XLEN', log)
+local learned = count_learned(log, cursor_of(model))
+local held, again = redis.call('XLEN', log), learned - known
 local is_sound = is_whole(old[1]) and is_whole(old[2]) and old[3] and is_whole(old[3])
-if is_sound and tonumber(old[2] or 0) >= again and tonumber(old[3]) >= held then
+if is_sound then
+  local settled, appended = tonumber(old[2] or 0), tonumber(old[3])
+  is_sound = settled >= again and appended - settled >= held - learned
+end
+if is_sound then
   redis.call('HINCRBY', model, 'settled', -again)
 else
   -- The record is gone, or what it says of itself is of no use: count anew from what the log holds.

@@ -34,6 +34,7 @@ pytestmark = pytest.mark.timeout(120)
 
 RQ = str(Path(sys.executable).with_name("rq"))
 CLASS = ["-w", "worker.candle_worker.CandleWorker"]
+QUEUE_CLASS = ["--queue-class", "worker.doorbells.Doorbells"]
 # Fields of RQ's jobs, old ones among them, of which some are taken for pickles by default.
 JOB_FIELDS = (
     *("data", "meta", "result", "exc_info", "description", "status", "created_at", "timeout"),
@@ -172,7 +173,8 @@ def test_no_pickle_that_a_housekeeping_worker_reads_ever_runs(
 @pytest.mark.parametrize(
     "command",
     [
-        *(["info"], ["info", "-R"], ["info", "-W"], ["empty", "candles"]),
+        *(["info"], ["info", "-R"], ["info", "-W"], ["info", "candles", "-Q"]),
+        ["empty", "candles"],
         ["requeue", "-S", "json", "--queue", "candles", "--all"],
         *(["worker", "candles", "--burst"], ["worker-pool", "candles", "--burst", "-n", "1"]),
     ],
@@ -183,18 +185,24 @@ def test_rqs_own_commands_run_no_pickle_where_the_docs_call_them_safe(
 ) -> None:
     """Nor does anything hold them up on the way to the job that is one: it alone is planted."""
     redis = store.link.redis
+    (marker.parent / "evil_callback.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    called = {"failure_callback_name": "evil_callback.run"}
     for name in ("queued", "failed"):
         job = Job.create(UPDATE_JOB, connection=redis, origin="candles", id=name)
         fields = job.to_dict() | {"data": zlib.compress(charge), "meta": charge, "status": name}
         redis.hset(job.key, mapping=fields)
+    for name, harm in {"pickle": {"meta": charge}, "callback": called}.items():
+        job = Job.create(UPDATE_JOB, connection=redis, origin="candles", id=name)
+        redis.hset(job.key, mapping=job.to_dict() | {"status": "started"} | harm)
+        redis.zadd("rq:wip:candles", {f"{name}:gone": 1})
     redis.rpush("rq:queue:candles", "queued")
     redis.zadd("rq:failed:candles", {"failed": 9e9})
     redis.sadd("rq:queues", "rq:queue:candles")
-    ours = CLASS if command[0].startswith("worker") else []
+    ours = {"info": QUEUE_CLASS, "worker": CLASS, "worker-pool": CLASS}.get(command[0], [])
 
     subprocess.run(
         [RQ, *command, *ours, "-u", server.url],
-        env=server.env,
+        env=server.env | {"PYTHONPATH": str(marker.parent)},
         capture_output=True,
         timeout=60,
         check=command[0] != "requeue",

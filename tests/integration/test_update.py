@@ -227,6 +227,32 @@ def test_a_state_that_kills_whoever_loads_it_is_learned_again(
     assert all((r.waiting, r.dead_letters, r.lost) == (0, 0, 0) for r in records)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [{"cursor": None}, {"cursor": T0 + HOUR}, {"state": None}, {"state": None, "sequence": None}],
+    ids=["no cursor", "an earlier cursor", "no state", "no state and no sequence"],
+)
+def test_a_state_that_does_not_go_with_its_cursor_is_learned_again(
+    store: Store, updater: Updater, spoil: dict[str, int | None]
+) -> None:
+    """No candle is learned twice on top of it, and none before the cursor is left out."""
+    key, whole = store.keys.model(str(SERIES)), candles(100, 101, 102, 103, 104)
+    store.append(SERIES, whole[:4])
+    run(updater)
+    for field, value in spoil.items():
+        if value is None:
+            store.link.redis.hdel(key, field)
+        else:
+            store.link.redis.hset(key, field, value)
+
+    store.append(SERIES, whole[4:])
+    run(updater)
+
+    record = store.model(SERIES)
+    assert (record.sequence, record.rebuilds, record.cursor) == (5, 1, T0 + 4 * HOUR)
+    assert (record.settled, record.waiting, record.lost) == (5, 0, 0)
+
+
 def test_a_forecast_that_cannot_be_published_costs_nobody_else(
     store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch
 ) -> None:
