@@ -8,7 +8,7 @@ from importlib import resources
 from typing import Any, Self
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from shared.errors import InvalidValue, StoreError, StoreUnavailable
@@ -26,6 +26,10 @@ _REFUSED_FOR_NOW = (
     redis.OutOfMemoryError,
     redis.ReadOnlyError,
     redis.exceptions.MasterDownError,
+)
+_ROOM = (
+    "raise maxmemory, or make room with `candlecast dead-letters drop` or "
+    "`candlecast series retire --no-archive`"
 )
 _REFUSAL = re.compile(r"(?:^|caused error: )(?:NOREPLICAS|MISCONF) ")
 # A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
@@ -55,8 +59,8 @@ class Link:
         self._scripts: dict[str, Any] = {}
 
     @classmethod
-    def open(cls, url: str, keys: Keys) -> Self:
-        """Connect and ping.
+    def open(cls, url: str, keys: Keys, *, hurried: bool = False) -> Self:
+        """Connect and ping; ``hurried`` gives up after a second, without a second try.
 
         Raises
         ------
@@ -66,7 +70,11 @@ class Link:
         try:
             # An interrupted RESP3 reply would be read as the answer to the next command.
             client = redis.Redis.from_url(
-                url, protocol=2, socket_connect_timeout=3, socket_timeout=15, retry=_RETRY
+                url,
+                protocol=2,
+                socket_connect_timeout=1 if hurried else 3,
+                socket_timeout=1 if hurried else 15,
+                retry=Retry(NoBackoff(), 0) if hurried else _RETRY,
             )
         except ValueError as error:
             raise InvalidValue(
@@ -98,6 +106,8 @@ class Link:
             ) from error
         except redis.RedisError as error:
             text = f"Redis at {self.address}: {error}"
+            if isinstance(error, redis.OutOfMemoryError):
+                text += f" ({_ROOM})"
             if isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
                 # Its name may lead to another server by now.
                 self.redis.connection_pool.disconnect()
@@ -115,8 +125,10 @@ class Link:
         Once it has run out, renewing takes it anew, or says by False that another has it by now.
         """
         with self.translated() as redis:
-            if redis.pttl(key) == -1:
-                redis.delete(key)  # nobody holds a lock that never ends: it is not ours
+            left_ms = redis.pttl(key)
+            if left_ms == -1 or left_ms > life_s * 1_000:
+                # It is not ours, or of a time before Redis's clock stepped back.
+                redis.delete(key)
             lock = redis.lock(key, timeout=life_s)
             held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
 

@@ -5,7 +5,7 @@ The rules are in the Lua scripts beside this file; here they are called and thei
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from pydantic_core import to_json
@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from shared import doorbell
 from shared.allowed import check_allowed, one_too_many
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue
+from shared.errors import InvalidValue, StoreUnavailable
 from shared.records import (
     BEFORE_ALL,
     Appended,
@@ -188,7 +188,9 @@ class Store(View):
     def pause(self, series: Series, *, paused: bool = True) -> bool:
         """Let a series rest, its candles kept, or go on; return whether there is such a series."""
         known, ring = self.link.run("pause", self.limits.claim_series, str(series), int(paused))
-        self.ring(ring)
+        # It is done; a full Redis takes no doorbell, but workers ring again by themselves.
+        with suppress(StoreUnavailable):
+            self.ring(ring)
         return bool(known)
 
     def retire(self, series: Series, *, revision: int) -> bool:

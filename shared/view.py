@@ -44,10 +44,15 @@ class View:
 
     @classmethod
     def connect(
-        cls, url: str, *, prefix: str = DEFAULT_PREFIX, limits: Mapping[str, Any] | None = None
+        cls,
+        url: str,
+        *,
+        prefix: str = DEFAULT_PREFIX,
+        limits: Mapping[str, Any] | None = None,
+        hurried: bool = False,
     ) -> Self:
-        """Connect and ping; ``limits`` are fields of `Limits`."""
-        return cls(Link.open(url, Keys(prefix)), Limits(**limits or {}))
+        """Connect and ping; ``limits`` are fields of `Limits`, ``hurried`` is for `Link.open`."""
+        return cls(Link.open(url, Keys(prefix), hurried=hurried), Limits(**limits or {}))
 
     def series(self) -> list[Series]:
         """Return every known series, sorted by name; names of a newer version are left out."""

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -39,7 +40,8 @@ class Server:
 
 @pytest.fixture(scope="session")
 def _server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with redis_server(tmp_path_factory.mktemp("redis"), "test") as url:
+    # A password of its own: what outlives another session must not work in this one.
+    with redis_server(tmp_path_factory.mktemp("redis"), secrets.token_hex(8)) as url:
         yield url
 
 

@@ -55,6 +55,7 @@ class CandleWorker(SimpleWorker):
     # RQ's minute would keep an idle worker asleep long after Redis has come back.
     max_connection_wait_time = 2.0
     take_over = False
+    burst = False
     supervisor_pid: int | None = None
 
     def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
@@ -107,6 +108,11 @@ class CandleWorker(SimpleWorker):
         super().increment_failed_job_count(pipeline)
 
     @property
+    def waits(self) -> bool:
+        """Whether another model holds the field."""
+        return self._waits_for is not None
+
+    @property
     def should_run_maintenance_tasks(self) -> bool:
         """Whether a tick or RQ's own maintenance is due."""
         return time.monotonic() >= self._next_tick or bool(super().should_run_maintenance_tasks)
@@ -117,12 +123,12 @@ class CandleWorker(SimpleWorker):
         Errors are logged, not raised: here they would end the worker, which its loop otherwise
         lets wait for Redis to come back, and RQ's registries hold what anybody may write. While
         another model holds the field the worker stays in here, so that it takes no doorbell from
-        those who could answer it.
+        those who could answer it; in a burst it ends.
         """
         self._leave_with_supervisor()
         try:
             self._tick()
-            while self._waits_for:
+            while self.waits and not self.burst:
                 self.heartbeat()
                 time.sleep(TICK_S)
                 self._leave_with_supervisor()
@@ -135,6 +141,8 @@ class CandleWorker(SimpleWorker):
             log.warning("tick failed", error=str(error))
         except Exception:  # one foreign entry must not end every worker that meets it
             log.exception("maintenance failed")
+        if self.waits and self.burst:
+            raise StopRequested
         self._next_tick = time.monotonic() + TICK_S
 
     def _fault(self, job: Job) -> str | None:
@@ -197,15 +205,16 @@ def work(
     Raises
     ------
     SystemExit
-        With 1 when a job failed: RQ also ends its loop on errors.
+        With 1 when a job failed, as RQ also ends its loop on errors, or when a burst would have to
+        wait for workers of another model.
     """
     jobs.preload(queue)
     store = jobs.store()
     jobs.updater().worker = name
     worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
     worker.supervisor_pid = supervisor_pid
-    worker.take_over = take_over
+    worker.take_over, worker.burst = take_over, burst
     worker.log_result_lifespan = False
     worker.work(burst=burst, logging_level="WARNING")
-    if worker.failed_job_count:
+    if worker.failed_job_count or (burst and worker.waits):
         raise SystemExit(1)

@@ -51,8 +51,7 @@ def worker(
 
     # Tried here once, so that a wrong setting is one line and not N restarts.
     jobs.model()
-    store = _store()
-    store.link.redis.close()
+    _store().link.redis.close()
     supervisor_pid = os.getpid()
 
     def run(name: str, first: bool) -> None:
@@ -64,10 +63,12 @@ def worker(
         )
 
     def buried(name: str) -> None:
-        # Where Redis is away too, the lease gives back what the worker had in hand.
+        # Where Redis is away too, the lease gives back what the worker had in hand: nothing else
+        # may wait for it here.
         with suppress(StoreError):
+            store = _store(hurried=True)
             store.abandon(name)
-        store.link.redis.close()
+            store.link.redis.close()
 
     supervisor = Supervisor(run, processes, buried=buried, burst=burst)
     supervisor.supervise()
@@ -222,10 +223,10 @@ def _archive(store: "Store") -> "Keep":
     return lambda record: archive(store, registry, signer, record)
 
 
-def _store() -> "Store":
+def _store(*, hurried: bool = False) -> "Store":
     from config import logs, settings
     from shared.store import Store
 
     read = settings.load()
     logs.configure(level=read.log_level, fmt=read.log_format)
-    return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
+    return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits(), hurried=hurried)

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from shared.candle import Series
-from shared.errors import InvalidValue, RegistryError, StateError, StoreError
+from shared.errors import InvalidValue, RegistryError, StateError, StoreError, StoreUnavailable
 from shared.records import ModelRecord
 from shared.store import Store
 from shared.view import View
@@ -182,29 +182,38 @@ def retire(store: Store, names: Sequence[Series], keep: Keep | None) -> Iterator
     """
     for series in names:
         try:
-            version = _removed(store, series, keep or _nothing)
+            version = _kept_and_removed(store, series, keep) if keep else _gone(store, series)
         except (RegistryError, StateError) as error:
             yield Retired(series, fault=str(error))
         else:
             yield Retired(series, version)
 
 
-def _nothing(_: ModelRecord) -> None:
+def _gone(store: Store, series: Series) -> int | None:
     """Keep nothing of a series."""
+    try:
+        return _kept_and_removed(store, series, lambda _: None)
+    except StoreUnavailable:
+        # A full Redis grants no lock, but it lets go of what it has, and notes no snapshot.
+        return _removed(store, series, lambda _: None)
 
 
-def _removed(store: Store, series: Series, keep: Keep) -> int | None:
+def _kept_and_removed(store: Store, series: Series, keep: Keep) -> int | None:
     # A round of snapshots that has the series in hand would write one more version of it, and so
     # take the mark of its end off again.
     with store.snapshot_lock(wait_s=_LOCK_WAIT_S) as renew:
         if renew is None:
             raise RegistryError("a round of snapshots is under way; try again after it")
-        for _ in range(_ATTEMPTS):
-            record = store.model(series)
-            version = keep(record)
-            # A worker that had it in hand when it was paused may have committed since.
-            if store.retire(series, revision=record.revision):
-                return version
+        return _removed(store, series, keep)
+
+
+def _removed(store: Store, series: Series, keep: Keep) -> int | None:
+    for _ in range(_ATTEMPTS):
+        record = store.model(series)
+        version = keep(record)
+        # A worker that had it in hand when it was paused may have committed since.
+        if store.retire(series, revision=record.revision):
+            return version
     raise RegistryError("its model moves on all the while: is it being restored?")
 
 

@@ -19,6 +19,8 @@ for _, entry in ipairs(redis.call('XRANGE', log, old_cursor ~= '' and '(' .. old
 end
 if redis.sha1hex(table.concat(parts)) ~= digest then return {0, ring(now, per_claim)} end
 
+-- The letter comes first: were it refused, a candle would be passed over that is nowhere.
+if dead_reason ~= '' then bury(series, dead_candle, dead_reason, dead_error, cap) end
 redis.call('HSET', model, 'etag', new_etag, 'cursor', cursor, 'state', state, 'fingerprint', fingerprint,
   'since', since)
 if scores ~= '' then redis.call('HSET', model, 'scores', scores) end
@@ -28,7 +30,6 @@ count(model, 'sequence', learned)
 count(model, 'settled', settled)
 local suspect = tonumber(redis.call('HGET', model, 'suspect') or nil)
 if suspect and tonumber(cursor) >= suspect then redis.call('HDEL', model, 'suspect') end
-if dead_reason ~= '' then bury(series, dead_candle, dead_reason, dead_error, cap) end
 
 local published = redis.call('HGET', model, 'published')
 if forecast ~= '' and not (is_whole(published) and (tonumber(published or nil) or 0) > tonumber(cursor)) then

@@ -4,8 +4,9 @@ local per_claim, series, paused = tonumber(ARGV[1]), ARGV[2], ARGV[3] == '1'
 local now = now_ms()
 if redis.call('SISMEMBER', SERIES, series) == 0 then return {0, 0} end
 if paused then
-  redis.call('HSET', MODEL .. series, 'paused', 1)
+  -- In this order it works while Redis is full, too: it refuses nothing once a script has written.
   redis.call('ZREM', PENDING, series)
+  redis.call('HSET', MODEL .. series, 'paused', 1)
   return {1, 0}
 end
 redis.call('HDEL', MODEL .. series, 'paused')

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from shared.candle import Series
+from shared.errors import StoreError
 from shared.records import DeadLetter, Limits
 from shared.store import Store
 from tests.integration.steps import (
@@ -192,6 +193,42 @@ def test_a_suspect_is_claimed_without_neighbours(store: Store) -> None:
     store.append(other, candles(0, 1))
 
     assert [claim.series for claim in limits.claim(FLEET).claims] in ([SERIES], [other])
+
+
+def test_a_claim_hands_out_so_many_candles_in_all(store: Store) -> None:
+    """However many series are due: a job's time is short."""
+    small = Store(store.link, Limits(claim_candles=3, series_candles=2))
+    for number in range(3):
+        store.append(Series.parse(f"test:A{number}/USDT:1h"), candles(0, 5))
+
+    handed = [len(claim.entries) for claim in small.claim(FLEET).claims]
+
+    assert handed == [2, 1]
+
+
+def test_a_candle_whose_letter_is_refused_is_not_passed_over(store: Store) -> None:
+    """Where the dead letters are of another type, the claim stays what it was."""
+    dead = DeadLetter(candle="c", reason="r", error="e")
+    store.link.redis.set(store.keys.dead_letters, "no stream")
+    store.append(SERIES, candles(0, 1))
+    claim = only(store.claim(FLEET))
+
+    with pytest.raises(StoreError):
+        store.commit([learned(claim, dead=dead)])
+    assert store.model(SERIES).cursor is None
+
+    store.link.redis.delete(store.keys.dead_letters)
+    assert store.commit([learned(claim, dead=dead)])[0] == [True]
+
+
+def test_a_history_keeps_the_newest_forecasts_only(store: Store) -> None:
+    """So many as the limits say, to the last one."""
+    small = Store(store.link, Limits(history=2, series_candles=1))
+    small.append(SERIES, candles(0, 4))
+    for _ in range(4):
+        small.commit([learned(only(small.claim(FLEET)))])
+
+    assert store.link.redis.xlen(store.keys.forecasts(str(SERIES))) == 2
 
 
 def test_restore_learns_again_what_lies_behind_the_state(store: Store) -> None:

@@ -1,6 +1,7 @@
 """The command as people and programs meet it."""
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_a_redis_that_cannot_be_used_is_one_clear_line(
     """No traceback, no password, exit code 2."""
     urls = {
         "unreachable": "redis://:geheim@127.0.0.1:1/0",
-        "password": server.url.replace(":test@", ":geheim@"),
+        "password": re.sub(":[^:@]+@", ":geheim@", server.url),
         "url": "geheim",
     }
 

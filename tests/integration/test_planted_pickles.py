@@ -191,7 +191,8 @@ def test_rqs_own_commands_run_no_pickle_where_the_docs_call_them_safe(
         job = Job.create(UPDATE_JOB, connection=redis, origin="candles", id=name)
         fields = job.to_dict() | {"data": zlib.compress(charge), "meta": charge, "status": name}
         redis.hset(job.key, mapping=fields)
-    for name, harm in {"pickle": {"meta": charge}, "callback": called}.items():
+    harms: dict[str, dict[str, Any]] = {"pickle": {"meta": charge}, "callback": called}
+    for name, harm in harms.items():
         job = Job.create(UPDATE_JOB, connection=redis, origin="candles", id=name)
         redis.hset(job.key, mapping=job.to_dict() | {"status": "started"} | harm)
         redis.zadd("rq:wip:candles", {f"{name}:gone": 1})

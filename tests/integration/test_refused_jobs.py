@@ -1,5 +1,6 @@
 """RQ jobs that are not ours: refused before anything that they name is imported."""
 
+import contextlib
 import json
 import os
 import pickle
@@ -64,10 +65,13 @@ class Launched:
         return (self._folder / "worker-0.log").read_text()
 
     def end(self) -> None:
-        """End what was started here."""
+        """End what was started here; a pool is asked, for its workers would outlive it."""
         for process in self._running:
-            process.terminate()
-            process.wait(20)
+            # RQ's pool misses a signal that comes while its worker starts.
+            while process.poll() is None:
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(5)
 
 
 @pytest.fixture
@@ -229,8 +233,10 @@ def test_what_is_no_command_is_passed_over(
     """RQ's workers hear a channel; nonsense there ends neither the worker nor its hearing."""
     redis = store.link.redis
     launch("candlecast")
-    eventually(lambda: redis.pubsub_channels("rq:pubsub:*"), "the worker hears its channel")
-    (channel,) = redis.pubsub_channels("rq:pubsub:*")
+    eventually(lambda: redis.smembers("rq:workers"), "the worker is there")
+    (worker,) = redis.smembers("rq:workers")
+    channel = worker.decode().replace("rq:worker:", "rq:pubsub:")
+    eventually(lambda: redis.pubsub_numsub(channel)[0][1], "it hears its channel")
 
     for nonsense in (pickle.dumps("x"), b"{}", b"5", b'{"command": {}}'):
         redis.publish(channel, nonsense)
@@ -247,6 +253,46 @@ def test_a_burst_tells_of_a_refused_job(store: Store, candlecast: Callable[..., 
 
     assert candlecast("worker", "--burst").returncode == 1
     assert candlecast("worker", "--burst").returncode == 0
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        *("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks"),
+        *("retries_left", "retry_intervals", "repeats_left", "repeat_intervals"),
+        *("rate_limit_key", "group_id", "dependency_id", "dependency_ids", "meta", "result"),
+    ],
+)
+def test_a_field_that_no_doorbell_has_disarms_it(store: Store, field: str) -> None:
+    """Whatever RQ would make of it, it is gone, and the job can only be failed."""
+    store.link.redis.hset("rq:job:odd", mapping=job_fields(store))
+    fields = store.link.redis.hgetall("rq:job:odd")
+    job = Doorbell("odd", connection=store.link.redis, serializer=JSONSerializer)
+    job.restore(fields)
+    assert job.fault is None
+
+    job.restore(fields | {field.encode(): b"9"})
+
+    assert f"{field}=" in str(job.fault)
+
+
+def test_a_worker_of_one_redis_and_the_settings_of_another_are_refused(server: Any) -> None:
+    """It would hear doorbells of one market, and learn candles of another."""
+    there = f"{server.url.rpartition('/')[0]}/15"
+    here = server.url if server.url != there else f"{server.url.rpartition('/')[0]}/14"
+    command = [RQ, "worker", "candles", "--burst", *CLASS, "-u", there]
+
+    done = subprocess.run(
+        command,
+        env=server.env | {"CANDLECAST_REDIS_URL": here},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode != 0
+    assert "give the Redis that CANDLECAST_REDIS_URL names" in done.stderr
 
 
 def test_a_job_read_as_ours_still_works(store: Store) -> None:

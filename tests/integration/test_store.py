@@ -369,9 +369,20 @@ def test_a_right_to_snapshots_that_ran_out_is_taken_anew_or_lost(store: Store) -
         assert renew()
         with store.snapshot_lock() as other:
             assert other is None
-        store.link.redis.set(store.keys.snapshot_lock, b"another's", px=60_000)
+        store.link.redis.set(store.keys.snapshot_lock, b"another's", px=20_000)
         assert not renew()
     assert store.link.redis.get(store.keys.snapshot_lock) == b"another's"
+
+
+@pytest.mark.parametrize("life_ms", [None, 86_400_000])
+def test_a_right_to_snapshots_that_nobody_can_hold_holds_nobody_up(
+    store: Store, life_ms: int | None
+) -> None:
+    """Without an end it is not ours; with a far one it is of before Redis's clock stepped back."""
+    store.link.redis.set(store.keys.snapshot_lock, b"of before", px=life_ms)
+
+    with store.snapshot_lock() as renew:
+        assert renew is not None
 
 
 def test_a_server_that_is_not_there_is_one_clear_line() -> None:

@@ -362,42 +362,7 @@ def test_a_folder_stands_for_the_candle_files_in_it(write: Write, tmp_path: Path
     assert candle_files([tmp_path]) == [inside[2], *inside[:2]]
 
 
-def test_files_are_taken_as_they_come(tmp_path: Path) -> None:
-    """What is no folder is left to the reading, in its place among the folders."""
-    folder, absent, notes = tmp_path / "candles", tmp_path / "absent.csv", tmp_path / "notes.txt"
-    folder.mkdir()
-    (folder / "x-AUSDT-1h.csv").touch()
-
-    found = candle_files([notes, folder, absent])
-
-    assert found == [notes, folder / "x-AUSDT-1h.csv", absent]
-
-
-def test_a_file_in_a_folder_whose_name_says_no_series_is_left_out(tmp_path: Path) -> None:
-    """Whoever asks is told of it; where no other is there, that is an error."""
-    for name in ("pool.csv", "x-AUSDT-1h.csv"):
-        (tmp_path / name).touch()
-    told: list[InvalidValue] = []
-
-    assert candle_files([tmp_path], told.append) == [tmp_path / "x-AUSDT-1h.csv"]
-    assert candle_files([tmp_path]) == [tmp_path / "pool.csv", tmp_path / "x-AUSDT-1h.csv"]
-    assert candle_files([tmp_path / "pool.csv"], told.append) == [tmp_path / "pool.csv"]
-    (error,) = told
-    assert "pool.csv" in str(error)
-    (tmp_path / "x-AUSDT-1h.csv").unlink()
-    with pytest.raises(InvalidValue, match="no name of a file in this folder says its series"):
-        candle_files([tmp_path], told.append)
-
-
 def test_a_file_that_is_not_there_is_told_from_one_without_a_name(tmp_path: Path) -> None:
     """What is wrong first is said first."""
     with pytest.raises(BadFile, match="there is no such file"):
-        read_candles(tmp_path / "candles.csv")
-
-
-def test_a_folder_without_candle_files_is_refused(tmp_path: Path) -> None:
-    """It is named; no other path makes up for it."""
-    (tmp_path / "notes.txt").touch()
-
-    with pytest.raises(InvalidValue, match=r"the folder holds no \.parquet, \.csv or \.feather"):
-        candle_files([tmp_path / "a.csv", tmp_path])
+        read_candles(tmp_path / "a.csv")
