@@ -46,6 +46,10 @@ class StoreUnavailable(StoreError):
     """Redis cannot be reached, did not answer in time, or takes nothing for now: try again."""
 
 
+class StoreFull(StoreUnavailable):
+    """Redis has no memory left for what was to be written."""
+
+
 class StateError(CandlecastError):
     """A saved model state is missing, unsigned, of another model or unreadable."""
 

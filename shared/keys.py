@@ -8,6 +8,8 @@ HOUSEKEEPING_QUEUE = "housekeeping"
 UPDATE_JOB = "worker.jobs.update_pending"
 SNAPSHOT_JOB = "worker.jobs.snapshot_moved"
 DEFAULT_PREFIX = "candlecast:"
+RQ_SUSPENDED = "rq:suspended"
+"""There while `rq suspend` is in force, for all workers in this database."""
 
 
 @dataclass(frozen=True, slots=True)

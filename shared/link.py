@@ -11,7 +11,7 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
-from shared.errors import InvalidValue, StoreError, StoreUnavailable
+from shared.errors import InvalidValue, StoreError, StoreFull, StoreUnavailable
 from shared.keys import CANDLES_QUEUE, HOUSEKEEPING_QUEUE, Keys
 
 _UNREACHABLE = (
@@ -20,10 +20,9 @@ _UNREACHABLE = (
     redis.AuthenticationError,
     redis.exceptions.NoPermissionError,
 )
-# Redis is full, a replica, one without its primary, or lacks the replicas or the disk that it wants
+# Redis is a replica, one without its primary, or lacks the replicas or the disk that it wants
 # before it takes a write: after a failover, or with some space, the same command is right again.
 _REFUSED_FOR_NOW = (
-    redis.OutOfMemoryError,
     redis.ReadOnlyError,
     redis.exceptions.MasterDownError,
 )
@@ -107,7 +106,8 @@ class Link:
         except redis.RedisError as error:
             text = f"Redis at {self.address}: {error}"
             if isinstance(error, redis.OutOfMemoryError):
-                text += f" ({_ROOM})"
+                self.redis.connection_pool.disconnect()
+                raise StoreFull(f"{text} ({_ROOM})") from error
             if isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
                 # Its name may lead to another server by now.
                 self.redis.connection_pool.disconnect()
@@ -126,8 +126,8 @@ class Link:
         """
         with self.translated() as redis:
             left_ms = redis.pttl(key)
-            if left_ms == -1 or left_ms > life_s * 1_000:
-                # It is not ours, or of a time before Redis's clock stepped back.
+            if left_ms == -1 or left_ms > (life_s + 1) * 1_000:
+                # It is not ours, or of before Redis's clock stepped back by more than a trifle.
                 redis.delete(key)
             lock = redis.lock(key, timeout=life_s)
             held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)

@@ -13,7 +13,7 @@ from pydantic_core import to_json
 from shared import doorbell
 from shared.allowed import check_allowed, one_too_many
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue, StoreUnavailable
+from shared.errors import InvalidValue, StoreFull
 from shared.records import (
     BEFORE_ALL,
     Appended,
@@ -168,12 +168,17 @@ class Store(View):
         self.ring(ring)
         return str(answer.decode())
 
-    def tick(self, fleet: str, *, take_over: bool = False) -> Tick:
-        """Keep the fleet's name alive, repair marks and say what is to be rung."""
+    def tick(self, fleet: str, *, take_over: bool = False, look: bool = False) -> Tick:
+        """Keep the fleet's name alive, repair marks and say what is to be rung.
+
+        An empty field is taken; by ``take_over`` another's too. With ``look`` even an empty one is
+        left, and the holder's name is empty then.
+        """
         limits = self.limits
+        how = "take over" if take_over else "look" if look else ""
         now, holder, ring, housekeeping = self.link.run(
             "tick",
-            *(limits.claim_series, fleet, limits.fleet_ttl_ms, int(take_over)),
+            *(limits.claim_series, fleet, limits.fleet_ttl_ms, how),
             *(limits.tick_guard_ms, limits.lease_ms, limits.snapshot_period_ms),
         )
         return Tick(
@@ -189,7 +194,7 @@ class Store(View):
         """Let a series rest, its candles kept, or go on; return whether there is such a series."""
         known, ring = self.link.run("pause", self.limits.claim_series, str(series), int(paused))
         # It is done; a full Redis takes no doorbell, but workers ring again by themselves.
-        with suppress(StoreUnavailable):
+        with suppress(StoreFull):
             self.ring(ring)
         return bool(known)
 

@@ -7,7 +7,7 @@ from shared import doorbell
 from shared.candle import Candle, Series
 from shared.dead_letters import DeadLetters
 from shared.header import key_of
-from shared.keys import DEFAULT_PREFIX, Keys
+from shared.keys import DEFAULT_PREFIX, RQ_SUSPENDED, Keys
 from shared.link import Link
 from shared.records import MODEL_FIELDS, Limits, ModelRecord, parsed_series
 from shared.wire import decode_candle
@@ -158,18 +158,20 @@ class View:
         return info["used_memory"] / limit if limit else 0.0
 
     def overview(self) -> dict[str, Any]:
-        """Return what concerns all series: the fleet, marks, jobs and dead letters."""
+        """Return what concerns all series: fleet, marks, jobs, dead letters, `rq suspend`."""
         with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
             pipe.get(self.keys.fleet)
             pipe.zcard(self.keys.pending)
             pipe.xlen(self.keys.dead_letters)
+            pipe.exists(RQ_SUSPENDED)
             for name in doorbell.QUEUES:
                 pipe.llen(self.keys.rq_queue(name))
-            fleet, pending, dead_letters, *jobs = pipe.execute()
+            fleet, pending, dead_letters, suspended, *jobs = pipe.execute()
         return {
             "redis": self.link.address,
             "fleet": fleet.decode(errors="replace") if fleet else None,
             "pending": pending,
             "dead_letters": dead_letters,
+            "suspended": bool(suspended),
             "jobs": dict(zip(doorbell.QUEUES, jobs, strict=True)),
         }

@@ -11,6 +11,7 @@ from rq import Queue, SimpleWorker
 from rq.exceptions import StopRequested
 from rq.job import Job
 from rq.serializers import JSONSerializer
+from rq.suspension import is_suspended
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import ensure_job_list, get_connection_from_queues, now
 
@@ -21,6 +22,9 @@ from worker.doorbells import Doorbell, Doorbells
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
+# So many looks in a row must find the field empty before one that waited takes it: after an outage
+# longer than the name's life, workers of the model that learned come back within one or two.
+_LOOKS = 5
 
 
 class KernelDeathPenalty(BaseDeathPenalty):
@@ -68,6 +72,7 @@ class CandleWorker(SimpleWorker):
         super().__init__(names, *args, **kwargs)
         self._next_tick = 0.0
         self._waits_for: str | None = None
+        self._found_empty = 0
         if len(self.queues) != 1:
             raise InvalidValue("queues", self.queue_names(), "give each worker one queue")
         if _identity(jobs.store().link.redis) != _identity(self.connection):
@@ -106,6 +111,11 @@ class CandleWorker(SimpleWorker):
         """Count a failed job, for whoever started this worker too."""
         self.failed_job_count += 1
         super().increment_failed_job_count(pipeline)
+
+    def work(self, burst: bool = False, *args: Any, **kwargs: Any) -> bool:  # noqa: FBT001, FBT002 -- RQ's
+        """Work until told to stop, or in a burst until the queue is empty."""
+        self.burst = burst
+        return bool(super().work(burst, *args, **kwargs))
 
     @property
     def waits(self) -> bool:
@@ -163,8 +173,12 @@ class CandleWorker(SimpleWorker):
 
     def _tick(self) -> None:
         store = jobs.store()
-        tick = store.tick(self._fleet, take_over=self.take_over)
+        look = self.waits and self._found_empty < _LOOKS
+        tick = store.tick(self._fleet, take_over=self.take_over, look=look)
         self.take_over = False
+        self._found_empty = 0 if tick.holder else self._found_empty + 1
+        if look and not tick.holder:
+            return
         if self._fleet and tick.holder != self._fleet:
             if self._waits_for != tick.holder:
                 log.warning(
@@ -206,15 +220,15 @@ def work(
     ------
     SystemExit
         With 1 when a job failed, as RQ also ends its loop on errors, or when a burst would have to
-        wait for workers of another model.
+        wait: for workers of another model, or for `rq resume`.
     """
     jobs.preload(queue)
     store = jobs.store()
     jobs.updater().worker = name
     worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
     worker.supervisor_pid = supervisor_pid
-    worker.take_over, worker.burst = take_over, burst
+    worker.take_over = take_over
     worker.log_result_lifespan = False
     worker.work(burst=burst, logging_level="WARNING")
-    if worker.failed_job_count or (burst and worker.waits):
+    if worker.failed_job_count or (burst and (worker.waits or is_suspended(worker.connection))):
         raise SystemExit(1)

@@ -45,6 +45,7 @@ def worker(
     import os
 
     from shared.errors import StoreError
+    from shared.store import Store
     from worker import jobs
     from worker.candle_worker import work
     from worker.supervisor import Supervisor
@@ -52,6 +53,7 @@ def worker(
     # Tried here once, so that a wrong setting is one line and not N restarts.
     jobs.model()
     _store().link.redis.close()
+    read = jobs.configured()
     supervisor_pid = os.getpid()
 
     def run(name: str, first: bool) -> None:
@@ -66,7 +68,8 @@ def worker(
         # Where Redis is away too, the lease gives back what the worker had in hand: nothing else
         # may wait for it here.
         with suppress(StoreError):
-            store = _store(hurried=True)
+            # By the settings that the workers have, whatever stands in `.env` by now.
+            store = Store.connect(read.redis_url, prefix=read.prefix, hurried=True)
             store.abandon(name)
             store.link.redis.close()
 
@@ -223,10 +226,10 @@ def _archive(store: "Store") -> "Keep":
     return lambda record: archive(store, registry, signer, record)
 
 
-def _store(*, hurried: bool = False) -> "Store":
+def _store() -> "Store":
     from config import logs, settings
     from shared.store import Store
 
     read = settings.load()
     logs.configure(level=read.log_level, fmt=read.log_format)
-    return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits(), hurried=hurried)
+    return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from shared.candle import Series
-from shared.errors import InvalidValue, RegistryError, StateError, StoreError, StoreUnavailable
+from shared.errors import InvalidValue, RegistryError, StateError, StoreError, StoreFull
 from shared.records import ModelRecord
 from shared.store import Store
 from shared.view import View
@@ -193,7 +193,7 @@ def _gone(store: Store, series: Series) -> int | None:
     """Keep nothing of a series."""
     try:
         return _kept_and_removed(store, series, lambda _: None)
-    except StoreUnavailable:
+    except StoreFull:
         # A full Redis grants no lock, but it lets go of what it has, and notes no snapshot.
         return _removed(store, series, lambda _: None)
 

@@ -68,13 +68,15 @@ class Supervisor:
         """Run until SIGTERM or SIGINT, or in burst mode until all workers have ended."""
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._request_stop)
-        for place in self._places:
-            self._start(place, first=True)
-        while not self._stopping and any(place.process for place in self._places):
-            wait([process.sentinel for process in self._alive()], timeout=_LOOK_S)
+        try:
             for place in self._places:
-                self._look_after(place)
-        self._stop()
+                self._start(place, first=True)
+            while not self._stopping and any(place.process for place in self._places):
+                wait([process.sentinel for process in self._alive()], timeout=_LOOK_S)
+                for place in self._places:
+                    self._look_after(place)
+        finally:
+            self._stop()
 
     def _request_stop(self, *_: object) -> None:
         self._stopping = True
@@ -87,8 +89,13 @@ class Supervisor:
         context = multiprocessing.get_context("fork")
         place.name = uuid.uuid4().hex
         place.process = context.Process(target=self._child, args=(place.name, first))
-        place.process.start()
         place.started = time.monotonic()
+        try:
+            place.process.start()
+        except OSError as error:
+            # The system has no room for a process just now; it may have some in a moment.
+            place.due = place.started + _LONGEST_PAUSE_S
+            log.error("worker not started", error=str(error), again_in_s=_LONGEST_PAUSE_S)  # noqa: TRY400
 
     def _child(self, name: str, first: bool) -> None:  # noqa: FBT001 -- multiprocessing passes by position
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,7 +114,7 @@ class Supervisor:
         if not place.due:
             self.failed |= process.exitcode != 0
             if process.exitcode:
-                self.buried(place.name)
+                self._bury(place.name)
             if self.burst:
                 place.process = None
                 return
@@ -115,6 +122,12 @@ class Supervisor:
         if now >= place.due:
             place.due = 0.0
             self._start(place, first=False)
+
+    def _bury(self, name: str) -> None:
+        try:
+            self.buried(name)
+        except Exception:  # the living must be looked after whatever becomes of the dead
+            log.exception("a dead worker's claims are left to their lease")
 
     def _plan_restart(self, place: _Place, dead: BaseProcess, now: float) -> None:
         # One quick death may be chance; a row of them would burn the processor with starts.

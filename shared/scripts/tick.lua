@@ -1,7 +1,8 @@
 -- The heartbeat of the fleet (design rules 8 and 11).
--- A worker that learns nothing gives no fleet and keeps none alive.
+-- A worker that learns nothing gives no fleet and keeps none alive. One that waits for the field may
+-- only look whether it is free: after an outage those who hold it shall come first.
 -- Answers: Redis's time, the fleet's holder, doorbells missing, whether housekeeping is due.
-local per_claim, fleet, fleet_ttl, take_over = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4] == '1'
+local per_claim, fleet, fleet_ttl, how = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local guard_ms, lease, period_ms = ARGV[5], tonumber(ARGV[6]), ARGV[7]
 local now = now_ms()
 
@@ -14,12 +15,15 @@ end
 
 local holder = redis.call('GET', FLEET)
 if fleet ~= '' then
-  if take_over or not holder or holder == fleet then
+  if holder == fleet then
+    -- A full Redis would refuse to write the name again.
+    redis.call('PEXPIRE', FLEET, fleet_ttl)
+  elseif how == 'take over' or (not holder and how ~= 'look') then
     redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
     holder = fleet
   end
   -- Who only waits for the field must not take the tick from those who hold it.
-  if holder ~= fleet then return {text(now), holder, 0, 0} end
+  if holder ~= fleet then return {text(now), holder or '', 0, 0} end
 end
 if not redis.call('SET', TICK, 1, 'NX', 'PX', guard_ms) then return {text(now), holder or '', 0, 0} end
 

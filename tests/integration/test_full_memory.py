@@ -11,7 +11,7 @@ import pytest
 from shared.records import DeadLetter
 from shared.store import Store
 from tests.integration.spoilt import many
-from tests.integration.steps import candles
+from tests.integration.steps import FLEET, candles
 from worker.embedded import redis_server
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -25,6 +25,7 @@ def full(tmp_path: Path) -> Iterator[Store]:
         store = Store.connect(url)
         for series in (ONE, TWO):
             store.append(series, candles(0, 3))
+        store.tick(FLEET)
         store.dead_letters.put(ONE, DeadLetter(candle="row 7", reason="invalid", error="none"))
         client: Any = store.link.redis
         client.config_set("maxmemory", client.info("memory")["used_memory"] // 2)
@@ -38,6 +39,15 @@ def run(full: Store, candlecast: Run) -> Run:
     url = f"redis://default:test@{kwargs['host']}:{kwargs['port']}/0"
     assert "CANDLECAST_REDIS_URL" not in os.environ
     return lambda *args: candlecast(*args, CANDLECAST_REDIS_URL=url)
+
+
+def test_those_who_learn_keep_the_field_while_redis_is_full(full: Store) -> None:
+    """Else whoever waits for it would have it once there is room again."""
+    full.link.redis.pexpire(full.keys.fleet, 1_000)
+
+    assert full.tick(FLEET).holder == FLEET
+
+    assert full.link.redis.pttl(full.keys.fleet) > 50_000
 
 
 def test_what_makes_room_works_while_redis_is_full(full: Store, run: Run) -> None:

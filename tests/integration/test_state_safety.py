@@ -214,39 +214,6 @@ def test_a_guard_that_somebody_else_has_set_does_not_hold_for_ever(
     eventually(lambda: store.link.redis.get(key) != charge, "the guard is gone")
 
 
-def test_the_field_is_taken_over_once(store: Store, start: Start, eventually: Eventually) -> None:
-    """Two that were told to take over would else take it from each other for ever."""
-    store.tick("first")
-    worker = start("worker", "--take-over")
-    eventually(lambda: store.overview()["fleet"] != "first", "the worker takes over")
-    own = store.overview()["fleet"]
-
-    store.tick("second", take_over=True)
-    ticks = store.link.redis.info("commandstats")["cmdstat_evalsha"]["calls"]
-    eventually(
-        lambda: store.link.redis.info("commandstats")["cmdstat_evalsha"]["calls"] > ticks + 3,
-        "some ticks later",
-    )
-
-    assert worker.poll() is None
-    assert (own, store.overview()["fleet"]) != (own, own)
-
-
-def test_a_burst_does_not_wait_for_another_model(
-    store: Store, candlecast: Callable[..., Any]
-) -> None:
-    """Whoever started it is told, by an exit code and the name; the others keep their doorbell."""
-    store.append(many(1)[0], FIRST)
-    store.tick("another-fleet-key")
-
-    done = candlecast("worker", "--burst")
-
-    assert done.returncode == 1
-    assert "another-fleet-key" in done.stdout + done.stderr
-    assert store.overview()["jobs"]["candles"] == 1
-    assert store.model(many(1)[0]).waiting == len(FIRST)
-
-
 def test_a_state_of_another_time_is_refused(
     store: Store, start: Start, eventually: Eventually, tmp_path: Path
 ) -> None:

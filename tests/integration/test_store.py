@@ -174,6 +174,13 @@ def test_a_worker_of_another_model_takes_nothing(store: Store) -> None:
     assert len(store.claim("fleet-b").claims) == 1
 
 
+def test_who_only_looks_leaves_an_empty_field(store: Store) -> None:
+    """Those who held it before an outage shall come first."""
+    assert store.tick("fleet-b", look=True).holder == ""
+    assert store.tick("fleet-a").holder == "fleet-a"
+    assert store.tick("fleet-b", look=True).holder == "fleet-a"
+
+
 def test_tick_repairs_a_score_that_a_stepped_clock_left_behind(store: Store) -> None:
     """A lease never reaches further than its length."""
     store.append(SERIES, candles(0, 1))

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,50 @@ def test_a_worker_that_dies_is_replaced_and_told_it_is_not_the_first(tmp_path: P
     Supervisor(run, 1).supervise()
 
     assert starts(log) == ["first=True", "first=False"]
+
+
+def test_the_living_are_looked_after_whatever_becomes_of_the_dead(tmp_path: Path) -> None:
+    """A burial that fails costs nobody a successor."""
+    log = tmp_path / "log"
+
+    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
+        say(log, f"first={first}")
+        if first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(30)
+
+    def buried(_: str) -> None:
+        say(log, "buried")
+        raise RuntimeError("settings that cannot be read")
+
+    stop_when(log, 3)
+    Supervisor(run, 1, buried=buried).supervise()
+
+    assert starts(log) == ["first=True", "buried", "first=False"]
+
+
+def test_a_worker_that_the_system_cannot_start_is_started_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no process can be forked for a moment, those that live are not left alone."""
+    log, refusals = tmp_path / "log", iter([BlockingIOError("no room"), None])
+    start = ForkProcess.start
+
+    def scarce(process: ForkProcess) -> None:
+        if error := next(refusals, None):
+            raise error
+        start(process)
+
+    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
+        say(log, f"first={first}")
+        time.sleep(30)
+
+    monkeypatch.setattr(ForkProcess, "start", scarce)
+    monkeypatch.setattr("worker.supervisor._LONGEST_PAUSE_S", 0.1)
+    stop_when(log, 1)
+    Supervisor(run, 1).supervise()
+
+    assert starts(log) == ["first=False"]
 
 
 def test_a_burst_ends_by_itself_and_tells_of_failures(tmp_path: Path) -> None:
