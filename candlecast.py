@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -141,17 +142,19 @@ def pretrain(
         raise CandlecastError(
             f"{error.name} is missing: pip install 'candlecast[pretrain]'"
         ) from error
-    # Before the work, and beside the file that may be in use.
-    draft = out.with_name(f".{out.name}.part")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    draft.touch()
+    if out.is_dir():
+        raise CandlecastError(f"--out {out} is a folder: name a file in it, such as prior.npz")
     found = read_files(candle_files(files, None if series else _leave_out), series or ())
     end = until.replace(tzinfo=UTC).timestamp() * 1_000 if until else None
     pools = [
         pooling.Pool(file.series, [c for c in file if end is None or c.open_time < end])
         for file in found
     ]
-    with _progress() as progress:
+    # Tried before the work, and beside the file that may be in use.
+    draft = out.with_name(f".{out.name}.part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft.touch()
+    with _removed_at_the_end(draft), _progress() as progress:
         bar = progress.add_task("series", total=len(pools))
         learned = progress.add_task("epochs", total=pooling.EPOCHS)
         prior = pooling.train(
@@ -163,9 +166,17 @@ def pretrain(
                 learned, completed=epoch, description=f"epochs, loss {loss:.5f}"
             ),
         )
-    prior.save(draft)
-    draft.replace(out)
+        prior.save(draft)
+        draft.replace(out)
     typer.echo(f"{out}: {prior.digest}, from {sum(len(p.candles) for p in pools)} candles")
+
+
+@contextmanager
+def _removed_at_the_end(path: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 config_app = typer.Typer(no_args_is_help=True, help="Show or check the settings.")

@@ -208,9 +208,11 @@ def measure(
 
 def line(row: dict[str, Any]) -> str:
     """Return one file's scores as text."""
+    ratios_or_scores = (
+        ("crps_ratio", "interval_ratio") if "crps_ratio" in row else ("crps", "interval")
+    )
     ratio, interval, mae = (
-        " ".join(f"{value:.4f}" for value in row.get(key, ()))
-        for key in ("crps_ratio", "interval_ratio", "mae")
+        " ".join(f"{value:.4f}" for value in row.get(key, ())) for key in (*ratios_or_scores, "mae")
     )
     covered = " ".join(f"{value:5.1%}" for value in row["coverage_90"])
     return f"{row['file']:<22}  {ratio}  {interval}  {covered}  {mae}"
@@ -257,12 +259,18 @@ def main() -> None:
         models = [catalog.with_prior("default", "none")] * len(cases)
     else:
         models = list(priors(cases, pool, since))
-    peers = None if options.no_peers or not options.peers.exists() else options.peers
+    if not cases:
+        raise SystemExit(f"no candle file in {options.folder} whose name holds {options.only!r}")
+    if not options.no_peers and not options.peers.exists():
+        raise SystemExit(
+            f"--peers {options.peers}: there is no such file (--no-peers does without)"
+        )
+    peers = None if options.no_peers else options.peers
+    of = "" if options.no_peers else " / best peer"
     print(
-        f"{'file':<22}  ahead {HORIZONS}: CRPS / best peer, 95 % interval score / best peer,",
-        end="",
+        f"{'file':<22}  ahead {HORIZONS}: CRPS{of}, 95 % interval score{of}, "
+        "90 % band covered, MAE / naive"
     )
-    print(" 90 % band covered, MAE / naive")
     rows = measure(cases, models, peers, options.processes)
     for text in summary(rows):
         print(text)

@@ -136,7 +136,7 @@ def _bad_rows(
 
 
 def _first_fault(path: Path, bad: BadRow, count: int, rows: int) -> BadFile:
-    remedy = f"{count} of {rows} rows are bad: correct them, or replay without them (--skip-bad)"
+    remedy = f"{count} of {rows} rows are bad: correct them (`candlecast replay` has --skip-bad)"
     return BadFile(path, f"{bad.error}; {remedy}", bad.row, bad.column)
 
 

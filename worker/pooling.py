@@ -8,7 +8,8 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import calendar, features, forecaster, hours, moves, pretrain, seasons, twins
+import models
+from models import pretrain, seasons, twins
 from models.constants import Prior
 from models.pretrain import Lessons
 from shared.candle import Candle, Series, Timeframe
@@ -82,10 +83,8 @@ def train(
 
 def recipe() -> str:
     """Return a digest of the code that decides what a prior comes to be."""
-    modules = (calendar, features, forecaster, hours, moves, pretrain, seasons, twins)
-    sources = (Path(str(module.__file__)).read_bytes() for module in modules)
-    here = Path(__file__).read_bytes()
-    return hashlib.sha256(b"".join((here, *sources))).hexdigest()
+    sources = [Path(__file__), *sorted(Path(str(models.__file__)).parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def _keeps_hours(pool: Pool) -> bool:

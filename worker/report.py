@@ -197,7 +197,7 @@ def _draw_fan(axes: Axes, fan: dict[str, Any]) -> None:
         label="90 % band, forecast one candle before",
     )
     axes.plot(times, fan["closes"], color="black", linewidth=1, label="close")
-    ahead = _times(fan["target_times"])
+    ahead = _times(fan["ahead_times"])
     columns = list(zip(*fan["quantiles"], strict=True))
     for low, high, name, alpha in _BANDS:
         axes.fill_between(

@@ -142,7 +142,10 @@ class Trial:
         }
 
     def _fan(self, times: Array, closes: Array, model: Array) -> dict[str, Any]:
-        """Return the last candles, what was said of each one candle before, and what is ahead."""
+        """Return the last candles, what was said of each one candle before, and what is ahead.
+
+        All times are open times (UTC ms) of the candles that are spoken of.
+        """
         assert self._last is not None  # noqa: S101 -- there are origins
         back = slice(-_SHOWN, None)
         bands = np.exp(model[back, 0][:, (1, 4, 7)]) * closes[back, None]
@@ -151,7 +154,7 @@ class Trial:
             "closes": closes[back].tolist(),
             "one_ahead": bands.tolist(),
             "one_ahead_times": [int(origin.targets[0]) for origin in self._said[back]],
-            "target_times": list(self._last.target_times),
+            "ahead_times": [time - self.learner.timeframe.ms for time in self._last.target_times],
             "quantiles": self._last.quantiles.tolist(),
         }
 

@@ -100,6 +100,7 @@ def test_too_few_candles_are_one_clear_line(
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith("candlecast: ")
     assert not out.exists()
+    assert not list(out.parent.glob(".*.part"))
 
 
 @pytest.mark.parametrize("command", [["config", "check"], ["worker", "--burst"]])

@@ -183,7 +183,9 @@ def test_fan_is_the_last_closes_and_what_was_said_of_them() -> None:
     assert fan["closes"] == [candle.close for candle in candles[30:]]
     bands = [outlook.quantiles[0, [1, 4, 7]].tolist() for outlook in outlooks[30:]]
     assert np.array(fan["one_ahead"]) == pytest.approx(np.array(bands), rel=1e-6)
-    assert fan["target_times"] == list(outlooks[-1].target_times)
+    # The band of one candle before goes right up to where the fan begins.
+    assert fan["ahead_times"][0] == fan["one_ahead_times"][-1]
+    assert len(fan["ahead_times"]) == len(outlooks[-1].target_times)
     assert fan["quantiles"] == outlooks[-1].quantiles.tolist()
 
 
