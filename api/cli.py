@@ -111,7 +111,9 @@ def _print_status(state: "dict[str, Any]") -> None:
         f"{state['pending']} series pending; jobs: {jobs}; dead letters: {state['dead_letters']}"
     )
     if state["suspended"]:
-        _print_folded("SUSPENDED by `rq suspend`: nothing is learned until `rq resume`")
+        _print_folded(
+            "SUSPENDED by `rq suspend`: nothing is learned until `rq resume` or its time is over"
+        )
     if state["state_keys"]:
         counts = (f"{count} of key {key}" for key, count in state["state_keys"].items())
         _print_folded(f"states signed: {', '.join(counts)}")

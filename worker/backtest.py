@@ -5,6 +5,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 
 from models.learner import Learner
 from shared.candle import Candle, Series
+from shared.errors import CandlecastError
 from shared.forecast import QUANTILE_LEVELS
 from worker.publish import significant
 from worker.trial import Trial
@@ -76,6 +78,11 @@ def run(
     on_progress
         Called now and then with the candles done of each task.
 
+    Raises
+    ------
+    CandlecastError
+        When one of the processes was killed.
+
     Returns
     -------
     What ``report.json`` holds: for each series its scores, and the comparison of the forecasts
@@ -107,7 +114,7 @@ def run(
 def summary(report: dict[str, Any]) -> Iterator[str]:
     """Yield lines for people: skill, comparison and coverage of each series by horizon."""
     for name, result in report.items():
-        yield f"{name}: {result['candles']} candles"
+        yield f"{name}: {result['candles']} candles, model {result['model']}"
         if "comparison" not in result:
             continue
         others = list(next(iter(result["comparison"].values()))["against"])
@@ -146,6 +153,11 @@ def _in_processes(
                 on_progress(done[:])
                 for future in ended:
                     future.result()
+        except BrokenProcessPool as error:
+            remedy = "--processes 1, or fewer candles, take less"
+            raise CandlecastError(
+                f"a process of the backtest was killed, perhaps for want of memory: {remedy}"
+            ) from error
         except BaseException:
             # What runs is waited for: it writes into the draft, which is about to go.
             pool.shutdown(cancel_futures=True)

@@ -139,10 +139,7 @@ class CandleWorker(SimpleWorker):
         try:
             self._tick()
             while self.waits and not self.burst:
-                self.heartbeat()
-                time.sleep(TICK_S)
-                self._leave_with_supervisor()
-                self._tick()
+                self._wait_for_the_field()
             if super().should_run_maintenance_tasks:
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except StopRequested:
@@ -170,6 +167,17 @@ class CandleWorker(SimpleWorker):
         if self.supervisor_pid not in (None, os.getppid()):
             log.warning("the supervisor is gone, stopping")
             os.kill(os.getpid(), signal.SIGTERM)
+
+    def _wait_for_the_field(self) -> None:
+        # Through an outage too: who began anew after it would not look first, but take the field.
+        time.sleep(TICK_S)
+        self._leave_with_supervisor()
+        try:
+            self.heartbeat()
+            self._tick()
+        except (StoreError, redis.RedisError) as error:
+            self._found_empty = 0
+            log.warning("tick failed", error=str(error))
 
     def _tick(self) -> None:
         store = jobs.store()

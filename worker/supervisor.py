@@ -20,6 +20,7 @@ _HEALTHY_S = 5.0
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 3.0
 _GRACE_S = 15.0
+_MOST_REFUSALS = 10
 
 
 @dataclass(slots=True)
@@ -30,7 +31,9 @@ class _Place:
     name: str = ""
     started: float = 0.0
     quick_deaths: int = 0
+    refused: int = 0
     due: float = 0.0
+    first: bool = True
 
 
 class Supervisor:
@@ -70,7 +73,7 @@ class Supervisor:
             signal.signal(name, self._request_stop)
         try:
             for place in self._places:
-                self._start(place, first=True)
+                self._start(place)
             while not self._stopping and any(place.process for place in self._places):
                 wait([process.sentinel for process in self._alive()], timeout=_LOOK_S)
                 for place in self._places:
@@ -85,17 +88,23 @@ class Supervisor:
         processes = (place.process for place in self._places)
         return [process for process in processes if process and process.is_alive()]
 
-    def _start(self, place: _Place, *, first: bool) -> None:
+    def _start(self, place: _Place) -> None:
         context = multiprocessing.get_context("fork")
         place.name = uuid.uuid4().hex
-        place.process = context.Process(target=self._child, args=(place.name, first))
+        place.process = context.Process(target=self._child, args=(place.name, place.first))
         place.started = time.monotonic()
         try:
             place.process.start()
         except OSError as error:
-            # The system has no room for a process just now; it may have some in a moment.
+            # The system has no room for a process just now; it may have some in a moment. Each try
+            # leaves pipes open, so that there is an end of them: whoever started this starts anew.
+            place.refused += 1
+            if place.refused > _MOST_REFUSALS:
+                raise
             place.due = place.started + _LONGEST_PAUSE_S
             log.error("worker not started", error=str(error), again_in_s=_LONGEST_PAUSE_S)  # noqa: TRY400
+        else:
+            place.refused, place.first = 0, False
 
     def _child(self, name: str, first: bool) -> None:  # noqa: FBT001 -- multiprocessing passes by position
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -121,7 +130,7 @@ class Supervisor:
             self._plan_restart(place, process, now)
         if now >= place.due:
             place.due = 0.0
-            self._start(place, first=False)
+            self._start(place)
 
     def _bury(self, name: str) -> None:
         try:

@@ -3,6 +3,8 @@
 import json
 import math
 import multiprocessing
+import os
+import signal
 from collections.abc import Container, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +19,7 @@ from models.hours import HOUR_MS, MONDAY_MS
 from models.learner import Learner
 from models.memory import Array
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue
+from shared.errors import CandlecastError, InvalidValue
 from shared.forecast import QUANTILE_LEVELS
 from worker import backtest
 from worker.backtest import SCHEMA, Task
@@ -43,6 +45,27 @@ def walk(count: int, *, seed: int = 1, missing: Container[int] = ()) -> list[Can
 def still(count: int) -> list[Candle]:
     """Return hourly candles of a market that never moved."""
     return [Candle(MONDAY_MS + n * HOUR_MS, 1.0, 1.0, 1.0, 1.0, 0.0) for n in range(count)]
+
+
+class Deadly:
+    """Candles that cost the process its life that reads them, as want of memory does."""
+
+    def __len__(self) -> int:
+        """Promise one."""
+        return 1
+
+    def __iter__(self) -> Iterator[Candle]:
+        """Kill whoever asks for the first."""
+        os.kill(os.getpid(), signal.SIGKILL)
+        return iter([])
+
+
+def test_a_process_that_is_killed_is_one_clear_line(tmp_path: Path) -> None:
+    """And no result is left that looks whole."""
+    with pytest.raises(CandlecastError, match="killed, perhaps for want of memory"):
+        backtest.run([Task(SERIES, Deadly(), "default", 24)], tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 class Torn(list[Candle]):
@@ -173,7 +196,7 @@ def test_without_candles_the_result_is_empty(tasks: list[Task], tmp_path: Path) 
     assert pq.read_schema(out / "forecasts.parquet") == SCHEMA
     assert forecasts(out).empty
     assert [one["candles"] for one in strict(out / "report.json").values()] == [0] * len(tasks)
-    assert list(backtest.summary(report)) == [f"{SERIES}: 0 candles"] * len(tasks)
+    assert list(backtest.summary(report)) == [f"{SERIES}: 0 candles, model default"] * len(tasks)
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
@@ -276,6 +299,7 @@ def test_summary_says_ratios_and_coverage_by_horizon() -> None:
     unknown = difference(None, None)
     report = {
         "candles": 7,
+        "model": "m",
         "comparison": {
             "1": {"origins": 4, "crps": 0.01, "against": against},
             "3": {"origins": 0, "crps": None, "against": dict.fromkeys(against, unknown)},
@@ -283,12 +307,13 @@ def test_summary_says_ratios_and_coverage_by_horizon() -> None:
         "coverage": {"50": [0.5, 0.5], "80": [0.8, 0.8], "90": [0.9125, None], "95": [0.95, 0.95]},
     }
 
-    lines = [line.split() for line in backtest.summary({"a": report, "b": {"candles": 0}})]
+    nothing = {"candles": 0, "model": "m"}
+    lines = [line.split() for line in backtest.summary({"a": report, "b": nothing})]
 
-    assert lines[0] == ["a:", "7", "candles"]
+    assert lines[0] == ["a:", "7", "candles,", "model", "m"]
     assert {"baseline,", "SlowLevel(66)"} < set(lines[1])
     assert lines[2:] == [
         ["1", "0.9877", "(0.012)", "-", "91.25%"],
         ["3", "-", "-", "-"],
-        ["b:", "0", "candles"],
+        ["b:", "0", "candles,", "model", "m"],
     ]

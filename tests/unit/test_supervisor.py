@@ -104,7 +104,22 @@ def test_a_worker_that_the_system_cannot_start_is_started_later(
     stop_when(log, 1)
     Supervisor(run, 1).supervise()
 
-    assert starts(log) == ["first=False"]
+    assert starts(log) == ["first=True"]
+
+
+def test_a_system_that_starts_nothing_for_long_ends_the_supervisor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever started it sees that, and can start it anew."""
+
+    def refused(_: ForkProcess) -> None:
+        raise BlockingIOError("no room")
+
+    monkeypatch.setattr(ForkProcess, "start", refused)
+    monkeypatch.setattr("worker.supervisor._LONGEST_PAUSE_S", 0.0)
+
+    with pytest.raises(BlockingIOError):
+        Supervisor(lambda *_: None, 1).supervise()
 
 
 def test_a_burst_ends_by_itself_and_tells_of_failures(tmp_path: Path) -> None:
