@@ -208,14 +208,13 @@ def measure(
 
 def line(row: dict[str, Any]) -> str:
     """Return one file's scores as text."""
-    ratios_or_scores = (
-        ("crps_ratio", "interval_ratio") if "crps_ratio" in row else ("crps", "interval")
-    )
-    ratio, interval, mae = (
-        " ".join(f"{value:.4f}" for value in row.get(key, ())) for key in (*ratios_or_scores, "mae")
+    kind = "_ratio" if "crps_ratio" in row else ""
+    crps, interval, mae = (
+        " ".join(f"{value:.4f}" for value in row[key])
+        for key in (f"crps{kind}", f"interval{kind}", "mae")
     )
     covered = " ".join(f"{value:5.1%}" for value in row["coverage_90"])
-    return f"{row['file']:<22}  {ratio}  {interval}  {covered}  {mae}"
+    return f"{row['file']:<22}  {crps}  {interval}  {covered}  {mae}"
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -255,16 +254,16 @@ def main() -> None:
     WORK.mkdir(parents=True, exist_ok=True)
     pool = files_of(options.folder)
     cases = [case(file, since) for file in pool if options.only in file.path.stem]
-    if options.no_prior:
-        models = [catalog.with_prior("default", "none")] * len(cases)
-    else:
-        models = list(priors(cases, pool, since))
     if not cases:
         raise SystemExit(f"no candle file in {options.folder} whose name holds {options.only!r}")
     if not options.no_peers and not options.peers.exists():
         raise SystemExit(
             f"--peers {options.peers}: there is no such file (--no-peers does without)"
         )
+    if options.no_prior:
+        models = [catalog.with_prior("default", "none")] * len(cases)
+    else:
+        models = list(priors(cases, pool, since))
     peers = None if options.no_peers else options.peers
     of = "" if options.no_peers else " / best peer"
     print(

@@ -105,13 +105,12 @@ class Link:
             ) from error
         except redis.RedisError as error:
             text = f"Redis at {self.address}: {error}"
-            if isinstance(error, redis.OutOfMemoryError):
-                self.redis.connection_pool.disconnect()
-                raise StoreFull(f"{text} ({_ROOM})") from error
-            if isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
+            is_full = isinstance(error, redis.OutOfMemoryError)
+            if is_full or isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
                 # Its name may lead to another server by now.
                 self.redis.connection_pool.disconnect()
-                raise StoreUnavailable(text) from error
+                refused = StoreFull(f"{text} ({_ROOM})") if is_full else StoreUnavailable(text)
+                raise refused from error
             raise StoreError(text) from error
         except BaseException:
             # Whatever broke in may have left a reply unread on a connection.

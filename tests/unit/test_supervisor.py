@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
@@ -39,6 +40,18 @@ def stop_when(log: Path, count: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def worker(log: Path, *, dies: bool = False) -> Callable[[str, bool], None]:
+    """Return a worker that says whether it is the first of its place; the first may die of it."""
+
+    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
+        say(log, f"first={first}")
+        if dies and first:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(30)
+
+    return run
+
+
 @pytest.fixture(autouse=True)
 def _signals() -> object:
     before = [signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)]
@@ -51,14 +64,8 @@ def test_a_worker_that_dies_is_replaced_and_told_it_is_not_the_first(tmp_path: P
     """Only the first start of a place may take the field over."""
     log = tmp_path / "log"
 
-    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
-        say(log, f"first={first}")
-        if first:
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(30)
-
     stop_when(log, 2)
-    Supervisor(run, 1).supervise()
+    Supervisor(worker(log, dies=True), 1).supervise()
 
     assert starts(log) == ["first=True", "first=False"]
 
@@ -67,18 +74,12 @@ def test_the_living_are_looked_after_whatever_becomes_of_the_dead(tmp_path: Path
     """A burial that fails costs nobody a successor."""
     log = tmp_path / "log"
 
-    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
-        say(log, f"first={first}")
-        if first:
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(30)
-
     def buried(_: str) -> None:
         say(log, "buried")
         raise RuntimeError("settings that cannot be read")
 
     stop_when(log, 3)
-    Supervisor(run, 1, buried=buried).supervise()
+    Supervisor(worker(log, dies=True), 1, buried=buried).supervise()
 
     assert starts(log) == ["first=True", "buried", "first=False"]
 
@@ -95,14 +96,10 @@ def test_a_worker_that_the_system_cannot_start_is_started_later(
             raise error
         start(process)
 
-    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
-        say(log, f"first={first}")
-        time.sleep(30)
-
     monkeypatch.setattr(ForkProcess, "start", scarce)
     monkeypatch.setattr("worker.supervisor._LONGEST_PAUSE_S", 0.1)
     stop_when(log, 1)
-    Supervisor(run, 1).supervise()
+    Supervisor(worker(log), 1).supervise()
 
     assert starts(log) == ["first=True"]
 
