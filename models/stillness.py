@@ -36,7 +36,7 @@ class TickHistogram(Memory):
     ----------
     counts
         Discounted shares of moves from -20 to 20 ticks, shape (m, 3, 41), float32; None until
-        something is counted, which in most markets never happens.
+        something is counted: by the third candle, as nothing has moved at the first.
     gains, squares
         What the counts would have gained beside the others, and its square, shape (m,).
     code

@@ -32,7 +32,9 @@ class QueueName(StrEnum):
 def worker(
     processes: Annotated[int, typer.Option(min=1, help="Worker processes to keep alive.")] = 1,
     queue: Annotated[QueueName, typer.Option(help="The one queue they work.")] = QueueName.candles,
-    burst: Annotated[bool, typer.Option("--burst", help="End when the queue is empty.")] = False,
+    burst: Annotated[
+        bool, typer.Option("--burst", help="End when the queue is empty; with 1 if it had to wait.")
+    ] = False,
     take_over: Annotated[
         bool,
         typer.Option("--take-over", help="Take the field from workers of another model at once."),
