@@ -1,6 +1,8 @@
 """Steps of the protocol that several tests take."""
 
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +14,8 @@ HOUR = 3_600_000
 T0 = 1_700_000_000_000 // HOUR * HOUR
 SERIES = Series.parse("test:BTC/USDT:1h")
 FLEET = "fleet-a"
+RQ = str(Path(sys.executable).with_name("rq"))
+CLASS = ["-w", "worker.candle_worker.CandleWorker"]
 
 
 def candles(first: int, count: int, close: float = 100.0) -> list[Candle]:

@@ -1,20 +1,16 @@
 """Which model learns: who holds the field, who waits for it, and who does not wait."""
 
 import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shared.store import Store
-from tests.integration.steps import SERIES, candles
+from tests.integration.steps import CLASS, RQ, SERIES, candles
 
 pytestmark = pytest.mark.timeout(120)
 
-RQ = str(Path(sys.executable).with_name("rq"))
-CLASS = ["-w", "worker.candle_worker.CandleWorker"]
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Eventually = Callable[..., None]
 

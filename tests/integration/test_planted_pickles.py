@@ -3,7 +3,6 @@
 import itertools
 import json
 import subprocess
-import sys
 import zlib
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -27,13 +26,11 @@ from tests.integration.spoilt import (
     many,
     reach,
 )
-from tests.integration.steps import HOUR, T0
+from tests.integration.steps import CLASS, HOUR, RQ, T0
 
 pytestmark = pytest.mark.timeout(120)
 
 
-RQ = str(Path(sys.executable).with_name("rq"))
-CLASS = ["-w", "worker.candle_worker.CandleWorker"]
 QUEUE_CLASS = ["--queue-class", "worker.doorbells.Doorbells"]
 # Fields of RQ's jobs, old ones among them, of which some are taken for pickles by default.
 JOB_FIELDS = (

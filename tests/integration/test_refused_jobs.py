@@ -6,7 +6,6 @@ import os
 import pickle
 import socket
 import subprocess
-import sys
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,14 +18,12 @@ from rq.serializers import JSONSerializer
 
 from shared.keys import SNAPSHOT_JOB, UPDATE_JOB
 from shared.store import Store
-from tests.integration.steps import SERIES, candles
+from tests.integration.steps import CLASS, RQ, SERIES, candles
 from worker.doorbells import Doorbell
 
 pytestmark = pytest.mark.timeout(120)
 
 EVIL = "evil_module_xyz"
-RQ = str(Path(sys.executable).with_name("rq"))
-CLASS = ["-w", "worker.candle_worker.CandleWorker"]
 # Without `-S json` RQ reads and writes pickles.
 STARTS = {
     "candlecast": ["worker"],
