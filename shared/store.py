@@ -97,7 +97,7 @@ class Store(View):
             doorbell.ring_housekeeping(redis, self.keys)
 
     def claim(self, fleet: str, worker: str = "") -> Batch:
-        """Take due series for the lease; nothing while another fleet holds the field.
+        """Take due series for the lease; nothing unless this fleet holds the field (see `tick`).
 
         ``worker`` is the name under which `abandon` gives them back.
         """
@@ -105,7 +105,7 @@ class Store(View):
         now, holder, rows = self.link.run(
             "claim",
             *(limits.claim_series, limits.claim_candles, limits.series_candles),
-            *(limits.lease_ms, fleet, uuid.uuid4().hex, limits.fleet_ttl_ms, worker),
+            *(limits.lease_ms, fleet, uuid.uuid4().hex, worker),
         )
         claims = [Claim.read(row) for row in rows if parsed_series(row[0])]
         return Batch(now=int(now), holder=holder.decode(errors="replace"), claims=claims)

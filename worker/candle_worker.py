@@ -22,8 +22,9 @@ from worker.doorbells import Doorbell, Doorbells
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
-# So many looks in a row must find the field empty before one that waited takes it: after an outage
-# longer than the name's life, workers of the model that learned come back within one or two.
+# So many looks in a row must find the field empty before one takes it that waited, or whose
+# predecessor may have: after an outage longer than the name's life, workers of the model that
+# learned come back within one or two.
 _LOOKS = 5
 
 
@@ -59,6 +60,7 @@ class CandleWorker(SimpleWorker):
     # RQ's minute would keep an idle worker asleep long after Redis has come back.
     max_connection_wait_time = 2.0
     take_over = False
+    looks_first = False
     burst = False
     supervisor_pid: int | None = None
 
@@ -181,7 +183,7 @@ class CandleWorker(SimpleWorker):
 
     def _tick(self) -> None:
         store = jobs.store()
-        look = self.waits and self._found_empty < _LOOKS
+        look = bool(self._fleet) and self.looks_first and self._found_empty < _LOOKS
         tick = store.tick(self._fleet, take_over=self.take_over, look=look)
         self.take_over = False
         self._found_empty = 0 if tick.holder else self._found_empty + 1
@@ -192,11 +194,11 @@ class CandleWorker(SimpleWorker):
                 log.warning(
                     _difference(tick.holder, self._fleet), holder=tick.holder, own=self._fleet
                 )
-            self._waits_for = tick.holder
+            self._waits_for, self.looks_first = tick.holder, True
             return
         if self._waits_for:
             log.info("took over", own=self._fleet)
-            self._waits_for = None
+        self._waits_for, self.looks_first = None, False
         store.ring(tick.ring)
         if tick.housekeeping:
             store.ring_housekeeping()
@@ -220,9 +222,18 @@ def _identity(client: Any) -> tuple[str, int]:
 
 
 def work(
-    name: str, queue: str, *, supervisor_pid: int, take_over: bool = False, burst: bool = False
+    name: str,
+    queue: str,
+    *,
+    supervisor_pid: int,
+    take_over: bool = False,
+    burst: bool = False,
+    looks_first: bool = False,
 ) -> None:
     """Be a worker of a queue until told to stop; in a burst, until the queue is empty.
+
+    One that ``looks_first`` leaves an empty field for some seconds to those who may have held it:
+    its predecessor may have waited for them.
 
     Raises
     ------
@@ -235,8 +246,12 @@ def work(
     jobs.updater().worker = name
     worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
     worker.supervisor_pid = supervisor_pid
-    worker.take_over = take_over
+    worker.take_over, worker.looks_first = take_over, looks_first
     worker.log_result_lifespan = False
-    worker.work(burst=burst, logging_level="WARNING")
+    try:
+        worker.work(burst=burst, logging_level="WARNING")
+    finally:
+        # Its folder goes with it; at the end of a forked process nothing else would see to that.
+        jobs.registry.cache_clear()
     if worker.failed_job_count or (burst and (worker.waits or is_suspended(worker.connection))):
         raise SystemExit(1)

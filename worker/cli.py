@@ -64,6 +64,7 @@ def worker(
             supervisor_pid=supervisor_pid,
             take_over=take_over and first,
             burst=burst,
+            looks_first=not first,
         )
 
     def buried(name: str) -> None:

@@ -53,7 +53,7 @@ def _start(folder: Path, link: Path) -> ValkeyServer:
     config = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | pidfile
     port, cause = _last_port(folder), None
     for _ in range(_STARTS):
-        server = ValkeyServer(port=port, config=config, persist=True)
+        server = ValkeyServer(port=port, config=config, data_dir=folder, persist=True)
         server.data_dir, server.log_path = link, link / "valkey.log"
         # Ctrl-C on a terminal reaches the whole group: the server must outlive those who use it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

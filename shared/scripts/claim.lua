@@ -1,15 +1,15 @@
 -- Hand out due series with their states and next candles (design rules 4 and 5).
 -- Answers: Redis's time, the fleet's holder, and for each series what the worker needs.
 local max_series, max_candles, per_series = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local lease, fleet, nonce, fleet_ttl, worker = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local lease, fleet, nonce, worker = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local BATCH_FAILURES, ALONE_FAILURES = 2, 3
 -- Of the fields asked for below, those that hold numbers.
 local NUMBERS = {[2] = 'cursor', [3] = 'attempts', [4] = 'suspect', [5] = 'until', [6] = 'revision', [7] = 'sequence', [8] = 'since'}
 local now = now_ms()
 
-redis.call('SET', FLEET, fleet, 'NX', 'PX', fleet_ttl)
+-- Only a tick gives an empty field away: it knows who has to look first.
 local holder = redis.call('GET', FLEET)
-if holder ~= fleet then return {text(now), holder, {}} end
+if holder ~= fleet then return {text(now), holder or '', {}} end
 
 -- The first field of a record that is not as these scripts write it; it is handed out as if it were
 -- not there, and the worker learns the series again.

@@ -45,6 +45,16 @@ class OwnServer:
         url = self._starts.enter_context(redis_server(self.folder, "faults"))
         assert url == self.url, "another process took the server's port"
 
+    def lose(self, name: str) -> None:
+        """Lose a key while it is down, as one whose time ends meanwhile."""
+        port = self.folder / "port"
+        known = port.read_text()
+        # At another place, so that nobody else sees it come and go.
+        port.unlink()
+        with redis_server(self.folder, "faults") as url, redis.Redis.from_url(url) as client:
+            client.delete(name)
+        port.write_text(known)
+
     def cut(self, share: float) -> int:
         """Shorten the newest append-only file to a share of its length; return the bytes lost."""
         files = (self.folder / "appendonlydir").glob("*.incr.aof")

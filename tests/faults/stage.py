@@ -126,6 +126,14 @@ class Stage:
         says = "all series move"
         wait_for(lambda: len(watch.moved(since)) == count or watch.learned(), says, seconds)
 
+    def in_hand(self, pid: int) -> bool:
+        """Whether a worker, named by its process, holds claims that it has not committed."""
+        client = self.server.client
+        workers = client.smembers("rq:workers")
+        (own,) = [key for key in workers if client.hget(key, "pid") == b"%d" % pid]
+        claims = [client.hmget(key, "worker", "attempts") for key in self.watch.model_keys]
+        return any(own.endswith(b":%b" % by) and int(n or 0) for by, n in claims if by)
+
     @staticmethod
     def until(condition: Callable[[], object], seconds: float) -> bool:
         """Let time pass, at most until a condition holds; return whether it does."""

@@ -1,5 +1,6 @@
 """The server dies, forgets, runs out of memory, or its clock steps back."""
 
+import signal
 import time
 
 import numpy as np
@@ -9,7 +10,7 @@ from shared.candle import Series
 from shared.keys import Keys
 from tests.faults.outcome import Outcome, Row
 from tests.faults.sources import LONG
-from tests.faults.stage import Process, Stage, wait_for
+from tests.faults.stage import BIN, Process, Stage, children, send, wait_for
 
 pytestmark = pytest.mark.timeout(600 if LONG else 90)
 
@@ -37,11 +38,36 @@ def test_sigkill_of_the_server(
     stage.settle("Redis killed", fault_free, table)
 
 
-def _wait_for_tries(stage: Stage, times: int) -> None:
+def test_an_outage_longer_than_the_fleets_life(
+    stage: Stage,
+    chance: np.random.Generator,
+    fault_free: dict[Series, Outcome],
+    table: list[Row],
+) -> None:
+    """The field is empty when the server is back; who waited for it must not take it first."""
+    stage.start_workers(2)
+    stage.feed(90 if LONG else 4)
+    stage.wait_until_under_way()
+    others = {"CANDLECAST_HORIZONS": "1m=2,5m=2,15m=2,1h=2"}
+    waiting = stage.start("waiting", BIN / "candlecast", "worker", "--processes", "2", **others)
+    wait_for(lambda: stage.log("waiting").count("waiting: another model") >= 2, "two wait")
+    for _ in stage.strikes(10 if LONG else 2, (0.3, 1.0), chance):
+        stage.server.kill()
+        # One of them is started anew meanwhile, and has never seen who held the field.
+        send(children(waiting)[0], signal.SIGKILL)
+        stage.server.lose(KEYS.fleet)
+        _wait_for_tries(stage, 2, "waiting")
+        since = time.monotonic()
+        stage.server.start_again()
+        stage.wait_until_under_way(since, seconds=10)
+    stage.settle("outage outlives the fleet", fault_free, table)
+
+
+def _wait_for_tries(stage: Stage, times: int, of: str = "worker") -> None:
     """Wait until workers have looked for the server so many times."""
 
     def tries() -> int:
-        log = stage.log("worker")
+        log = stage.log(of)
         return sum(map(log.count, ("could not connect", "tick failed", "cannot go on")))
 
     before = tries()

@@ -21,6 +21,8 @@ class Watch:
     ----------
     longest_queue
         Most doorbells seen at once.
+    model_keys
+        Where the models are.
     strikes
         Moments at which faults were injected.
     """
@@ -28,12 +30,13 @@ class Watch:
     def __init__(self, client: Any, ends: dict[Series, int]) -> None:
         self._client = client
         self._ends = ends
-        self._keys = Keys()
+        self._queue = Keys().rq_queue(CANDLES_QUEUE)
         self._etags: dict[Series, bytes | None] = {}
         self._cursors: dict[Series, int] = dict.fromkeys(ends, 0)
         self._commits: dict[Series, list[float]] = defaultdict(list)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
+        self.model_keys = [Keys().model(str(series)) for series in ends]
         self.longest_queue = 0
         self.strikes: list[float] = []
         self._thread.start()
@@ -82,9 +85,9 @@ class Watch:
 
     def _look(self) -> None:
         with self._client.pipeline(transaction=False) as pipe:
-            pipe.llen(self._keys.rq_queue(CANDLES_QUEUE))
-            for series in self._ends:
-                pipe.hmget(self._keys.model(str(series)), "cursor", "etag")
+            pipe.llen(self._queue)
+            for key in self.model_keys:
+                pipe.hmget(key, "cursor", "etag")
             length, *rows = pipe.execute()
         self.longest_queue = max(self.longest_queue, length)
         now = time.monotonic()

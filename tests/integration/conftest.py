@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from shared.store import Store
 from tests.integration.spoilt import Charge
+from tests.integration.steps import FLEET
 
 
 @pytest.fixture
@@ -21,3 +23,9 @@ def charge(marker: Path) -> bytes:
     pickle.loads(charge)
     marker.unlink()
     return charge
+
+
+@pytest.fixture
+def field(store: Store) -> None:
+    """Give the field to the fleet of the steps, as a worker's tick would."""
+    store.link.redis.set(store.keys.fleet, FLEET, px=60_000)

@@ -23,6 +23,8 @@ from tests.integration.steps import (
     times,
 )
 
+pytestmark = pytest.mark.usefixtures("field")
+
 
 def test_commit_moves_the_cursor_and_publishes(store: Store) -> None:
     """One commit makes the state durable and the forecast readable."""

@@ -1,13 +1,16 @@
 """Which model learns: who holds the field, who waits for it, and who does not wait."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from shared.records import Limits
 from shared.store import Store
-from tests.integration.steps import CLASS, RQ, SERIES, candles
+from tests.integration.steps import CLASS, RQ, SERIES, candles, children
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -18,6 +21,63 @@ Eventually = Callable[..., None]
 def ticked(store: Store) -> int:
     """How many scripts the server has run."""
     return int(store.link.redis.info("commandstats")["cmdstat_evalsha"]["calls"])
+
+
+def test_a_worker_of_another_model_takes_nothing(store: Store) -> None:
+    """The fleet's name decides who learns, until it expires or is taken over."""
+    store.append(SERIES, candles(0, 1))
+    store.tick("fleet-a")
+
+    assert store.claim("fleet-b").claims == []
+    assert store.tick("fleet-b").holder == "fleet-a"
+    assert store.tick("fleet-b", take_over=True).holder == "fleet-b"
+    assert len(store.claim("fleet-b").claims) == 1
+
+
+def test_only_a_tick_gives_an_empty_field_away(store: Store) -> None:
+    """A claim does not know who has to look first."""
+    store.append(SERIES, candles(0, 1))
+
+    assert store.claim("fleet-a").holder == ""
+    assert store.overview()["fleet"] is None
+    assert store.tick("fleet-a").holder == "fleet-a"
+    assert len(store.claim("fleet-a").claims) == 1
+
+
+def test_who_only_looks_leaves_an_empty_field(store: Store) -> None:
+    """Those who held it before an outage shall come first."""
+    assert store.tick("fleet-b", look=True).holder == ""
+    assert store.tick("fleet-a").holder == "fleet-a"
+    assert store.tick("fleet-b", look=True).holder == "fleet-a"
+
+
+def test_a_worker_that_waits_for_the_field_takes_no_tick(store: Store) -> None:
+    """The guard and the housekeeping of a period are left to those who learn."""
+    store.tick("fleet-a", take_over=True)
+    store.link.redis.delete(store.keys.tick, store.keys.housekeeping)
+    store.append(SERIES, candles(0, 1))
+    store.link.redis.delete("rq:queue:candles")
+
+    waiting, learning = store.tick("fleet-b"), store.tick("fleet-a")
+
+    assert (waiting.ring, waiting.housekeeping) == (0, False)
+    assert (learning.ring, learning.housekeeping) == (1, True)
+
+
+def test_a_worker_without_a_model_keeps_no_fleet_alive(store: Store) -> None:
+    """The housekeeping worker ticks, but names no model."""
+    assert store.tick("").holder == ""
+    assert store.tick("fleet-b").holder == "fleet-b"
+
+
+def test_a_tick_without_a_fleet_names_none(store: Store) -> None:
+    """Where nobody learns and another has ticked just now, there is no name to be told."""
+    slow = Store(store.link, Limits(tick_guard_ms=60_000))
+    store.link.redis.set(store.keys.tick, 1, px=50_000)
+
+    tick = slow.tick("")
+
+    assert (tick.holder, tick.ring, tick.housekeeping) == ("", 0, False)
 
 
 def test_the_field_is_taken_over_once(store: Store, start: Start, eventually: Eventually) -> None:
@@ -48,6 +108,24 @@ def test_who_waited_takes_an_empty_field_after_some_looks(
     store.link.redis.delete(store.keys.fleet)
     ticks = ticked(store)
     eventually(lambda: ticked(store) > ticks + 2, "it has looked")
+    assert store.overview()["fleet"] is None
+    eventually(lambda: store.overview()["fleet"], "it takes the field")
+
+
+def test_who_is_started_anew_looks_before_it_takes_an_empty_field(
+    store: Store, start: Start, eventually: Eventually
+) -> None:
+    """It has not seen whom its predecessor waited for."""
+    store.tick("first")
+    supervisor = start("worker")
+    eventually(lambda: store.link.redis.smembers("rq:workers"), "the worker is there")
+    ticks = ticked(store)
+    eventually(lambda: ticked(store) > ticks + 1, "it waits")
+
+    os.kill(children(supervisor)[0], signal.SIGKILL)
+    store.link.redis.delete(store.keys.fleet)
+    ticks = ticked(store)
+    eventually(lambda: ticked(store) > ticks + 2, "the next one has looked")
     assert store.overview()["fleet"] is None
     eventually(lambda: store.overview()["fleet"], "it takes the field")
 

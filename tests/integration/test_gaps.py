@@ -23,9 +23,12 @@ from shared.forecast import Forecast
 from shared.records import DeadLetter
 from shared.store import Store
 from shared.wire import decode_forecast
+from tests.integration.steps import FLEET
 from tests.unit.fake_exchange import Fake, feed
 from worker.publish import significant
 from worker.update import Model, Updater
+
+pytestmark = pytest.mark.usefixtures("field")
 
 HOUR = 3_600_000
 FIVE_MINUTES = 300_000
@@ -38,7 +41,7 @@ Learn = Callable[[], None]
 @pytest.fixture
 def learn(store: Store) -> Learn:
     """Learn with the default model until nothing is pending."""
-    updater = Updater(store, Model("default", state.Signer(b"k" * 32), lambda _: HORIZON, "fleet"))
+    updater = Updater(store, Model("default", state.Signer(b"k" * 32), lambda _: HORIZON, FLEET))
 
     def run() -> None:
         while store.overview()["pending"]:

@@ -19,6 +19,7 @@ LETTER = DeadLetter(candle="7", reason="invalid", error="no candle")
 NODE = 100
 
 
+@pytest.mark.usefixtures("field")
 def test_a_series_takes_no_more_memory_than_stated(store: Store) -> None:
     """A full log, a full history and a model of the default horizons, prices of 17 digits."""
     limits = Limits()
@@ -67,6 +68,7 @@ def test_rows_that_are_refused_push_the_oldest_letters_out(store: Store) -> None
     assert kept[:10] == [f"row {number}" for number in range(4 * NODE - 1, 4 * NODE - 11, -1)]
 
 
+@pytest.mark.usefixtures("field")
 def test_candles_that_are_buried_push_the_oldest_letters_out(store: Store) -> None:
     """The same where the commit script sets them aside."""
     small = Store(store.link, Limits(dead_letters=10))

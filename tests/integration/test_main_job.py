@@ -20,7 +20,7 @@ from shared.keys import CANDLES_QUEUE, UPDATE_JOB
 from shared.store import Store
 from shared.wire import decode_forecast
 from tests.faults import poisoned
-from tests.integration.steps import HOUR, SERIES, T0, walk
+from tests.integration.steps import HOUR, SERIES, T0, children, walk
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -50,12 +50,6 @@ def said(store: Store, series: Series) -> dict[str, Any]:
     for name in ("series", "exchange", "symbol"):
         del forecast[name]
     return forecast
-
-
-def children(supervisor: "subprocess.Popen[bytes]") -> list[int]:
-    """Its workers' process ids."""
-    listed = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
-    return [int(pid) for pid in listed.read_text().split()]
 
 
 def runs(pid: int) -> bool:

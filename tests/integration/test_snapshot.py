@@ -16,12 +16,13 @@ from models import catalog, state
 from shared.candle import Candle, Series
 from shared.store import Store
 from shared.wire import decode_forecast
+from tests.integration.steps import FLEET
 from tests.priors import draw_prior
 from worker.publish import significant
 from worker.snapshot import metrics_of
 from worker.update import Model, Updater
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("field")]
 
 HOUR = 3_600_000
 T0 = 1_600_000_000_000 // HOUR * HOUR
@@ -51,7 +52,7 @@ def walk(first: int, count: int) -> list[Candle]:
 def learn(store: Store, candles: list[Candle], model: str = "default") -> None:
     """Append candles and learn them here, as a worker would."""
     store.append(SERIES, candles)
-    updater = Updater(store, Model(model, SIGNER, lambda _: 24, "test"))
+    updater = Updater(store, Model(model, SIGNER, lambda _: 24, FLEET))
     while store.model(SERIES).waiting:
         updater.run()
 
@@ -277,3 +278,22 @@ def test_an_absent_mlflow_is_one_clear_error() -> None:
     error = json.loads(ran.stdout)
     assert error.startswith("MLflow at 127.0.0.1:9: ")
     assert "secret" not in error
+
+
+def test_a_worker_that_ends_leaves_no_folder_behind(
+    store: Store,
+    start: Callable[..., "subprocess.Popen[bytes]"],
+    eventually: Callable[..., None],
+    tmp_path: Path,
+) -> None:
+    """What it prepares versions in would else stay at every stop, for ever."""
+    learn(store, walk(0, 30))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    supervisor = start("worker", "--queue", "housekeeping", TMPDIR=str(scratch))
+    eventually(lambda: any(scratch.glob("candlecast-*")), "a snapshot is under way", seconds=60)
+
+    supervisor.terminate()
+
+    assert supervisor.wait(20) == 0
+    assert list(scratch.glob("candlecast-*")) == []

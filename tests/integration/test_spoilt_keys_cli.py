@@ -26,6 +26,7 @@ def learned(store: Store) -> Store:
     """A store with two series of three learned candles each, and no worker alive."""
     for series in (GOOD, BAD):
         store.append(series, candles(0, 3))
+    store.tick(FLEET)
     Updater(store, Model("default", SIGNER, lambda _: 24, FLEET)).run()
     store.link.redis.delete(store.keys.fleet)
     assert [record.sequence for record in store.models([GOOD, BAD])] == [3, 3]
@@ -183,6 +184,7 @@ def test_the_remedy_that_is_given_helps(store: Store, candlecast: Run) -> None:
     names = dict(zip(KINDS, many(len(KINDS)), strict=True))
     for series in names.values():
         store.append(series, candles(0, 3))
+    store.tick(FLEET)
     updater = Updater(store, Model("default", SIGNER, lambda _: 24, FLEET))
     updater.run()
     for kind, series in names.items():

@@ -20,6 +20,8 @@ from tests.integration.steps import (
     patient,
 )
 
+pytestmark = pytest.mark.usefixtures("field")
+
 
 def test_append_counts_duplicates_revisions_and_late_candles(store: Store) -> None:
     """A candle that the log has passed is told apart by what the log holds there."""
@@ -163,24 +165,6 @@ def test_a_candle_that_closes_within_the_grace_is_taken(store: Store) -> None:
     assert generous.append(series, [Candle(open_time, 1, 1, 1, 1, 0)]).accepted == 1
 
 
-def test_a_worker_of_another_model_takes_nothing(store: Store) -> None:
-    """The fleet's name decides who learns, until it expires or is taken over."""
-    store.append(SERIES, candles(0, 1))
-    store.tick("fleet-a")
-
-    assert store.claim("fleet-b").claims == []
-    assert store.tick("fleet-b").holder == "fleet-a"
-    assert store.tick("fleet-b", take_over=True).holder == "fleet-b"
-    assert len(store.claim("fleet-b").claims) == 1
-
-
-def test_who_only_looks_leaves_an_empty_field(store: Store) -> None:
-    """Those who held it before an outage shall come first."""
-    assert store.tick("fleet-b", look=True).holder == ""
-    assert store.tick("fleet-a").holder == "fleet-a"
-    assert store.tick("fleet-b", look=True).holder == "fleet-a"
-
-
 def test_tick_repairs_a_score_that_a_stepped_clock_left_behind(store: Store) -> None:
     """A lease never reaches further than its length."""
     store.append(SERIES, candles(0, 1))
@@ -213,35 +197,6 @@ def test_housekeeping_is_rung_once_a_period_and_never_twice_at_once(store: Store
 
     assert rung == [True, False, False]
     assert store.tick(FLEET).housekeeping is False
-
-
-def test_a_worker_that_waits_for_the_field_takes_no_tick(store: Store) -> None:
-    """The guard and the housekeeping of a period are left to those who learn."""
-    store.tick("fleet-a", take_over=True)
-    store.link.redis.delete(store.keys.tick, store.keys.housekeeping)
-    store.append(SERIES, candles(0, 1))
-    store.link.redis.delete("rq:queue:candles")
-
-    waiting, learning = store.tick("fleet-b"), store.tick("fleet-a")
-
-    assert (waiting.ring, waiting.housekeeping) == (0, False)
-    assert (learning.ring, learning.housekeeping) == (1, True)
-
-
-def test_a_worker_without_a_model_keeps_no_fleet_alive(store: Store) -> None:
-    """The housekeeping worker ticks, but names no model."""
-    assert store.tick("").holder == ""
-    assert store.tick("fleet-b").holder == "fleet-b"
-
-
-def test_a_tick_without_a_fleet_names_none(store: Store) -> None:
-    """Where nobody learns and another has ticked just now, there is no name to be told."""
-    slow = Store(store.link, Limits(tick_guard_ms=60_000))
-    store.link.redis.set(store.keys.tick, 1, px=50_000)
-
-    tick = slow.tick("")
-
-    assert (tick.holder, tick.ring, tick.housekeeping) == ("", 0, False)
 
 
 def test_a_clock_that_stepped_back_stops_neither_ticks_nor_claims(store: Store) -> None:

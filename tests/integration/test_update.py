@@ -17,8 +17,10 @@ from shared.errors import StoreUnavailable
 from shared.records import Limits
 from shared.store import Store
 from shared.wire import decode_forecast
-from tests.integration.steps import hasty
+from tests.integration.steps import FLEET, hasty
 from worker.update import Model, Updater
+
+pytestmark = pytest.mark.usefixtures("field")
 
 HOUR = 3_600_000
 T0 = 1_600_000_000_000 // HOUR * HOUR
@@ -46,7 +48,7 @@ def updater(store: Store, monkeypatch: pytest.MonkeyPatch) -> Updater:
     touchy = catalog.Model(version=1, create=lambda _timeframe, _horizon: Touchy())
     monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "touchy": touchy})
     monkeypatch.setattr(state, "_PACKAGES", (*state._PACKAGES, Touchy.__module__))
-    model = Model("touchy", state.Signer(b"k" * 32), lambda _series: 3, "fleet")
+    model = Model("touchy", state.Signer(b"k" * 32), lambda _series: 3, FLEET)
     return Updater(store, model)
 
 
@@ -287,7 +289,7 @@ def test_a_job_gives_back_what_it_has_no_time_for(store: Store, updater: Updater
     assert tally.commits >= 1
     assert tally.commits + tally.released == 5
     assert store.overview()["jobs"]["candles"] == 1
-    assert len(store.claim("fleet").claims) == tally.released
+    assert len(store.claim(FLEET).claims) == tally.released
 
 
 def test_a_series_learns_no_longer_than_its_share(store: Store, updater: Updater) -> None:
@@ -321,7 +323,7 @@ def test_one_job_goes_on_while_anything_is_due(
 def test_another_fleet_learns_nothing(store: Store, updater: Updater) -> None:
     """A worker of another model leaves everything as it is."""
     store.append(SERIES, candles(100))
-    store.tick("somebody else")
+    store.tick("somebody else", take_over=True)
 
     assert updater.run().commits == 0
     assert store.model(SERIES).attempts == 0

@@ -54,6 +54,7 @@ class Walk:
     def __init__(self, store: Store, seed: int) -> None:
         self.store = Store(store.link, LIMITS)
         self.client: Any = store.link.redis
+        self.client.set(store.keys.fleet, "fleet")
         self.random = np.random.default_rng(seed)
         self.redis = Redis((Row(), Row()))
         self.revisions = [0, 0]
@@ -369,6 +370,7 @@ def test_an_append_that_fails_half_way_leaves_a_mark(store: Store) -> None:
     client.xadd(key, {"o": 1}, id=f"{T0 + 9 * HOUR}-0")
     client.xdel(key, f"{T0 + 9 * HOUR}-0")
 
+    store.tick("fleet")
     with pytest.raises(StoreError):
         store.append(NAMES[0], [candle(1)])
 
