@@ -354,7 +354,6 @@ class Walk:
 def test_the_scripts_do_what_the_model_says(store: Store, seed: int) -> None:
     """After each step of a random walk the server shows what the model holds."""
     walk = Walk(store, seed)
-
     for _ in range(STEPS):
         try:
             walk.take()
