@@ -53,6 +53,7 @@ def _start(folder: Path, link: Path) -> ValkeyServer:
     config = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | pidfile
     port, cause = _last_port(folder), None
     for _ in range(_STARTS):
+        # Told a folder, the wheel makes none of its own that would be left behind.
         server = ValkeyServer(port=port, config=config, data_dir=folder, persist=True)
         server.data_dir, server.log_path = link, link / "valkey.log"
         # Ctrl-C on a terminal reaches the whole group: the server must outlive those who use it.

@@ -1,6 +1,5 @@
 """Steps of the protocol that several tests take."""
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -74,9 +73,3 @@ def only(batch: Batch) -> Claim:
 def times(entries: Sequence[tuple[bytes, list[bytes]]]) -> list[int]:
     """Open times of log entries, in hours after T0."""
     return [(int(entry_id.partition(b"-")[0]) - T0) // HOUR for entry_id, _ in entries]
-
-
-def children(supervisor: "subprocess.Popen[bytes]") -> list[int]:
-    """Its workers' process ids."""
-    listed = Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children")
-    return [int(pid) for pid in listed.read_text().split()]

@@ -1,6 +1,7 @@
 """The embedded server is the one that was started, whoever else starts one at the same time."""
 
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,18 @@ def test_a_port_that_another_server_takes_first(
             assert theirs.config_get("requirepass")["requirepass"] == ""
             assert int((tmp_path / "redis" / "port").read_text()) != other.port
     assert ports == []
+
+
+def test_a_server_that_ends_leaves_no_folder_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but what was asked for stays."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+
+    with redis_server(tmp_path / "redis", "test"):
+        pass
+
+    assert list(scratch.iterdir()) == []
+    assert (tmp_path / "redis" / "appendonlydir").is_dir()

@@ -10,7 +10,8 @@ import pytest
 
 from shared.records import Limits
 from shared.store import Store
-from tests.integration.steps import CLASS, RQ, SERIES, candles, children
+from tests.faults.stage import children
+from tests.integration.steps import CLASS, RQ, SERIES, candles
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -20,7 +20,8 @@ from shared.keys import CANDLES_QUEUE, UPDATE_JOB
 from shared.store import Store
 from shared.wire import decode_forecast
 from tests.faults import poisoned
-from tests.integration.steps import HOUR, SERIES, T0, children, walk
+from tests.faults.stage import children
+from tests.integration.steps import HOUR, SERIES, T0, walk
 
 pytestmark = pytest.mark.timeout(120)
 
