@@ -21,9 +21,12 @@ Files = Annotated[
     typer.Argument(help="Parquet, CSV or Feather files of candles, or folders of them."),
 ]
 Processes = Annotated[int, typer.Option(min=1, help="Series that run at once.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad rows, and say so.")]
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from producers.files import BadRow, CandleFile
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -73,6 +76,7 @@ def backtest(
     no_prior: Annotated[
         bool, typer.Option("--no-prior", help="Begin without what other series have taught.")
     ] = False,
+    skip_bad: SkipBad = False,
     processes: Processes = _CORES,
 ) -> None:
     """Run the live code path over files, without Redis; keep every forecast and compare them.
@@ -81,13 +85,13 @@ def backtest(
     """
     from config import settings
     from models import catalog
-    from producers.files import candle_files, read_files
     from worker import backtest as runs
+    from worker import summary
 
     read = settings.load()
     model = catalog.with_prior(read.model, "none" if no_prior else read.prior)
     # All of them before anything is written: a bad file shall leave no result that looks whole.
-    found = read_files(candle_files(files, None if series else _leave_out), series or ())
+    found = _read(files, series, skip_bad=skip_bad)
     tasks = [runs.Task(file.series, file, model, read.horizon(str(file.series))) for file in found]
     with _progress() as progress:
         bars = [progress.add_task(str(task.series), total=len(task.candles)) for task in tasks]
@@ -97,10 +101,29 @@ def backtest(
                 progress.update(bar, completed=count)
 
         report = runs.run(tasks, out, processes=processes, on_progress=show)
-    for line in runs.summary(report):
+    for line in summary.lines(report):
         typer.echo(line)
     typer.echo(f"every forecast is in {out / 'forecasts.parquet'}, scores in {out / 'report.json'}")
     typer.echo(_pictures(report, out / "report.html"))
+
+
+def _read(
+    files: Sequence[Path], series: Sequence[str] | None, *, skip_bad: bool
+) -> "list[CandleFile]":
+    from producers.files import candle_files, read_files
+
+    first: dict[Path, BadRow] = {}
+
+    def keep(file: "CandleFile", row: "BadRow") -> None:
+        first.setdefault(file.path, row)
+
+    paths = candle_files(files, None if series else _leave_out)
+    found = read_files(paths, series or (), keep if skip_bad else None)
+    for file in found:
+        if row := first.get(file.path):
+            where = f"first row {row.row}, column {row.column}: {row.error}"
+            typer.echo(f"left out: {file.bad_rows} bad rows of {file.path}, {where}", err=True)
+    return found
 
 
 def _leave_out(error: Exception) -> None:
@@ -126,6 +149,7 @@ def pretrain(
     ] = None,
     series: producers.cli.SeriesNames = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same constants.")] = 1,
+    skip_bad: SkipBad = False,
     processes: Processes = _CORES,
 ) -> None:
     """Teach the pooled network and the calendar's start from many series.
@@ -133,7 +157,6 @@ def pretrain(
     Example: candlecast pretrain candles/ --until 2024-03-01 --out prior.npz
     """
     import models  # noqa: F401 -- first: it keeps NumPy to one thread
-    from producers.files import candle_files, read_files
     from shared.errors import CandlecastError
 
     try:
@@ -144,7 +167,7 @@ def pretrain(
         ) from error
     if out.is_dir():
         raise CandlecastError(f"--out {out} is a folder: name a file in it, such as prior.npz")
-    found = read_files(candle_files(files, None if series else _leave_out), series or ())
+    found = _read(files, series, skip_bad=skip_bad)
     end = until.replace(tzinfo=UTC).timestamp() * 1_000 if until else None
     pools = [
         pooling.Pool(file.series, [c for c in file if end is None or c.open_time < end])

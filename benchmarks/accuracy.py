@@ -20,31 +20,29 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from models import catalog
-from models.evaluation import coverage, losses
+from models import catalog, constants
+from models.evaluation import coverage, inside, losses
 from models.learner import Learner
 from models.memory import Array
-from models.skill import SCORED_HORIZONS
+from models.skill import BANDS, SCORED_HORIZONS
 from producers.files import CandleFile, candle_files, read_files
 from shared.candle import Candle
 from shared.forecast import QUANTILE_LEVELS
 from worker import pooling
+from worker.cores import forked
 
 HORIZONS = SCORED_HORIZONS
 LONGEST = HORIZONS[-1]
 SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[2] / "shared"))
 WORK = Path(".candlecast/accuracy")
-PRIOR_UNTIL_MS = 1_709_251_200_000  # 2024-03-01: the shipped constants have seen what was before
 _DAILY_FROM, _LAST, _WARM = 667, 20_000, 2_000
 _METHODS = {
     *("hist500", "ewma97", "garch-t", "garch-fhs", "gjr-t", "gjr-fhs", "har-fhs", "lgbm-fhs"),
@@ -76,12 +74,14 @@ class Case:
 
 def case(file: CandleFile, since_ms: int) -> Case:
     """Say from which candle on a file is scored."""
+    shipped = constants.prior()
+    assert shipped and shipped.trained_until  # noqa: S101, PT018 -- it says so of itself
     warm = min(_WARM, len(file) // 3)
     if str(file.series.timeframe) == "1d":
         return Case(file, min(_DAILY_FROM, len(file) // 3), is_later=False)
     start = int(np.searchsorted(file.times, since_ms))
     if start + LONGEST < len(file):
-        return Case(file, max(start, warm), is_later=since_ms >= PRIOR_UNTIL_MS)
+        return Case(file, max(start, warm), is_later=since_ms >= shipped.trained_until)
     return Case(file, max(len(file) - _LAST, warm), is_later=False)
 
 
@@ -105,14 +105,14 @@ def score(case: Case, said: Array) -> dict[str, list[Any]]:
     said = said[origins]
     low, high = said[..., 0], said[..., -1]
     outside = np.maximum(low - moved, 0) + np.maximum(moved - high, 0)
-    inside = (said[..., 1] <= moved) & (moved <= said[..., -2])
-    hits = np.vstack([np.zeros(len(HORIZONS)), np.cumsum(inside, axis=0)])
+    marks = inside(moved, said)
+    hits = np.vstack([np.zeros(len(HORIZONS)), np.cumsum(marks[..., BANDS.index(90)], axis=0)])
     thousands: Array = (hits[1_000:] - hits[:-1_000]) / 1_000
     return {
         "crps": losses(moved, said).mean(0).tolist(),
         "interval": (high - low + 40 * outside).mean(0).tolist(),
         "mae": (abs(moved - said[..., 4]).mean(0) / abs(moved).mean(0)).tolist(),
-        **{f"coverage_{band}": shares for band, shares in coverage(moved, said).items()},
+        **{f"coverage_{band}": shares for band, shares in coverage(marks).items()},
         "coverage_90_worst": abs(thousands - 0.9).max(0, initial=0.0).tolist(),
     }
 
@@ -192,7 +192,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Run and score every case, ours and the peers'."""
     rows: list[dict[str, Any]] = []
-    with ProcessPoolExecutor(processes, get_context("fork")) as pool:
+    with forked(processes) as pool:
         scored = pool.map(ours, cases, models)
         others = pool.map(peers_of, cases, [peers] * len(cases)) if peers else None
         for one, model, own in zip(cases, models, scored, strict=True):

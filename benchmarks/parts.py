@@ -9,10 +9,8 @@ has seen. Above 1: the part is worth having.
 import argparse
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +23,7 @@ from models.moves import fields_of
 from models.network import PooledNetwork
 from models.scale import RecursiveLeastSquares, SlowLevel
 from shared.forecast import QUANTILE_LEVELS
+from worker.cores import forked
 
 
 def without(kind: type) -> Callable[[int], ScaleMixtureForecaster]:
@@ -124,7 +123,7 @@ def main() -> None:
     cases = [one for one in all_of_them if one.is_later and any(name in one.name for name in names)]
     tasks = list(product(cases, VARIANTS))
     print(f"{'file':<22} {'part left out':<15} CRPS / all parts, {HORIZONS} ahead")
-    with ProcessPoolExecutor(options.processes, get_context("fork")) as pool:
+    with forked(options.processes) as pool:
         scored = pool.map(crps, *zip(*tasks, strict=True))
         full: list[float] = []
         for (one, variant), found in zip(tasks, scored, strict=True):

@@ -7,9 +7,7 @@ Series are begun at random places of each file, with the shipped prior and witho
 
 import argparse
 import os
-from concurrent.futures import ProcessPoolExecutor
 from itertools import pairwise, product
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +20,7 @@ from models.memory import Array
 from models.skill import crps
 from producers.files import CandleFile
 from shared.forecast import QUANTILE_LEVELS
+from worker.cores import forked
 
 CANDLES = 100
 ENDS = (1, 6, 20, 50, CANDLES)
@@ -76,7 +75,7 @@ def main() -> None:
     options = parser.parse_args()
     files = [file for file in files_of(options.folder) if options.only in file.path.stem]
     tasks = list(product(files, MODELS))
-    with ProcessPoolExecutor(options.processes, get_context("fork")) as pool:
+    with forked(options.processes) as pool:
         arguments = ((file, MODELS[name], options.starts) for file, name in tasks)
         tables = pool.map(run, *zip(*arguments, strict=True))
         for (file, name), table in zip(tasks, tables, strict=True):

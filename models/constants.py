@@ -1,7 +1,7 @@
 """The prior: what many other series have taught, before a series' own first candle."""
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
@@ -9,7 +9,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from models.memory import Array
 from shared.errors import InvalidValue
 
 NONE, SHIPPED = "none", "shipped"
@@ -20,6 +19,7 @@ MOST_SPREADS = 8.0
 """A feature counts up to so many spreads from its center: beyond, the network was never taught."""
 
 _FOLDER = Path(__file__).with_name("prior")
+_UNTIL = "trained_until"
 _FEATURES, _WIDE, _NARROW, _SIZES = 37, 32, 16, 4
 
 
@@ -43,6 +43,9 @@ class Prior:
         hour of the week, (12,) by five minutes of the hour.
     day
         The weekdays' season of daily and longer candles, (7,).
+    trained_until
+        When the newest candle closed that it was trained on (UTC ms), None where that is not known;
+        no part of the digest.
     """
 
     center: NDArray[np.float32]
@@ -60,6 +63,7 @@ class Prior:
     week: NDArray[np.float32]
     part: NDArray[np.float32]
     day: NDArray[np.float32]
+    trained_until: int | None = None
 
     def __post_init__(self) -> None:
         for name, shape in SHAPES.items():
@@ -96,6 +100,7 @@ class Prior:
             # Arrays only: a pickle in it is refused.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
                 arrays = {name: found[name].astype(np.float32) for name in SHAPES}
+                until = int(found[_UNTIL]) if _UNTIL in found else None
         except MemoryError:
             raise
         except (
@@ -104,23 +109,21 @@ class Prior:
             kind = error.strerror if isinstance(error, OSError) else type(error).__name__
             remedy = f"name a file that `candlecast pretrain` has made ({kind})"
             raise InvalidValue("prior", str(path), remedy) from error
-        return cls(**arrays)
+        return cls(**arrays, trained_until=until)
 
     def save(self, path: Path) -> None:
         """Write the arrays to a ``.npz`` file, the same bytes for the same numbers."""
+        arrays = {name: getattr(self, name) for name in SHAPES}
+        if self.trained_until is not None:
+            arrays[_UNTIL] = np.int64(self.trained_until)
         with path.open("wb") as file:
-            np.savez(file, **{name: getattr(self, name) for name in SHAPES})
-
-    def between(self, horizons: tuple[int, ...]) -> Array:
-        """Matrix (m, 5) that carries the network's horizons to others, linearly in ln h."""
-        wanted = np.log(horizons)
-        return np.column_stack([np.interp(wanted, np.log(HORIZONS), unit) for unit in np.eye(5)])
+            np.savez(file, **arrays)
 
 
 _OUTPUTS = len(HORIZONS)
 SHAPES: dict[str, tuple[int, ...]] = dict(
     zip(
-        (field.name for field in fields(Prior)),
+        (field.name for field in fields(Prior) if field.default is MISSING),
         (
             *((_FEATURES,), (_FEATURES,)),
             *((_FEATURES, _WIDE), (_WIDE,), (_WIDE, _NARROW), (_NARROW,)),

@@ -58,27 +58,25 @@ def losses(changes: Array, quantiles: Array) -> Array:
     return crps(changes[..., None], quantiles)
 
 
-def coverage(changes: Array, quantiles: Array) -> dict[str, list[float | None]]:
-    """Return for each band (in percent) the share of returns inside it, by horizon.
+def inside(changes: Array, quantiles: Array) -> Array:
+    """Say of each return in which bands it is: 1 inside (or on an end), 0 outside, NaN unknown.
 
     Parameters
     ----------
     changes, quantiles
         Shape (n, m) and (n, m, 9).
+
+    Returns
+    -------
+    Shape (n, m, 4), by the bands of `models.skill`.
     """
-    known = np.isfinite(changes)
-    counts = known.sum(0).tolist()
-    shares = {}
-    for row, band in enumerate(BANDS):
-        inside = (quantiles[..., 3 - row] <= changes) & (changes <= quantiles[..., 5 + row])
-        hits = (inside & known).sum(0).tolist()
-        pairs = zip(hits, counts, strict=True)
-        shares[str(band)] = [hit / count if count else None for hit, count in pairs]
-    return shares
+    column = changes[..., None]
+    hits = (quantiles[..., 3::-1] <= column) & (column <= quantiles[..., 5:])
+    return np.where(np.isnan(column), np.nan, hits)
 
 
-def shares_below(changes: Array, quantiles: Array) -> list[list[float | None]]:
-    """Return the share of returns below each quantile, by horizon and level.
+def below(changes: Array, quantiles: Array) -> Array:
+    """Say of each return whether it is below each quantile: 1 if so, 0 if not, NaN unknown.
 
     A return on the quantile itself counts half: where prices stand still many do, and neither all
     nor none of them is what the level claims.
@@ -87,15 +85,33 @@ def shares_below(changes: Array, quantiles: Array) -> list[list[float | None]]:
     ----------
     changes, quantiles
         Shape (n, m) and (n, m, 9).
+
+    Returns
+    -------
+    Shape (n, m, 9).
     """
     distance = changes[..., None] - quantiles
-    below = (distance < -_ON_IT) + 0.5 * (abs(distance) <= _ON_IT)
-    counts = np.isfinite(changes).sum(0).tolist()
-    sums = np.where(np.isnan(distance), 0, below).sum(0).tolist()
-    return [
-        [share / count if count else None for share in row]
-        for row, count in zip(sums, counts, strict=True)
-    ]
+    marks = (distance < -_ON_IT) + 0.5 * (abs(distance) <= _ON_IT)
+    return np.where(np.isnan(distance), np.nan, marks)
+
+
+def shares(marks: NDArray[np.floating]) -> list[list[float | None]]:
+    """Return the means of marks (n, m, k) over the origins at which they are known, m lists."""
+    with np.errstate(invalid="ignore"):
+        means = np.nansum(marks, 0, dtype=np.float64) / np.isfinite(marks).sum(0)
+    return [[None if math.isnan(mean) else mean for mean in row] for row in means.tolist()]
+
+
+def coverage(marks: NDArray[np.floating]) -> dict[str, list[float | None]]:
+    """Return for each band (in percent) the share of returns inside it, by horizon.
+
+    Parameters
+    ----------
+    marks
+        What `inside` says, shape (n, m, 4).
+    """
+    columns = zip(*shares(marks), strict=True)
+    return {str(band): list(column) for band, column in zip(BANDS, columns, strict=True)}
 
 
 def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
@@ -104,7 +120,8 @@ def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
     The variance of the mean difference allows for the overlap of forecasts ``horizon`` ahead
     (Bartlett weights, twice as many lags), with the small-sample correction and Student's t. Fewer
     than thirty origins, or ten for each candle ahead, tell nothing; with few more the test finds a
-    difference somewhat too often (about one in ten at 5 %).
+    difference somewhat too often (about one in ten at 5 %). Losses that differ by the same at every
+    origin have no statistic.
 
     Parameters
     ----------
@@ -130,7 +147,9 @@ def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
     variance = 2 * math.fsum(map(math.prod, zip(weights, covariances, strict=True)))
     variance = (variance - covariances[0]) / count
     if variance <= 0:
-        return Difference(ratio, 0.0, 1.0)
+        # Equal at every origin, or different by the same at every one: of that the test knows
+        # nothing.
+        return Difference(ratio, *((0.0, 1.0) if mean == 0 else (math.nan, math.nan)))
     small = (count + 1 - 2 * horizon + horizon * (horizon - 1) / count) / count
     statistic = mean / math.sqrt(variance) * math.sqrt(small)
     return Difference(ratio, statistic, float(2 * stdtr(count - 1, -abs(statistic))))

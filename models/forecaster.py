@@ -2,13 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
 from models.calendar import Seasonality
-from models.constants import Prior
+from models.constants import HORIZONS, Prior
 from models.distribution import at_levels, to_prices
 from models.ewma import Ewma
 from models.features import Features
@@ -17,10 +16,10 @@ from models.memory import Array, Memory, bounded
 from models.mixture import GradientMixture
 from models.moves import Move, measure
 from models.network import PooledNetwork
-from models.pending import Pending, knots
+from models.pending import Pending, between, knots
 from models.quantiles import QuantileTracker
 from models.scale import Origin, RecursiveLeastSquares, ScaleExpert, SlowLevel, regressors
-from models.stillness import AWAKE, TickHistogram
+from models.stillness import AWAKE, SETTLED, TickHistogram
 from models.ticks import TickGrid
 from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
@@ -119,7 +118,7 @@ class ScaleMixtureForecaster(Memory):
         self.experts: tuple[ScaleExpert, ...] = experts
         self.mixture = GradientMixture(self.knots, prior=weights, still=_STILL)
         self.tracker = QuantileTracker(
-            self.knots, None if prior is None else prior.between(self.knots) @ prior.sizes
+            self.knots, None if prior is None else between(HORIZONS, self.knots) @ prior.sizes
         )
         self.ticks = TickGrid()
         self.counts = TickHistogram(self.knots)
@@ -133,7 +132,7 @@ class ScaleMixtureForecaster(Memory):
         self._steps = np.array(self.knots)
         self._roots = np.sqrt(self._steps)
         self._all_roots = np.sqrt(np.arange(1, horizon + 1))
-        self._between = _between_knots(horizon)
+        self._between = between(self.knots, tuple(range(1, horizon + 1)))
 
     def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
         """Learn the next candle: first the labels it completes, then what it says itself."""
@@ -189,7 +188,7 @@ class ScaleMixtureForecaster(Memory):
             raise InvalidValue("candles", 0, "learn a candle before forecasting")
         deviation = np.exp(self._between @ self.scale / 2) * self._all_roots
         returns = (self._between @ self.tracker.predict_one()) * deviation[:, None]
-        if self._stands_still:
+        if self.counts.code and self._stands_still:
             self._count_in(returns)
         np.maximum.accumulate(returns, axis=1, out=returns)
         returns = self.ticks.transform_one(bounded(returns, _LARGEST_RETURN))[:horizon]
@@ -197,7 +196,8 @@ class ScaleMixtureForecaster(Memory):
 
     @property
     def _stands_still(self) -> bool:
-        return self.ticks.tick > 0 and self.features.stillness > AWAKE
+        known = self.ticks.tick > 0 and self.candles >= SETTLED
+        return known and self.features.stillness > AWAKE
 
     def _count_in(self, returns: Array) -> None:
         """Move quantiles of the return to what the counts of ticks say, as far as these hold."""
@@ -281,11 +281,3 @@ def _panel(horizons: tuple[int, ...], prior: Prior | None) -> tuple[tuple[ScaleE
         (SlowLevel(66), 0.02),
     )
     return online if prior is None else (*online, (PooledNetwork(horizons, prior), 0.58))
-
-
-@cache
-def _between_knots(horizon: int) -> Array:
-    """Matrix (horizon, m) that interpolates linearly in the logarithm of the horizon."""
-    at = np.log(knots(horizon))
-    wanted = np.log(np.arange(1, horizon + 1))
-    return np.column_stack([np.interp(wanted, at, unit) for unit in np.eye(len(at))])

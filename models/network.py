@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from models.constants import MOST_SPREADS, Prior
+from models.constants import HORIZONS, MOST_SPREADS, Prior
 from models.features import SIZE
 from models.memory import Array, Memory, bounded
+from models.pending import between
 from models.scale import Origin
 
 _CLIP = 7.0
@@ -27,7 +28,7 @@ class PooledNetwork(Memory):
     def __init__(self, horizons: tuple[int, ...], prior: Prior) -> None:
         self.horizons = horizons
         self.prior = prior
-        between = prior.between(horizons)
+        carried = between(HORIZONS, horizons)
         self._center = prior.center.astype(np.float64)
         self._per_spread = 1 / prior.spread.astype(np.float64)
         self._first = np.ascontiguousarray(prior.weights_1.T, np.float64)
@@ -35,9 +36,9 @@ class PooledNetwork(Memory):
         self._second = np.ascontiguousarray(prior.weights_2.T, np.float64)
         self._second_bias = prior.bias_2.astype(np.float64)
         # The interpolation between its horizons is folded into the output.
-        self._third = between @ prior.weights_3.T
-        self._skip = between @ prior.skip.T
-        self._bias = between @ prior.bias_3
+        self._third = carried @ prior.weights_3.T
+        self._skip = carried @ prior.skip.T
+        self._bias = carried @ prior.bias_3
 
     def observe(self, origin: Origin) -> None:
         """Take in nothing: the features are all it needs."""

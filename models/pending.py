@@ -1,6 +1,7 @@
 """Forecasts that wait for their targets."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,16 @@ def knots(horizon: int) -> tuple[int, ...]:
     (1, 2, 3, 4, 6, 7)
     """
     return with_last((1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64), horizon)
+
+
+@cache
+def between(known: tuple[int, ...], wanted: tuple[int, ...]) -> Array:
+    """Matrix (wanted, known) that interpolates linearly in the logarithm of the horizon.
+
+    Beyond the longest and the shortest known horizon their values stay.
+    """
+    at = np.log(known)
+    return np.column_stack([np.interp(np.log(wanted), at, unit) for unit in np.eye(len(known))])
 
 
 def with_last(horizons: Sequence[int], last: int) -> tuple[int, ...]:

@@ -9,8 +9,12 @@ from models.quantiles import LEVELS
 AWAKE = 0.3
 """Share of candles whose close does not move from which counting begins."""
 
+SETTLED = 50
+"""Candles after which that share is known."""
+
 _STATES = 3
 _REACH = 20
+_LEAP = 10
 _DECAY = 0.999
 _POOLED = 0.005
 _RATE, _NOISE = 0.5, 0.02
@@ -36,11 +40,12 @@ class TickHistogram(Memory):
     ----------
     counts
         Discounted shares of moves from -20 to 20 ticks, shape (m, 3, 41), float32; None until
-        something is counted: by the third candle, as nothing has moved at the first.
+        something is counted.
     gains, squares
         What the counts would have gained beside the others, and its square, shape (m,).
     code
-        What the newest candle did, 1 to 3, negative where the last move was a fall.
+        What the newest candle did, 1 to 3, negative where the last move was a fall; 0 after a leap
+        of more than ten ticks, after which the counts have nothing to say.
     """
 
     _learned = ("code", "counts")
@@ -67,7 +72,7 @@ class TickHistogram(Memory):
         """Take in the newest candle: its move in ticks, and whether there was trade."""
         fell = ticks < 0 if ticks else self.code < 0
         state = 3 if ticks else 2 if volume > 0 else 1
-        self.code = -state if fell else state
+        self.code = 0 if abs(ticks) > _LEAP else -state if fell else state
 
     def learn_one(self, moves: Array, codes: Array, others: Array, known: Array) -> None:
         """Learn moves.

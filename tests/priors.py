@@ -1,5 +1,7 @@
 """Priors of random numbers, such as no other series have taught."""
 
+from typing import Any
+
 import numpy as np
 
 from models.constants import SHAPES, Prior
@@ -17,4 +19,5 @@ def numbers(seed: int = 1) -> dict[str, Array]:
 
 def draw_prior(seed: int = 1) -> Prior:
     """Return a prior of its own for each seed."""
-    return Prior(**{name: array.astype(np.float32) for name, array in numbers(seed).items()})
+    arrays: dict[str, Any] = {n: array.astype(np.float32) for n, array in numbers(seed).items()}
+    return Prior(**arrays)

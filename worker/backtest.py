@@ -4,8 +4,7 @@ import json
 import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,8 +15,8 @@ import pyarrow.parquet as pq
 
 from models.learner import Learner
 from shared.candle import Candle, Series
-from shared.errors import CandlecastError
 from shared.forecast import QUANTILE_LEVELS
+from worker.cores import forked
 from worker.publish import significant
 from worker.trial import Trial
 
@@ -111,57 +110,24 @@ def run(
     return report
 
 
-def summary(report: dict[str, Any]) -> Iterator[str]:
-    """Yield lines for people: skill, comparison and coverage of each series by horizon."""
-    for name, result in report.items():
-        yield f"{name}: {result['candles']} candles, model {result['model']}"
-        if "comparison" not in result:
-            continue
-        others = list(next(iter(result["comparison"].values()))["against"])
-        yield f"  CRPS over that of {', '.join(others)} (p-value), and the 90 % band's coverage"
-        for number, (horizon, one) in enumerate(result["comparison"].items()):
-            cells = "  ".join(_cell(one["against"][other]) for other in others)
-            covered = result["coverage"]["90"][number]
-            yield f"  {horizon:>5}  {cells}  {'-' if covered is None else f'{covered:.2%}'}"
-
-
-def _cell(difference: dict[str, float | None]) -> str:
-    ratio, p_value = difference["ratio"], difference["p_value"]
-    if ratio is None or p_value is None:
-        return "-"
-    return f"{ratio:.4f} ({'<.001' if p_value < 0.001 else f'{p_value:.3f}'})"  # noqa: PLR2004
-
-
 def _in_processes(
     tasks: Sequence[Task],
     parts: Sequence[Path],
     processes: int,
     on_progress: Callable[[Sequence[int]], object],
 ) -> list[dict[str, Any]]:
-    context = multiprocessing.get_context("fork")
-    done = context.Array("q", len(tasks))
-    workers = max(1, min(processes, len(tasks)))
-    with ProcessPoolExecutor(workers, context, _share, (done,)) as pool:
+    done = multiprocessing.get_context("fork").Array("q", len(tasks))
+    with forked(min(processes, len(tasks)), _share, done) as pool:
         futures: list[Future[dict[str, Any]]] = [
             pool.submit(_run_one, number, task, part)
             for number, (task, part) in enumerate(zip(tasks, parts, strict=True))
         ]
         left: set[Future[dict[str, Any]]] = set(futures)
-        try:
-            while left:
-                ended, left = wait(left, timeout=_LOOK_S, return_when=FIRST_EXCEPTION)
-                on_progress(done[:])
-                for future in ended:
-                    future.result()
-        except BrokenProcessPool as error:
-            remedy = "--processes 1, or fewer candles, take less"
-            raise CandlecastError(
-                f"a process of the backtest was killed, perhaps for want of memory: {remedy}"
-            ) from error
-        except BaseException:
-            # What runs is waited for: it writes into the draft, which is about to go.
-            pool.shutdown(cancel_futures=True)
-            raise
+        while left:
+            ended, left = wait(left, timeout=_LOOK_S, return_when=FIRST_EXCEPTION)
+            on_progress(done[:])
+            for future in ended:
+                future.result()
     return [future.result() for future in futures]
 
 

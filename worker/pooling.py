@@ -1,11 +1,9 @@
 """Pretraining over candle files: what each series teaches, in several processes at once."""
 
 import hashlib
-import multiprocessing
 import zlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import models
@@ -14,6 +12,7 @@ from models.constants import Prior
 from models.pretrain import Lessons
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import InvalidValue
+from worker.cores import forked
 
 EPOCHS = 20
 """Times that training sees each row."""
@@ -67,8 +66,7 @@ def train(
     pools = sorted((pool for pool in pools if pool.candles), key=lambda pool: str(pool.series))
     if not pools:
         raise InvalidValue("candles", 0, "there are none before that day: give a later --until")
-    context = multiprocessing.get_context("fork")
-    with ProcessPoolExecutor(max(1, min(processes, len(pools))), context) as executor:
+    with forked(min(processes, len(pools))) as executor:
         closes = executor.map(_keeps_hours, pools)
         open_always = [pool for pool, does in zip(pools, closes, strict=True) if not does]
         prior = pretrain.untrained(
@@ -78,7 +76,9 @@ def train(
         for done, found in enumerate(executor.map(_lessons, pools, [prior] * len(pools)), 1):
             lessons.extend(found)
             on_lessons(done)
-    return pretrain.train(lessons, prior, seed=seed, epochs=EPOCHS, on_epoch=on_epoch)
+    trained = pretrain.train(lessons, prior, seed=seed, epochs=EPOCHS, on_epoch=on_epoch)
+    last = max(pool.candles[-1].open_time + pool.series.timeframe.ms for pool in pools)
+    return replace(trained, trained_until=last)
 
 
 def recipe() -> str:

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from worker.summary import cell, seen_before
 from worker.trial import BASELINE
 
 MOST_PICTURES = 24
@@ -50,6 +51,8 @@ def write(report: dict[str, Any], path: Path) -> None:
         if "comparison" not in result:
             parts.append("<p>There were no candles.</p>")
             continue
+        if caveat := seen_before(result["prior"]):
+            parts.append(f"<p>{html.escape(caveat)}</p>")
         parts.extend((_comparison(result), _coverage(result)))
         if number < MOST_PICTURES:
             parts.extend(_pictures(f"s{number}", series, result))
@@ -85,10 +88,10 @@ def _overview(report: dict[str, Any]) -> str:
 def _comparison(result: dict[str, Any]) -> str:
     """CRPS ratios with the p-values of Diebold and Mariano."""
     others = list(next(iter(result["comparison"].values()))["against"])
-    rows = [
-        (horizon, f"{one['origins']:,}", *(_cell(one["against"][other]) for other in others))
-        for horizon, one in result["comparison"].items()
-    ]
+    rows = []
+    for horizon, one in result["comparison"].items():
+        cells = (html.escape(cell(one["against"][other])) for other in others)
+        rows.append((horizon, f"{one['origins']:,}", *cells))
     caption = (
         f"CRPS of the model over that of the baseline and of each scale expert alone, from "
         f"{_day(result['compared_from'])} on (below 1: the model is better); in brackets the "
@@ -105,13 +108,6 @@ def _coverage(result: dict[str, Any]) -> str:
     ]
     caption = "How much of what happened lay inside each band of the model"
     return _table(caption, ("ahead", *(f"{band} % band" for band in bands)), rows)
-
-
-def _cell(difference: dict[str, float | None]) -> str:
-    ratio, p_value = difference["ratio"], difference["p_value"]
-    if ratio is None or p_value is None:
-        return "-"
-    return f"{ratio:.4f} ({'&lt; 0.001' if p_value < 0.001 else f'{p_value:.3f}'})"  # noqa: PLR2004
 
 
 def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,15 +1,17 @@
 """One series of a backtest: what was said at each origin, and what it was worth."""
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.distribution import NORMAL_SCORES
-from models.evaluation import changes, coverage, diebold_mariano, losses, shares_below
+from models.evaluation import below, changes, coverage, diebold_mariano, inside, losses, shares
 from models.forecaster import ScaleMixtureForecaster
 from models.learner import Learner, Outlook
 from models.memory import Array
@@ -21,6 +23,7 @@ BASELINE = "baseline"
 _FROM = 2_000
 _WINDOWS = 30
 _SHOWN = 200
+_CHUNK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,18 @@ class _Origin:
 
     open_time: int
     close: float
-    targets: Array
+    targets: NDArray[np.int64]
     quantiles: dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """What came of some origins in a row: less than a tenth of what was said there."""
+
+    times: NDArray[np.int64]
+    losses: dict[str, Array]
+    inside: NDArray[np.float16]
+    below: NDArray[np.float16]
 
 
 class Trial:
@@ -49,7 +62,9 @@ class Trial:
         if isinstance(forecaster, ScaleMixtureForecaster):
             self._alone = ExpertsAlone(forecaster)
             self._knots = [forecaster.knots.index(horizon) for horizon in self._horizons]
-        self._said: list[_Origin] = []
+        self._waiting: list[_Origin] = []
+        self._newest: deque[_Origin] = deque(maxlen=_SHOWN)
+        self._scored: list[_Scored] = []
         self._last: Outlook | None = None
 
     def run(self, candles: Iterable[Candle]) -> Iterator[tuple[Candle, Outlook]]:
@@ -57,10 +72,14 @@ class Trial:
         for candle in candles:
             self.learner.learn_one(candle)
             self._last = outlook = self.learner.outlook()
-            self._keep(candle, outlook)
+            origin = self._origin(candle, outlook)
+            self._waiting.append(origin)
+            self._newest.append(origin)
+            if self.learner.sequence % _CHUNK == 0:
+                self._score(candle.open_time)
             yield candle, outlook
 
-    def _keep(self, candle: Candle, outlook: Outlook) -> None:
+    def _origin(self, candle: Candle, outlook: Outlook) -> _Origin:
         volatility = self.learner.baseline.volatility * np.sqrt(self._horizons)
         said = {
             "model": np.log(outlook.quantiles[self._rows]) - math.log(candle.close),
@@ -70,12 +89,31 @@ class Trial:
             alone = self._alone.learn_one(candle.open_time, candle.close)[:, self._knots]
             said |= dict(zip(self._alone.names, alone, strict=True))
         targets = np.array(outlook.target_times)[self._rows] - self.learner.timeframe.ms
-        # What is only compared may be rounded; bands are held to the last bit.
-        quantiles = {
-            name: array if name == "model" else array.astype(np.float32)
-            for name, array in said.items()
+        return _Origin(candle.open_time, candle.close, targets, said)
+
+    def _score(self, now: float) -> None:
+        """Score the oldest origins, as far as their targets have come by the candle of ``now``."""
+        waiting = self._waiting
+        count = sum(1 for _ in takewhile(lambda origin: origin.targets[-1] <= now, waiting))
+        if not count:
+            return
+        times = np.array([origin.open_time for origin in waiting])
+        closes = np.array([origin.close for origin in waiting])
+        moved = changes(times, closes, np.array([origin.targets for origin in waiting]))[:count]
+        said = {
+            name: np.array([origin.quantiles[name] for origin in waiting[:count]])
+            for name in waiting[0].quantiles
         }
-        self._said.append(_Origin(candle.open_time, candle.close, targets, quantiles))
+        self._scored.append(
+            _Scored(
+                times[:count],
+                {name: losses(moved, quantiles) for name, quantiles in said.items()},
+                # Nothing but 0, .5, 1 and NaN.
+                inside(moved, said["model"]).astype(np.float16),
+                below(moved, said["model"]).astype(np.float16),
+            )
+        )
+        del waiting[:count]
 
     def report(self) -> dict[str, Any]:
         """Return scores, comparisons and what the pictures show, ready for JSON."""
@@ -83,30 +121,41 @@ class Trial:
             "candles": self.learner.sequence,
             "scores": self.learner.scores(),
         }
-        if not self._said:
+        self._score(math.inf)
+        if not self._scored:
             return report
-        times = np.array([origin.open_time for origin in self._said])
-        closes = np.array([origin.close for origin in self._said])
-        moved = changes(times, closes, np.array([origin.targets for origin in self._said]))
+        times = np.concatenate([part.times for part in self._scored])
+        loss = {
+            name: np.concatenate([part.losses[name] for part in self._scored])
+            for name in self._scored[0].losses
+        }
         first = min(_FROM, len(times) // 3)
-        names = list(self._said[0].quantiles)
-        loss = {name: losses(moved, self._stacked(name)) for name in names}
-        model = self._stacked("model")
         return report | {
             "horizons": list(self._horizons),
             "compared_from": int(times[first]),
+            "prior": self._prior(times[first:]),
             "comparison": self._comparison(first, loss),
-            "coverage": coverage(moved[first:], model[first:]),
+            "coverage": coverage(np.concatenate([part.inside for part in self._scored])[first:]),
             "reliability": {
                 "levels": list(QUANTILE_LEVELS),
-                "below": shares_below(moved[first:], model[first:]),
+                "below": shares(np.concatenate([part.below for part in self._scored])[first:]),
             },
             "skill_over_time": self._skill_over_time(times, loss),
-            "fan": self._fan(times, closes, model),
+            "fan": self._fan(),
         }
 
-    def _stacked(self, name: str) -> Array:
-        return np.array([origin.quantiles[name] for origin in self._said], dtype=np.float64)
+    def _prior(self, times: NDArray[np.int64]) -> dict[str, Any] | None:
+        """Say which prior the model began with, and how many compared origins it may have seen."""
+        prior = getattr(self.learner.forecaster, "prior", None)
+        if prior is None:
+            return None
+        until = prior.trained_until
+        return {
+            "digest": prior.digest,
+            "trained_until": until,
+            "compared": len(times),
+            "compared_before": None if until is None else int((times < until).sum()),
+        }
 
     def _comparison(self, first: int, loss: dict[str, Array]) -> dict[str, Any]:
         """CRPS of the model, and its difference from each other one, by horizon."""
@@ -141,19 +190,19 @@ class Trial:
             "skill": [[_finite(value) for value in row] for row in skill.T.tolist()],
         }
 
-    def _fan(self, times: Array, closes: Array, model: Array) -> dict[str, Any]:
+    def _fan(self) -> dict[str, Any]:
         """Return the last candles, what was said of each one candle before, and what is ahead.
 
         All times are open times (UTC ms) of the candles that are spoken of.
         """
         assert self._last is not None  # noqa: S101 -- there are origins
-        back = slice(-_SHOWN, None)
-        bands = np.exp(model[back, 0][:, (1, 4, 7)]) * closes[back, None]
+        closes = np.array([origin.close for origin in self._newest])
+        said = np.array([origin.quantiles["model"][0, (1, 4, 7)] for origin in self._newest])
         return {
-            "open_times": times[back].tolist(),
-            "closes": closes[back].tolist(),
-            "one_ahead": bands.tolist(),
-            "one_ahead_times": [int(origin.targets[0]) for origin in self._said[back]],
+            "open_times": [origin.open_time for origin in self._newest],
+            "closes": closes.tolist(),
+            "one_ahead": (np.exp(said) * closes[:, None]).tolist(),
+            "one_ahead_times": [int(origin.targets[0]) for origin in self._newest],
             "ahead_times": [time - self.learner.timeframe.ms for time in self._last.target_times],
             "quantiles": self._last.quantiles.tolist(),
         }

@@ -100,6 +100,36 @@ def test_a_bad_second_file_leaves_no_result(candlecast: Run, write: Write, tmp_p
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_bad_rows_are_left_out_where_that_is_asked_for(
+    candlecast: Run, write: Write, tmp_path: Path
+) -> None:
+    """All others count; one line names the file, how many they are, and the first of them."""
+    out, bad = tmp_path / "out", table().assign(close=lambda t: t["close"].where(t.index % 20 != 7))
+    file = write("x-BTCUSDT-1h.csv", bad)
+
+    done = candlecast("backtest", file, "--out", str(out), "--skip-bad")
+
+    assert done.returncode == 0, done.stderr
+    assert f"left out: 2 bad rows of {file}, first row 8, column close" in done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert report["x:BTC/USDT:1h"]["candles"] == ROWS - 2
+
+
+def test_what_the_shipped_prior_may_have_seen_is_said(
+    candlecast: Run, write: Write, tmp_path: Path
+) -> None:
+    """Candles of January 2024: in the terminal, the report and the page; not without a prior."""
+    file, said = write("x-BTCUSDT-1h.csv", table()), {}
+    for options in ((), ("--no-prior",)):
+        out = tmp_path / f"out{len(options)}"
+        done = candlecast("backtest", file, "--out", str(out), *options)
+        page, report = (out / "report.html").read_text(), (out / "report.json").read_text()
+        said[options] = ["BEWARE" in text for text in (done.stdout, page)]
+        prior = json.loads(report)["x:BTC/USDT:1h"]["prior"]
+        assert (prior is None) == bool(options)
+    assert said == {(): [True, True], ("--no-prior",): [False, False]}
+
+
 def test_a_folder_is_the_candle_files_in_it(candlecast: Run, write: Write, tmp_path: Path) -> None:
     """By name, several at once; each is in the report, the forecasts and the page."""
     out = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""A backtest's files, its processes and its summary."""
+"""A backtest's files and its processes."""
 
 import json
 import math
@@ -21,7 +21,7 @@ from models.memory import Array
 from shared.candle import Candle, Series
 from shared.errors import CandlecastError, InvalidValue
 from shared.forecast import QUANTILE_LEVELS
-from worker import backtest
+from worker import backtest, summary
 from worker.backtest import SCHEMA, Task
 
 SERIES = Series.parse("test:BTC/USDT:1h")
@@ -196,7 +196,7 @@ def test_without_candles_the_result_is_empty(tasks: list[Task], tmp_path: Path) 
     assert pq.read_schema(out / "forecasts.parquet") == SCHEMA
     assert forecasts(out).empty
     assert [one["candles"] for one in strict(out / "report.json").values()] == [0] * len(tasks)
-    assert list(backtest.summary(report)) == [f"{SERIES}: 0 candles, model default"] * len(tasks)
+    assert list(summary.lines(report)) == [f"{SERIES}: 0 candles, model default"] * len(tasks)
 
 
 def test_the_number_of_processes_changes_nothing(tmp_path: Path) -> None:
@@ -286,34 +286,3 @@ def test_report_of_a_series_shorter_than_its_horizon_is_json(tmp_path: Path) -> 
     read = strict(tmp_path / "report.json")[str(SERIES)]
     assert read["coverage"]["90"][-1] is None
     assert read["comparison"]["24"]["crps"] is None
-
-
-def difference(ratio: float | None, p_value: float | None) -> dict[str, float | None]:
-    """Return how one compares with another."""
-    return {"ratio": ratio, "statistic": 0.0, "p_value": p_value}
-
-
-def test_summary_says_ratios_and_coverage_by_horizon() -> None:
-    """Each other forecaster has a column; a horizon that was never scored has a dash."""
-    against = {"baseline": difference(0.98765, 0.0123), "SlowLevel(66)": difference(None, None)}
-    unknown = difference(None, None)
-    report = {
-        "candles": 7,
-        "model": "m",
-        "comparison": {
-            "1": {"origins": 4, "crps": 0.01, "against": against},
-            "3": {"origins": 0, "crps": None, "against": dict.fromkeys(against, unknown)},
-        },
-        "coverage": {"50": [0.5, 0.5], "80": [0.8, 0.8], "90": [0.9125, None], "95": [0.95, 0.95]},
-    }
-
-    nothing = {"candles": 0, "model": "m"}
-    lines = [line.split() for line in backtest.summary({"a": report, "b": nothing})]
-
-    assert lines[0] == ["a:", "7", "candles,", "model", "m"]
-    assert {"baseline,", "SlowLevel(66)"} < set(lines[1])
-    assert lines[2:] == [
-        ["1", "0.9877", "(0.012)", "-", "91.25%"],
-        ["3", "-", "-", "-"],
-        ["b:", "0", "candles,", "model", "m"],
-    ]

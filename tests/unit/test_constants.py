@@ -3,18 +3,18 @@
 import gc
 import hashlib
 import io
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from models.constants import HORIZONS, Prior, know, prior
+from models.constants import SHAPES, Prior, know, prior
 from shared.errors import InvalidValue
 from tests.priors import draw_prior, numbers
 
-NAMES = [field.name for field in fields(Prior)]
+NAMES = list(SHAPES)
 
 
 def arrays(**changed: object) -> dict[str, Any]:
@@ -94,6 +94,18 @@ def test_a_file_holds_the_same_bytes_and_numbers_each_time(tmp_path: Path) -> No
     assert len({path.read_bytes() for path in paths}) == 1
 
 
+@pytest.mark.parametrize("until", [1_709_251_200_000, None])
+def test_a_file_says_until_when_its_prior_was_trained(tmp_path: Path, until: int | None) -> None:
+    """Or that it does not know; the digest is that of the numbers alone."""
+    path = tmp_path / "mine.npz"
+    replace(draw_prior(), trained_until=until).save(path)
+
+    loaded = Prior.load(path)
+
+    assert loaded.trained_until == until
+    assert loaded.digest == draw_prior().digest
+
+
 class Attack:
     """Would print when unpickled."""
 
@@ -154,30 +166,6 @@ def test_no_file_is_named(tmp_path: Path) -> None:
             Prior.load(path)
 
 
-def test_horizons_of_its_own_are_left_as_they_are() -> None:
-    """The network's outputs are not mixed where there is one for the horizon."""
-    assert (draw_prior().between(HORIZONS) == np.eye(5)).all()
-
-
-def test_between_two_horizons_it_is_linear_in_their_logarithm() -> None:
-    """Each horizon leans on its two neighbours; beyond a day it is the last one."""
-    matrix = draw_prior().between((2, 8, 18, 24, 25, 64))
-
-    two, eight = np.log(2) / np.log(3), np.log(8 / 6) / np.log(2)
-    eighteen = np.log(18 / 12) / np.log(2)
-    last = [0, 0, 0, 0, 1]
-    assert matrix == pytest.approx(
-        np.array(
-            [
-                [1 - two, two, 0, 0, 0],
-                [0, 0, 1 - eight, eight, 0],
-                [0, 0, 0, 1 - eighteen, eighteen],
-                *(last, last, last),
-            ]
-        )
-    )
-
-
 def test_the_shipped_one_is_whole() -> None:
     """It is the one by default."""
     shipped, named = prior(), prior("shipped")
@@ -185,6 +173,7 @@ def test_the_shipped_one_is_whole() -> None:
     assert shipped is not None
     assert named is not None
     assert named.digest == shipped.digest
+    assert shipped.trained_until == 1_709_251_200_000  # the first of March 2024
 
 
 def test_none_is_no_prior() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from models.evaluation import changes, coverage, diebold_mariano, losses, shares_below
+from models.evaluation import below, changes, coverage, diebold_mariano, inside, losses, shares
 from models.memory import Array
 
 LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
@@ -76,7 +76,7 @@ def test_coverage_is_the_share_of_known_returns_inside_each_band() -> None:
     quantiles = np.tile(np.arange(-4.0, 5.0), (5, 2, 1))
     moved = np.array([[0.0, -4.0], [1.0, 4.0], [-2.0, NAN], [3.5, 4.1], [-3.0, NAN]])
 
-    covered = coverage(moved, quantiles)
+    covered = coverage(inside(moved, quantiles))
 
     assert covered == {
         "50": [2 / 5, 0],
@@ -157,8 +157,8 @@ def test_shares_below_count_what_lies_on_a_quantile_by_half() -> None:
     quantiles = np.zeros((5, 1, 9))
     moved = np.array([[-1.0], [0.0], [1e-9], [2.0], [NAN]])
 
-    assert shares_below(moved, quantiles) == [[0.5] * 9]
-    assert shares_below(moved[4:], quantiles[4:]) == [[None] * 9]
+    assert shares(below(moved, quantiles)) == [[0.5] * 9]
+    assert shares(below(moved[4:], quantiles[4:])) == [[None] * 9]
 
 
 def test_losses_that_do_not_differ_tell_nothing() -> None:
@@ -167,3 +167,11 @@ def test_losses_that_do_not_differ_tell_nothing() -> None:
 
     assert diebold_mariano(loss, loss, 2) == (1, 0, 1)
     assert np.isnan(diebold_mariano(loss, np.zeros(50), 2)).all()
+
+
+def test_losses_that_differ_by_the_same_everywhere_are_not_called_equal() -> None:
+    """There is a ratio, and nothing by which to say how sure it is."""
+    difference = diebold_mariano(np.full(50, 0.5), np.ones(50), 2)
+
+    assert difference.ratio == 0.5
+    assert np.isnan(difference[1:]).all()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.constants import HORIZONS, Prior
+from models.constants import HORIZONS, SHAPES, Prior
 from models.features import SIZE
 from models.memory import Array
 from models.network import PooledNetwork
@@ -22,7 +22,7 @@ def draw(horizons: tuple[int, ...], seed: int = 3) -> Origin:
 
 def by_the_formula(prior: Prior, features: Array, horizons: tuple[int, ...]) -> Array:
     """Return the network's output as the description of its weights has it, in double precision."""
-    weights = {name: getattr(prior, name).astype(np.float64) for name in vars(prior)}
+    weights = {name: getattr(prior, name).astype(np.float64) for name in SHAPES}
     z = np.clip((features - weights["center"]) / weights["spread"], -8, 8)
     wide = np.tanh(z @ weights["weights_1"] + weights["bias_1"])
     narrow = np.tanh(wide @ weights["weights_2"] + weights["bias_2"])

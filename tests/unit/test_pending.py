@@ -1,8 +1,10 @@
 """Forecasts that wait for their targets."""
 
 import numpy as np
+import pytest
 
-from models.pending import Pending, knots, with_last
+from models.constants import HORIZONS
+from models.pending import Pending, between, knots, with_last
 
 
 def walk(pending: Pending, times: list[int]) -> dict[int, dict[int, int]]:
@@ -64,3 +66,27 @@ def test_knots_end_with_the_horizon() -> None:
     assert knots(30) == (1, 2, 3, 4, 6, 8, 12, 16, 24, 30)
     assert knots(64) == (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
     assert with_last((1, 3, 6), 3) == (1, 3)
+
+
+def test_horizons_of_its_own_are_left_as_they_are() -> None:
+    """Nothing is mixed where the horizon is known."""
+    assert (between(HORIZONS, HORIZONS) == np.eye(5)).all()
+
+
+def test_between_two_horizons_it_is_linear_in_their_logarithm() -> None:
+    """Each horizon leans on its two neighbours; beyond a day it is the last one."""
+    matrix = between(HORIZONS, (2, 8, 18, 24, 25, 64))
+
+    two, eight = np.log(2) / np.log(3), np.log(8 / 6) / np.log(2)
+    eighteen = np.log(18 / 12) / np.log(2)
+    last = [0, 0, 0, 0, 1]
+    assert matrix == pytest.approx(
+        np.array(
+            [
+                [1 - two, two, 0, 0, 0],
+                [0, 0, 1 - eight, eight, 0],
+                [0, 0, 0, 1 - eighteen, eighteen],
+                *(last, last, last),
+            ]
+        )
+    )

@@ -59,6 +59,7 @@ def test_neither_order_nor_processes_count() -> None:
     )
 
     assert train(*reversed(pools), processes=1).digest == first.digest
+    assert first.trained_until == MONDAY_MS + 240 * DAY_MS  # the end of the last one
     assert train(*pools, seed=2).digest != first.digest
     assert train(*pools[:2]).digest != first.digest
     assert done == [1, 2, 3]

@@ -14,7 +14,7 @@ import pytest
 from models.hours import HOUR_MS, MONDAY_MS
 from models.learner import Learner
 from shared.candle import Candle, Timeframe
-from worker import report
+from worker import report, summary
 from worker.trial import Trial
 
 # Elements of HTML that have no end tag.
@@ -99,8 +99,8 @@ def _usual() -> dict[str, Any]:
 
 
 def usual() -> dict[str, Any]:
-    """Return the report of 120 candles, for each test its own."""
-    return deepcopy(_usual())
+    """Return the report of 120 candles that no prior has seen, for each test its own."""
+    return deepcopy(_usual()) | {"prior": None}
 
 
 def write(results: dict[str, Any], folder: Path) -> str:
@@ -199,7 +199,7 @@ def test_tables_show_the_numbers_of_the_report(tmp_path: Path) -> None:
     assert rows[0][:3] == ["ahead", "origins", "baseline"]
     column = rows[0].index("SlowLevel(66)")
     for row, ahead, cell, bands in (
-        (rows[1], "1", "0.9800 (< 0.001)", ["51.0%", "81.0%", "91.0%", "96.0%"]),
+        (rows[1], "1", "0.9800 (<0.001)", ["51.0%", "81.0%", "91.0%", "96.0%"]),
         (rows[2], "3", "0.9554 (0.001)", ["52.0%", "82.0%", "93.0%", "97.0%"]),
     ):
         assert row[:3] == [ahead, "4,321", cell]
@@ -219,6 +219,17 @@ def test_header_cells_say_what_they_head(tmp_path: Path) -> None:
             is_above = "thead" in {page.elements[outer][0] for outer in page.inside[at]}
             assert attrs["scope"] == ("col" if is_above else "row")
     assert [len(row) for row in page.rows()[2:]] == [2 + 5] * (1 + 2) + [1 + 4] * (1 + 2)
+
+
+def test_what_the_prior_may_have_seen_is_said_before_the_tables(tmp_path: Path) -> None:
+    """In the words of the terminal, under the heading of the series."""
+    seen = {"digest": "6ae5", "trained_until": 0, "compared": 80, "compared_before": 12}
+
+    page = Page(write({NAMED: usual(), "b": usual() | {"prior": seen}}, tmp_path))
+
+    assert page.texts("p") == [summary.seen_before(seen)]
+    order = [tag for tag, _, _ in page.elements if tag in ("h2", "p", "table")]
+    assert order[-5:] == ["table", "h2", "p", "table", "table"]
 
 
 def test_names_are_text(tmp_path: Path) -> None:

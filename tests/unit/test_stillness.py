@@ -5,8 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
+from models.forecaster import ScaleMixtureForecaster
+from models.hours import HOUR_MS, MONDAY_MS
 from models.memory import Array
-from models.stillness import TickHistogram
+from models.stillness import SETTLED, TickHistogram
 from shared.forecast import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
@@ -64,14 +66,15 @@ def test_tells_candles_with_trade_from_those_without() -> None:
 def test_quantiles_are_those_of_the_discounted_counts() -> None:
     """Of one state's shares with a little of all states', the least tick with enough below."""
     rng = np.random.default_rng(3)
-    moves = rng.integers(-25, 26, 300).tolist()
+    moves = [*rng.integers(-25, 26, 300).tolist(), -4]
     counts, shares, code = counted(moves), np.zeros((3, 41)), 1
     shares[:, 20] = 0.005
     for move in moves:
         mirrored = int(np.clip(-move if code < 0 else move, -20, 20))
-        shares[abs(code) - 1] *= 0.999
-        shares[abs(code) - 1, mirrored + 20] += 0.001
-        code = (3 if move else 2) * (-1 if (move or code) < 0 else 1)
+        if code:  # nothing is counted after a leap
+            shares[abs(code) - 1] *= 0.999
+            shares[abs(code) - 1, mirrored + 20] += 0.001
+        code = (3 if move else 2) * (-1 if (move or code) < 0 else 1) * (abs(move) <= 10)
 
     mixed = shares[abs(code) - 1] + 0.005 * shares.mean(0)
     cumulated = np.cumsum(mixed[::-1] if code < 0 else mixed)
@@ -102,6 +105,57 @@ def test_learns_nothing_of_what_is_unknown_or_was_not_counted() -> None:
 
     assert str(counts.memory()) == str(before)
     assert counts.counts is None
+
+
+def test_a_leap_is_no_going_to_and_fro() -> None:
+    """After a move of more than ten ticks, up or down, the counts have nothing to say."""
+    counts = counted(bounce(500))
+
+    codes = []
+    for move in (10, 11, 0, -10, -11, 1):
+        counts.observe(float(move), 1.0)
+        codes.append(counts.code)
+
+    assert codes == [3, 0, 2, -3, 0, 3]
+
+
+def hourly(moves: list[int]) -> ScaleMixtureForecaster:
+    """Learn candles that close on ticks of a hundredth of the first price."""
+    forecaster, closes = ScaleMixtureForecaster(HOUR_MS), 100 + np.cumsum(moves)
+    for number, close in enumerate(closes.tolist()):
+        prices = dict.fromkeys(("open", "high", "low", "close"), float(close))
+        x = {"open_time": MONDAY_MS + number * HOUR_MS, **prices, "volume": 1.0}
+        forecaster.learn_one(float(close), x)
+    return forecaster
+
+
+@pytest.mark.parametrize(("candles", "counts"), [(SETTLED, False), (SETTLED + 2, True)])
+def test_a_market_that_stands_still_is_counted_from_the_fiftieth_candle_on(
+    candles: int,
+    counts: bool,  # noqa: FBT001
+) -> None:
+    """The next close is the first that ends a move from an origin of which that is known."""
+    assert (hourly(bounce(candles)).counts.counts is not None) == counts
+
+
+def test_a_lively_market_is_never_counted() -> None:
+    """Not in its first candles either, where one that did not move is a large share."""
+    moves = np.random.default_rng(8).choice((-2, -1, 1, 2), 300).tolist()
+    moves[1] = 0
+
+    assert hourly(moves).counts.counts is None
+
+
+def test_counts_are_not_asked_after_a_leap() -> None:
+    """A market that wakes up is forecast by its scale alone, whatever the counts have learned."""
+    moves = [*bounce(400), 30]
+    forecaster = hourly(moves)
+    before = forecaster.forecast_quantiles(24, QUANTILE_LEVELS)
+
+    forecaster.counts.gains[:] = 1e3
+
+    assert forecaster.counts.counts is not None
+    assert (forecaster.forecast_quantiles(24, QUANTILE_LEVELS) == before).all()
 
 
 def test_saved_counts_go_on_to_the_last_bit() -> None:

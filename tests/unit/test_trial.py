@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Container, Sequence
+from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,8 @@ from models.learner import Learner, Outlook
 from models.memory import Array
 from shared.candle import Candle, Timeframe
 from shared.forecast import QUANTILE_LEVELS
+from tests.priors import draw_prior
+from worker import trial
 from worker.trial import Trial
 
 HOUR = Timeframe("1h")
@@ -46,10 +50,10 @@ def hourly(hour: int, first: float, close: float) -> Candle:
 
 def tried(candles: list[Candle], model: str, horizon: int) -> tuple[dict[str, Any], list[Outlook]]:
     """Return the report of a trial, and what was said at each origin."""
-    trial = Trial(Learner(HOUR, horizon, model))
-    said = list(trial.run(candles))
+    one = Trial(Learner(HOUR, horizon, model))
+    said = list(one.run(candles))
     assert [candle for candle, _ in said] == candles
-    return trial.report(), [outlook for _, outlook in said]
+    return one.report(), [outlook for _, outlook in said]
 
 
 def moves(candles: list[Candle], ahead: int) -> list[float | None]:
@@ -199,6 +203,39 @@ def test_scores_are_those_of_the_learner() -> None:
 
     assert report["candles"] == 60
     assert report["scores"] == learner.scores()
+
+
+def test_scoring_bit_by_bit_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Origins are scored when all their targets have come: as if all had waited for the end."""
+    candles = walk(150, missing=range(90, 95))
+    reports = []
+    for chunk in (7, 1_000):
+        monkeypatch.setattr(trial, "_CHUNK", chunk)
+        reports.append(tried(candles, "default", 6)[0])
+
+    assert reports[0] == reports[1]
+
+
+def test_what_the_prior_may_have_seen_is_counted(tmp_path: Path) -> None:
+    """Compared origins before the end of its training; unknown where the prior does not say."""
+    found = []
+    for seed, until in enumerate((MONDAY_MS + 50 * HOUR_MS, MONDAY_MS, None)):
+        path = tmp_path / f"{seed}.npz"
+        replace(draw_prior(seed), trained_until=until).save(path)
+        report, _ = tried(walk(90), catalog.with_prior("default", str(path)), 3)
+        found.append(report["prior"])
+
+    # Compared are the origins from the thirtieth on.
+    assert [one["compared"] for one in found] == [60, 60, 60]
+    assert [one["compared_before"] for one in found] == [20, 0, None]
+    assert found[0]["trained_until"] == MONDAY_MS + 50 * HOUR_MS
+    assert found[0]["digest"] == draw_prior(0).digest
+
+
+@pytest.mark.parametrize("model", ["default@none", "random-walk"])
+def test_without_prior_nothing_was_seen(model: str) -> None:
+    """The report says that there is none."""
+    assert tried(walk(30), model, 3)[0]["prior"] is None
 
 
 def test_without_candles_there_is_nothing_to_compare() -> None:
