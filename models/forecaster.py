@@ -79,7 +79,8 @@ class ScaleMixtureForecaster(Memory):
     prior
         What other series have taught: a fourth expert, and where seasons and quantiles start.
     panel
-        Scale experts of one's own in place of these, each with the weight it starts from.
+        Scale experts of one's own in place of these, each with the weight it starts from. They are
+        taught in place: give new ones to each forecaster.
 
     Attributes
     ----------
