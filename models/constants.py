@@ -134,17 +134,17 @@ SHAPES: dict[str, tuple[int, ...]] = dict(
     )
 )
 # By digest: whoever asks for these numbers gets them, wherever they were read.
-_files: dict[str, Path] = {}
+_known: dict[str, Prior] = {}
+_load = cache(Prior.load)
 
 
 def know(path: Path) -> str:
     """Let `prior` find the prior of a file by its digest, which is returned."""
-    digest = Prior.load(path).digest
-    _files[digest] = path
-    return digest
+    found = Prior.load(path)
+    _known[found.digest] = found
+    return found.digest
 
 
-@cache
 def prior(which: str = SHIPPED) -> Prior | None:
     """Return the shipped prior, none, or the one of this digest.
 
@@ -159,9 +159,10 @@ def prior(which: str = SHIPPED) -> Prior | None:
     if which == NONE:
         return None
     if which == SHIPPED:
-        return Prior.load(_FOLDER / "default.npz")
-    path = _files.get(which, _FOLDER / f"{which}.npz")
-    found = Prior.load(path) if path.is_file() else None
+        return _load(_FOLDER / "default.npz")
+    found, path = _known.get(which), _FOLDER / f"{which}.npz"
+    if found is None and path.is_file():
+        found = _load(path)
     if found is None or found.digest != which:
         raise InvalidValue(
             "prior", which, "set CANDLECAST_PRIOR to the file that its models were learned with"

@@ -1,6 +1,5 @@
 """The models by name."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,14 +69,10 @@ def test_states_of_another_prior_are_not_continued(mine: Path) -> None:
 
 
 @pytest.fixture
-def another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Code that ships another prior."""
     draw_prior(91).save(tmp_path / "default.npz")
     monkeypatch.setattr(constants, "_FOLDER", tmp_path)
-    constants.prior.cache_clear()
-    yield
-    monkeypatch.undo()
-    constants.prior.cache_clear()
 
 
 BEFORE = {name: state.fingerprint(name, 24) for name in ("default", "default@none", "random-walk")}

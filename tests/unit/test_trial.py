@@ -219,9 +219,10 @@ def test_scoring_bit_by_bit_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_the_prior_may_have_seen_is_counted(tmp_path: Path) -> None:
     """Compared origins before the end of its training; unknown where the prior does not say."""
     found = []
-    for seed, until in enumerate((MONDAY_MS + 50 * HOUR_MS, MONDAY_MS, None)):
-        path = tmp_path / f"{seed}.npz"
-        replace(draw_prior(seed), trained_until=until).save(path)
+    # The same numbers each time, of which the file read last is spoken of.
+    for place, until in enumerate((MONDAY_MS + 50 * HOUR_MS, MONDAY_MS, None)):
+        path = tmp_path / f"{place}.npz"
+        replace(draw_prior(0), trained_until=until).save(path)
         report, _ = tried(walk(90), catalog.with_prior("default", str(path)), 3)
         found.append(report["prior"])
 
