@@ -3,7 +3,6 @@
 Importing this takes seconds and some 200 MB; housekeeping does, once, and who retires a series.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -43,6 +42,7 @@ from shared.forecast import QUANTILE_LEVELS
 from shared.records import ModelRecord
 from worker.shipment import ship
 from worker.snapshot import model_name
+from worker.sqlite_store import alone
 
 EXPERIMENT = "candlecast"
 _MODEL_CODE = Path(__file__).with_name("snapshot_model.py")
@@ -79,7 +79,7 @@ class MlflowRegistry:
         _silence()
         self._address = tracking_uri.rpartition("@")[2]
         self._runs: dict[Series, str] = {}
-        with self._translated(), _alone(tracking_uri) as beside:
+        with self._translated(), alone(tracking_uri) as beside:
             # The registry resolves a version's source through the process's own address.
             mlflow.set_tracking_uri(tracking_uri)
             self._client = MlflowClient(tracking_uri, tracking_uri)
@@ -214,23 +214,6 @@ def _tags(record: ModelRecord) -> dict[str, str]:
         "since": str(record.since),
         "revision": str(record.revision),
     }
-
-
-@contextmanager
-def _alone(tracking_uri: str) -> Iterator[str | None]:
-    """Be the only process of ours that opens an SQLite store; yield the place for files beside it.
-
-    MLflow creates a new store's tables without a lock, so that of two at once one breaks, and it
-    would put the files into the working folder.
-    """
-    if not tracking_uri.startswith("sqlite:///"):
-        yield None
-        return
-    store = Path(tracking_uri.removeprefix("sqlite:///")).resolve()
-    store.parent.mkdir(parents=True, exist_ok=True)
-    with store.with_name(f"{store.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield store.with_name("mlartifacts").as_uri()
 
 
 def _silence() -> None:

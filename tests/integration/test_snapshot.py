@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -263,6 +264,32 @@ def test_two_at_once_make_one_store(tmp_path: Path) -> None:
     experiments = {json.loads(process.communicate()[0]) for process in both}
 
     assert experiments == {"1"}
+
+
+CREATE = """
+import os, sys
+from worker import sqlite_store
+def dies(*_):
+    os.kill(os.getpid(), 9)
+sqlite_store.SqlAlchemyStore._initialize_store_state = dies
+with sqlite_store.alone(sys.argv[1]):
+    pass
+"""
+
+
+def test_a_store_whose_maker_was_killed_is_made_anew(tmp_path: Path) -> None:
+    """What MLflow had done by then stays beside, and is gone when the store is there."""
+    address = f"sqlite:///{tmp_path}/mlflow.db"
+    killed = subprocess.run([sys.executable, "-c", CREATE, address], check=False)
+    draft = tmp_path / "mlflow.db.new" / "mlflow.db"
+    assert (killed.returncode, draft.exists()) == (-signal.SIGKILL, True)
+    # As of a kill among the migrations: MLflow refuses to go on with it.
+    draft.write_bytes(b"half of a database")
+
+    opened = subprocess.run([sys.executable, "-c", OPEN, address], capture_output=True, check=True)
+
+    assert json.loads(opened.stdout) == "1"
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
 def test_an_absent_mlflow_is_one_clear_error() -> None:
