@@ -95,7 +95,7 @@ class Seasonality(Memory):
             season += self.part[_SEASON, open_times % HOUR_MS * self._parts // HOUR_MS]
         np.exp(season, out=season)
         season = np.add.accumulate(season)
-        season /= np.arange(1, len(open_times) + 1)
+        season /= np.arange(1.0, len(season) + 1)
         return np.log(season, out=season)
 
     def _begin_with(self, prior: Prior) -> None:

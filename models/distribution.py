@@ -34,6 +34,8 @@ def normal_scores(levels: tuple[float, ...]) -> Array:
 
 NORMAL_SCORES = normal_scores(QUANTILE_LEVELS)
 _SCORES = NORMAL_SCORES.tolist()
+# Between which levels zero lies, by the number of quantiles below it; beyond the ends go on.
+_RIGHT = (1, *range(1, len(_SCORES)), len(_SCORES) - 1)
 
 
 def _interpolation(scores: Array) -> Array:
@@ -67,7 +69,7 @@ def at_levels(quantiles: Array, levels: Sequence[float]) -> Array:
 
 def deviation(quantiles: Array) -> Array:
     """Return the standard deviation of the log return, shape (n,)."""
-    variance = np.einsum("nl,nl->n", quantiles @ _COVARIANCE, quantiles)
+    variance = np.vecdot(quantiles.dot(_COVARIANCE), quantiles)
     return np.asarray(np.sqrt(np.maximum(variance, 0)))
 
 
@@ -82,11 +84,13 @@ def _chance_of_rise(quantiles: list[float]) -> float:
         # The chance of a fall or half of none: the middle of the levels at zero.
         through = bisect_right(quantiles, _ZERO)
         return 1 - (QUANTILE_LEVELS[below] + QUANTILE_LEVELS[through - 1]) / 2
-    right = min(max(below, 1), len(_SCORES) - 1)
+    right = _RIGHT[below]
     low, high = quantiles[right - 1], quantiles[right]
     share = low / (low - high) if low < high else 0.5
     score = _SCORES[right - 1] + share * (_SCORES[right] - _SCORES[right - 1])
-    return math.erfc(min(max(score, -_FURTHEST), _FURTHEST) / _ROOT_2) / 2
+    if not -_FURTHEST <= score <= _FURTHEST:
+        score = math.copysign(_FURTHEST, score)
+    return math.erfc(score / _ROOT_2) / 2
 
 
 def to_prices(returns: Array, close: float) -> Array:

@@ -32,7 +32,7 @@ _HALF_ROOTS = [math.sqrt(span) / 2 for span in _SPANS["drift"]]
 
 _FLOOR = -7.0
 _CLIP = 4.0
-_SEASONS_AHEAD = (1, 3, 6, 12, 24)
+_SEASONS_AHEAD = np.array((1, 3, 6, 12, 24)) - 1
 
 
 class Features(Memory):
@@ -131,7 +131,7 @@ class Features(Memory):
         features[17:] = (
             *self._shape(move, season, means.tolist(), deviation),
             season,
-            *(ahead[min(steps, len(ahead)) - 1] for steps in _SEASONS_AHEAD),
+            *ahead.take(_SEASONS_AHEAD, mode="clip").tolist(),
             self._log_hours,
             means[-2],
         )

@@ -16,7 +16,7 @@ from models.memory import Array, Memory, bounded
 from models.mixture import GradientMixture
 from models.moves import Move, measure
 from models.network import PooledNetwork
-from models.pending import Pending, between, knots
+from models.pending import Pending, Slots, between, knots
 from models.quantiles import QuantileTracker
 from models.scale import Origin, RecursiveLeastSquares, ScaleExpert, SlowLevel, regressors
 from models.stillness import AWAKE, SETTLED, TickHistogram
@@ -130,7 +130,8 @@ class ScaleMixtureForecaster(Memory):
         self.log_close: float | None = None
         self._remember(scale=(len(self.knots),))
         self.scale: Array
-        self._steps = np.array(self.knots)
+        self._steps = np.array(self.knots, np.float64)
+        self._last = np.array(self.knots) - 1
         self._roots = np.sqrt(self._steps)
         self._all_roots = np.sqrt(np.arange(1, horizon + 1))
         self._between = between(self.knots, tuple(range(1, horizon + 1)))
@@ -145,7 +146,8 @@ class ScaleMixtureForecaster(Memory):
         if self.hours.is_session and not self.calendar.starts_anew:
             self.calendar.start_anew()
         self.calendar.learn_one(open_time, move.variance)
-        self._learn_labels(open_time, move)
+        slots = self.pending.slots(self.hours.position)
+        self._learn_labels(slots, open_time, move)
         self.features.learn_one(move, self.calendar.now)
         before = self.ticks.close
         self.ticks.learn_one(y)
@@ -153,7 +155,7 @@ class ScaleMixtureForecaster(Memory):
             self.counts.observe((y - before) / self.ticks.tick, move.volume)
         self.candles += 1
         self.log_close = move.log_close
-        self._look_ahead(open_time, move)
+        self._look_ahead(slots, open_time, move)
 
     def forecast(
         self,
@@ -187,8 +189,8 @@ class ScaleMixtureForecaster(Memory):
             raise InvalidValue("horizon", horizon, f"use 1 to {self.horizon}")
         if not self.candles:
             raise InvalidValue("candles", 0, "learn a candle before forecasting")
-        deviation = np.exp(self._between @ self.scale / 2) * self._all_roots
-        returns = (self._between @ self.tracker.predict_one()) * deviation[:, None]
+        deviation = np.exp(self._between.dot(self.scale) / 2) * self._all_roots
+        returns = self._between.dot(self.tracker.predict_one()) * deviation[:, None]
         if self.counts.code and self._stands_still:
             self._count_in(returns)
         np.maximum.accumulate(returns, axis=1, out=returns)
@@ -219,17 +221,16 @@ class ScaleMixtureForecaster(Memory):
         self.usual.update(move.variance + _LABEL_FLOOR)
         return move
 
-    def _learn_labels(self, open_time: int, move: Move) -> None:
+    def _learn_labels(self, slots: Slots, open_time: int, move: Move) -> None:
         """Teach the parts what the horizons that end with this candle have brought."""
-        position = self.hours.position
         self.pending.rows[:, _SPENT] += (
             _RETURN_SHARE * move.log_return**2 + (1 - _RETURN_SHARE) * move.variance
         )
-        rows, known = self.pending.due(self.pending.slots(position), open_time)
+        rows, known = self.pending.due(slots, open_time)
         label = np.log(rows[:, _SPENT] / self._steps + _LABEL_FLOOR) - rows[:, _EXPECTED]
         label = bounded(label, _LABEL_CLIP)
         for expert in self.experts:
-            expert.learn_one(label, position, known)
+            expert.learn_one(label, self.hours.position, known)
         z = (move.log_close - rows[:, _LOG_CLOSE]) / (np.exp(rows[:, _MIXED] / 2) * self._roots)
         if self._stands_still:
             self._learn_counts(rows, move, known)
@@ -245,12 +246,12 @@ class ScaleMixtureForecaster(Memory):
         others = np.round(self.tracker.predict_one() * deviations[:, None])
         self.counts.learn_one(moves, rows[:, _CODE], others, known)
 
-    def _look_ahead(self, open_time: int, move: Move) -> None:
+    def _look_ahead(self, slots: Slots, open_time: int, move: Move) -> None:
         """Forecast the scale at the knots, and keep what is known until the targets arrive."""
         position, path = self.hours.position, self.hours.path
         season, ahead = self.calendar.now, self.calendar.ahead(path)
         features = self.features.transform_one(move, season, ahead)
-        expected = self.features.level + ahead[self._steps - 1]
+        expected = self.features.level + ahead[self._last]
         origin = Origin(position, regressors(features, open_time), expected, move.log_return)
         rows = np.zeros((len(self.knots), self.pending.width))  # nothing is spent yet
         for column, expert in enumerate(self.experts, _EXPERTS):
@@ -263,7 +264,7 @@ class ScaleMixtureForecaster(Memory):
         rows[:, _LOG_CLOSE], rows[:, _EXPECTED] = move.log_close, expected
         rows[:, _MIXED] = self.scale
         rows[:, _CODE] = self.counts.code if self._stands_still else 0
-        self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
+        self.pending.put(slots, path[self._last], rows)
 
     def _widened(self, scale: Array) -> Array:
         """Widen the log variance of a young series, of which a few candles say little."""

@@ -1,9 +1,10 @@
 """Estimators whose whole memory is one contiguous buffer and a few numbers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from inspect import signature
 from math import prod
+from operator import attrgetter
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -58,7 +59,7 @@ class Memory(base.Estimator):
 
     def own_memory(self) -> tuple[Any, ...]:
         """Return what was learned here and not in a part: the buffer's bytes, then the rest."""
-        return self._buffer.tobytes(), *[getattr(self, name) for name in self._plain]
+        return self._buffer.tobytes(), *self._read(self)
 
     def recall_own(self, own: tuple[Any, ...]) -> None:
         """Put back what `own_memory` returned."""
@@ -77,6 +78,17 @@ class Memory(base.Estimator):
     def _plain(self) -> list[str]:
         """Names of what is learned here."""
         return [name for name in self._learned if not tuple(_parts_in(getattr(self, name)))]
+
+    @cached_property
+    def _read(self) -> Callable[["Memory"], Sequence[Any]]:
+        """Reads what is learned here: all at once, for a state is saved after every candle."""
+        match self._plain:
+            case []:
+                return lambda _: ()
+            case [name]:
+                return lambda part: (getattr(part, name),)
+            case names:
+                return attrgetter(*names)
 
     def __getstate__(self) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
         return {name: getattr(self, name) for name in self._parameters}, self.memory()

@@ -54,7 +54,7 @@ class GradientMixture(Memory):
 
     def predict_one(self, experts: Array) -> Array:
         """Mix the experts' log variances, shape (m, n), by the weights in force: (m,)."""
-        mixed: Array = np.einsum("he,he->h", self.weights, experts)
+        mixed: Array = np.vecdot(self.weights, experts)
         return mixed
 
     def learn_one(self, experts: Array, mixed: Array, gradient: Array, known: Array) -> None:
@@ -77,7 +77,7 @@ class GradientMixture(Memory):
         self.gains *= decay[:, None]
         self.gains += gain
         self.squares *= decay
-        self.squares += np.einsum("he,he->h", self.weights, gain * gain)
+        self.squares += np.vecdot(self.weights, gain * gain)
 
     def weigh(self, stillness: float) -> None:
         """Set the weights from the gains and the share of candles whose close did not move."""
@@ -85,5 +85,5 @@ class GradientMixture(Memory):
         prior[self.still] += 2 * max(stillness - 0.2, 0.0) ** 2
         scores = self.gains * (self.rate / np.sqrt(self.squares + 0.02))[:, None]
         scores -= np.maximum.reduce(scores, 1)[:, None]
-        self.weights[:] = np.exp(scores) * prior
+        np.multiply(np.exp(scores), prior, out=self.weights)
         self.weights /= np.add.reduce(self.weights, 1)[:, None]

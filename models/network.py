@@ -47,9 +47,9 @@ class PooledNetwork(Memory):
         """Return the log variance a candle up to each horizon, shape (m,)."""
         inputs = (origin.inputs[1 : 1 + SIZE] - self._center) * self._per_spread
         inputs = bounded(inputs, MOST_SPREADS)
-        wide = np.tanh(self._first @ inputs + self._first_bias)
-        narrow = np.tanh(self._second @ wide + self._second_bias)
-        log_variance: Array = self._third @ narrow + self._skip @ inputs
+        wide = np.tanh(self._first.dot(inputs) + self._first_bias)
+        narrow = np.tanh(self._second.dot(wide) + self._second_bias)
+        log_variance: Array = self._third.dot(narrow) + self._skip.dot(inputs)
         log_variance += self._bias
         return bounded(log_variance, _CLIP) + origin.expected
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.memory import Array, Memory
+
+Slots: TypeAlias = NDArray[np.int64]
 
 
 class Pending(Memory):
@@ -42,12 +45,12 @@ class Pending(Memory):
         self._lengths = np.array(horizons)
         self._starts = np.cumsum(self._lengths) - self._lengths
 
-    def slots(self, position: int) -> NDArray[np.int64]:
+    def slots(self, position: int) -> Slots:
         """Where the rows of the candle at ``position`` go, and those it completes lie: (m,)."""
-        slots: NDArray[np.int64] = self._starts + position % self._lengths
+        slots: Slots = self._starts + position % self._lengths
         return slots
 
-    def due(self, slots: NDArray[np.int64], open_time: int) -> tuple[Array, Array]:
+    def due(self, slots: Slots, open_time: int) -> tuple[Array, Array]:
         """Return the rows whose time may have come.
 
         Returns
@@ -58,9 +61,9 @@ class Pending(Memory):
             Shape (m,): 1 where the candle of ``open_time`` is the row's target, else 0. Learning
             with steps multiplied by it learns nothing from the rest.
         """
-        return self.rows[slots], (self.targets[slots] == open_time).astype(np.float64)
+        return self.rows.take(slots, 0), (self.targets[slots] == open_time).astype(np.float64)
 
-    def put(self, slots: NDArray[np.int64], targets: NDArray[np.int64], rows: Array) -> None:
+    def put(self, slots: Slots, targets: NDArray[np.int64], rows: Array) -> None:
         """Keep a row for each horizon: open times of the targets (m,), numbers (m, width)."""
         self.targets[slots] = targets
         self.rows[slots] = rows

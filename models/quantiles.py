@@ -7,10 +7,13 @@ from shared.forecast import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
 
-# Quantiles of |z|, which serve both tails: their levels, speeds and values for a normal z.
-_LEVELS_ABS = np.array((0.5, 0.8, 0.9, 0.95))
+# Quantiles of |z|, which serve both tails: how often z exceeds them, their speeds, and their
+# values for a normal z.
+_EXCEEDED = 1 - np.array((0.5, 0.8, 0.9, 0.95))
 _SPEEDS = 1.5 * (1 + 0.8 * np.arange(4))
 _NORMAL = (0.6745, 1.2816, 1.6449, 1.9600)
+# Carries them to the nine levels: the largest is that of 97.5 %, and its opposite that of 2.5 %.
+_TAILS = np.hstack((-np.eye(4)[:, ::-1], np.zeros((4, 1)), np.eye(4)))
 _LEAST_RATIO = 1.02
 # Steps are in proportion to the sizes: what a market at rest wore down could not grow back.
 _LEAST_SHARE = 0.5
@@ -64,10 +67,7 @@ class QuantileTracker(Memory):
 
     def predict_one(self) -> Array:
         """Return the quantiles of z at the nine levels, shape (m, 9); they may cross."""
-        quantiles = self.tilts.copy()
-        quantiles[:, 5:] += self.sizes
-        quantiles[:, 3::-1] -= self.sizes
-        return quantiles
+        return np.asarray(self.sizes.dot(_TAILS) + self.tilts)
 
     def learn_one(self, z: Array, known: Array) -> None:
         """Learn standardised errors.
@@ -82,12 +82,13 @@ class QuantileTracker(Memory):
         self.candles += 1
         quantiles = self.predict_one()
         above = LEVELS - (z[:, None] < quantiles)
-        self.gradient = np.einsum("hl,hl->h", above, quantiles) / len(LEVELS)
-        step = self._caution * max((self.candles + 500) ** -0.7, 0.0007) * known
-        exceeded = (abs(z)[:, None] > self.sizes) - (1 - _LEVELS_ABS)
-        self.tilts *= (1 - _TILT_LEAK * step)[:, None]
-        self.tilts += above * (step * self.sizes[:, 1])[:, None] * _TILT_SPEEDS
-        self.sizes += exceeded * _SPEEDS * step[:, None] * self.sizes
+        self.gradient = np.vecdot(above, quantiles) / len(LEVELS)
+        step = self._caution * max((self.candles + 500) ** -0.7, 0.0007)
+        step = (step * known)[:, None]
+        exceeded = (abs(z)[:, None] > self.sizes) - _EXCEEDED
+        self.tilts *= 1 - _TILT_LEAK * step
+        self.tilts += above * _TILT_SPEEDS * (step * self.sizes[:, 1:2])
+        self.sizes += exceeded * _SPEEDS * step * self.sizes
         np.maximum(self.sizes, _LEAST_SIZES, out=self.sizes)
         floor = self.sizes[:, :-1] * _LEAST_RATIO
         np.maximum(self.sizes[:, 1:], floor, out=self.sizes[:, 1:])

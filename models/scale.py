@@ -111,8 +111,8 @@ class RecursiveLeastSquares(Memory):
     def observe(self, origin: Origin) -> None:
         """Narrow the covariance by the newest inputs and keep them until their labels come."""
         x = origin.inputs
-        direction = self.covariance @ x
-        spread = self.forgetting + float(x @ direction)
+        direction = self.covariance.dot(x)
+        spread = self.forgetting + float(x.dot(direction))
         slot = origin.position % self._back[-1]
         self.inputs[slot] = x
         self.gains[slot] = direction / spread
@@ -125,18 +125,18 @@ class RecursiveLeastSquares(Memory):
 
     def predict_one(self, origin: Origin) -> Array:
         """Return the log variance a candle up to each horizon, shape (m,)."""
-        return bounded(self.coefficients @ origin.inputs, _CLIP) + origin.expected
+        return bounded(self.coefficients.dot(origin.inputs), _CLIP) + origin.expected
 
     def learn_one(self, y: Array, position: int, known: Array) -> None:
         """Learn labels by the gains of their origins."""
         slots = (position - self._back) % self._back[-1]
-        predicted = np.einsum("hi,hi->h", self.inputs[slots], self.coefficients)
-        self.coefficients += self.gains[slots] * ((y - predicted) * known)[:, None]
+        predicted = np.vecdot(self.inputs.take(slots, 0), self.coefficients)
+        self.coefficients += self.gains.take(slots, 0) * ((y - predicted) * known)[:, None]
 
     def _narrow(self, direction: Array) -> None:
         # The product of a vector with itself is symmetric to the last bit, and so stays the
         # covariance: half of it is all that needs saving.
-        self.covariance -= np.multiply(direction[:, None], direction, out=self._scratch)
+        self.covariance -= np.dot(direction[:, None], direction[None, :], out=self._scratch)
 
     def _keep_ridge(self, index: int) -> None:
         """Observe that one coefficient is zero."""

@@ -11,7 +11,7 @@ from models.memory import Array, Memory
 from models.pending import Pending, with_last
 from models.quantiles import LEVELS
 from models.ticks import TickGrid
-from shared.forecast import Skill
+from shared.forecast import QUANTILE_LEVELS, Skill
 
 SCORED_HORIZONS = (1, 3, 6, 12, 24)
 BANDS = (50, 80, 90, 95)
@@ -28,6 +28,7 @@ _ROW = {name: row for row, name in enumerate(_SUMS)}
 # Columns of what waits for its target.
 _LOG_CLOSE, _NAIVE, _LEAST, _QUANTILES = 0, 1, 2, 3
 
+_MEDIAN = QUANTILE_LEVELS.index(0.5)
 _DECAY = 0.999
 _LEAST_CANDLES = 200
 _LEAST_EXCESS = 0.01
@@ -70,12 +71,12 @@ class Prequential(Memory):
         self.recent: Array
         self.total: Array
         self._steps = np.array(self.horizons)
+        self._last = self._steps - 1
         self._roots = np.sqrt(self._steps)
 
     def learn_one(self, position: int, open_time: int, close: float) -> None:
         """Score what was forecast for the candle of ``open_time`` that closed at ``close``."""
         rows, known = self.pending.due(self.pending.slots(position), open_time)
-        rows[known == 0] = 1.0  # any finite row will do where nothing is scored
         scores = _scores(rows, close) * known
         self.recent *= 1 - (1 - _DECAY) * known
         self.recent += scores
@@ -108,8 +109,8 @@ class Prequential(Memory):
         rows[:, _LOG_CLOSE] = math.log(close)
         rows[:, _NAIVE] = naive_volatility * self._roots
         rows[:, _LEAST] = self._least_variance(close)
-        rows[:, _QUANTILES:] = np.log(quantiles[self._steps - 1]) - math.log(close)
-        self.pending.put(self.pending.slots(position), path[self._steps - 1], rows)
+        rows[:, _QUANTILES:] = np.log(quantiles.take(self._last, 0)) - math.log(close)
+        self.pending.put(self.pending.slots(position), path[self._last], rows)
 
     def _least_variance(self, close: float) -> float:
         """Least variance that a forecast is held to by QLIKE; 0 while QLIKE is not scored.
@@ -129,14 +130,16 @@ class Prequential(Memory):
         errors. Errors of forecasts h ahead overlap, so that n of them count as n / h, and the
         horizons are taken to err together.
         """
-        candles = self.recent[_ROW["candles"]]
-        if candles.min() < _LEAST_CANDLES:
+        candles, crps, naive, excess_squared = self.recent[:4]  # in the order of _SUMS
+        if min(candles.tolist()) < _LEAST_CANDLES:
             return False
-        naive = self.recent[_ROW["crps_baseline"]] / candles
-        excess = self.recent[_ROW["crps"]] / candles - naive
-        variance = self.recent[_ROW["excess_squared"]] / candles - excess**2
-        errors = np.sqrt(variance.clip(0) * self._steps / candles) / naive
-        return bool((excess / naive).mean() > max(_STANDARD_ERRORS * errors.mean(), _LEAST_EXCESS))
+        excess = crps / naive - 1
+        mean = float(excess.mean())
+        if mean <= _LEAST_EXCESS:
+            return False
+        variance = excess_squared * candles / naive**2 - excess**2
+        errors = np.sqrt(variance.clip(0) * self._steps / candles)
+        return mean > _STANDARD_ERRORS * float(errors.mean())
 
     def skill(self) -> tuple[Skill, ...]:
         """Return the recent skill at each scored horizon, as it is published."""
@@ -167,23 +170,22 @@ class Prequential(Memory):
 def _scores(rows: Array, close: float) -> Array:
     """Score waiting rows (m, width) against the close they waited for: (scores, m)."""
     origin, naive, quantiles = rows[:, _LOG_CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
-    change, median = math.log(close) - origin, quantiles[:, 4]
+    change, median = math.log(close) - origin, quantiles[:, _MEDIAN]
     column, direction = change[:, None], np.sign(change)
     # Beside every forecast its baseline: shape (2, m, ...).
     both, deviations = np.empty((2, *quantiles.shape)), np.empty((2, len(rows)))
     both[0], both[1] = quantiles, naive[:, None] * NORMAL_SCORES
     deviations[0], deviations[1] = deviation(quantiles), naive
     loss = crps(column, both)
-    error = abs(np.exp(origin + median) - close)
+    errors = abs(np.exp(origin + both[:, :, _MEDIAN]) - close)
     scores = np.empty((len(_SUMS), len(rows)))
     scores[0] = 1
     scores[1:3] = loss
     scores[3] = (loss[0] - loss[1]) ** 2
     # The bands from the inside out: 25-75 %, 10-90 %, ...
     scores[4:8] = ((quantiles[:, 3::-1] <= column) & (column <= quantiles[:, 5:])).T
-    scores[8] = error
-    scores[9] = abs(np.exp(origin) - close)
-    scores[10] = error / close
+    scores[8:10] = errors
+    scores[10] = errors[0] / close
     scores[11] = abs(direction)
     scores[12] = (abs(direction) + np.sign(median) * direction) / 2
     scores[13] = (chance_of_rise(quantiles) - (1 + direction) / 2) ** 2
@@ -195,7 +197,7 @@ def _scores(rows: Array, close: float) -> Array:
 def crps(change: Array, quantiles: Array) -> Array:
     """Return twice the mean pinball loss over the levels: (m, 1) and (n, m, 9) give (n, m)."""
     distance = change - quantiles
-    pinball: Array = distance @ LEVELS - np.add.reduce(np.minimum(distance, 0), -1)
+    pinball: Array = np.vecdot(distance, LEVELS - (distance < 0))
     return pinball * (2 / len(LEVELS))
 
 
@@ -230,5 +232,5 @@ def _share(sums: list[float], name: str, of: str = "candles") -> float | None:
 
 
 def _skill(sums: list[float], name: str, naive: str) -> float | None:
-    share = _share(sums, name, of=naive)
-    return None if share is None else 1 - share
+    whole = sums[_ROW[naive]]
+    return 1 - sums[_ROW[name]] / whole if whole else None

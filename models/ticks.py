@@ -49,9 +49,10 @@ class TickGrid(Memory):
         as given.
         """
         tick = self.tick / self.close
-        coarse = tick > _COARSE * (returns[:, 6] - returns[:, 2])
-        if not tick or not coarse.any():
+        spreads = returns[:, 6] - returns[:, 2]
+        if not tick or tick <= _COARSE * np.minimum.reduce(spreads):
             return returns
+        coarse = tick > _COARSE * spreads
         ticks = np.round(np.expm1(returns[coarse]) / tick)
         snapped = returns.copy()
         snapped[coarse] = np.log1p(np.maximum(ticks * tick, -0.99)) + _OUTWARD
