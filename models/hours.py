@@ -81,8 +81,7 @@ class TradingHours(Memory):
     def recall_own(self, own: tuple[Any, ...]) -> None:
         """Put back what was learned; the path follows from it."""
         super().recall_own(own)
-        if self.open_time is not None:
-            self.path = self._path_from(self.open_time)
+        self.path = self._steps if self.open_time is None else self._path_from(self.open_time)
 
     def _path_from(self, open_time: int) -> NDArray[np.int64]:
         if not self.is_session:

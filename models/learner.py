@@ -96,6 +96,11 @@ class Learner(Memory):
         self._said: Array | None = None
         self._said_after = -1
 
+    def recall_own(self, own: tuple[Any, ...]) -> None:
+        """Put back what was learned, and forget what was said before."""
+        super().recall_own(own)
+        self._said_after = -1
+
     def learn_one(self, candle: Candle) -> None:
         """Score what was forecast for a candle, then learn it.
 

@@ -29,6 +29,9 @@ class Memory(base.Estimator):
 
     Parts that are of this kind too are found once and for all, when something is first saved or
     loaded: from then on they may change, but not be replaced.
+
+    One that has learned may be given the memory of another of its kind, and then is that other:
+    what is neither memory nor derived from the parameters must not outlast `recall_own`.
     """
 
     _learned: ClassVar[tuple[str, ...]] = ()
@@ -90,8 +93,13 @@ class Memory(base.Estimator):
             case names:
                 return attrgetter(*names)
 
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Arguments that make another of its kind."""
+        return {name: getattr(self, name) for name in self._parameters}
+
     def __getstate__(self) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
-        return {name: getattr(self, name) for name in self._parameters}, self.memory()
+        return self.parameters, self.memory()
 
     def __setstate__(self, state: tuple[dict[str, Any], list[tuple[Any, ...]]]) -> None:
         parameters, memory = state

@@ -12,7 +12,10 @@ from models.memory import Array, Memory, bounded
 
 INPUTS = 1 + SIZE + 6
 _CLIP = 6.0
+# Of a symmetric matrix: where its upper half lies, and which number of that belongs where.
 _HALF = np.flatnonzero(np.triu(np.ones((INPUTS, INPUTS))))
+_WHOLE = np.searchsorted(_HALF, np.arange(INPUTS**2).reshape(INPUTS, INPUTS))
+_WHOLE = np.triu(_WHOLE) + np.triu(_WHOLE, 1).T
 
 
 @dataclass(slots=True)
@@ -154,7 +157,7 @@ class RecursiveLeastSquares(Memory):
         """Put back what `own_memory` returned."""
         *learned, half, inputs, gains = own
         super().recall_own(tuple(learned))
-        self.covariance.flat[_HALF] = self.covariance.T.flat[_HALF] = np.frombuffer(half)
+        np.frombuffer(half).take(_WHOLE, out=self.covariance, mode="clip")  # quicker than "raise"
         self.inputs[:] = np.frombuffer(inputs, np.float32).reshape(self.inputs.shape)
         self.gains[:] = np.frombuffer(gains, np.float32).reshape(self.gains.shape)
 

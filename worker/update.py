@@ -9,6 +9,7 @@ import structlog
 
 from models import state
 from models.learner import Learner
+from shared.candle import Timeframe
 from shared.errors import DecodeError, StateError, StoreError
 from shared.records import Claim, Commit, Entry
 from shared.store import Store
@@ -66,6 +67,8 @@ class Updater:
         self.model = model
         self.worker = ""
         self._clock = clock
+        # One of each kind that has done its claim, to take up the next series' state.
+        self._idle: dict[tuple[Timeframe, int], Learner] = {}
 
     def run(self) -> Tally:
         """Work for at most the job's time; what is left rings for the next job."""
@@ -143,6 +146,8 @@ class Updater:
         except StateError as error:
             self._rebuild(claim, fingerprint, str(error), tally)
             return None
+        forecast = self._publishable(progress, claim, fingerprint, offset, tally)
+        self._idle[progress.learner.timeframe, progress.learner.horizon] = progress.learner
         return Commit(
             claim=claim,
             entries=progress.entries,
@@ -151,7 +156,7 @@ class Updater:
             fingerprint=fingerprint,
             scores=progress.scores,
             since=progress.since,
-            forecast=self._publishable(progress, claim, fingerprint, offset, tally),
+            forecast=forecast,
             dead_letter=progress.dead_letter,
         )
 
@@ -187,8 +192,11 @@ class Updater:
             raise StateError("claims died that had only to load it and to bury a candle")
         if claim.spoilt:
             raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
+        horizon = self.model.horizon(str(claim.series))
         if claim.state:
-            learner = state.load(claim.state, self.model.signer, fingerprint, claim.series)
+            # Taken away, so that one whose model raised is not used again.
+            idle = self._idle.pop((claim.series.timeframe, horizon), None)
+            learner = state.load(claim.state, self.model.signer, fingerprint, claim.series, idle)
             if learner.sequence != claim.sequence:
                 raise StateError(
                     f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
@@ -201,7 +209,6 @@ class Updater:
             return learner
         if claim.sequence:
             raise StateError("the state is missing")
-        horizon = self.model.horizon(str(claim.series))
         return Learner(claim.series.timeframe, horizon, self.model.name)
 
     def _teach(self, claim: Claim, fingerprint: str, entries: Sequence[Entry]) -> Progress:

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -211,11 +212,11 @@ def test_a_state_that_kills_whoever_loads_it_is_learned_again(
         store.append(series, candles(100, 101, 102, 103)[2:])
     deaths, load = [], state.load
 
-    def fail(raw: bytes, signer: state.Signer, fingerprint: str, series: Series) -> Learner:
+    def fail(raw: bytes, signer: state.Signer, print_: str, series: Series, *into: Any) -> Learner:
         if series == SERIES and not store.model(SERIES).rebuilds:
             deaths.append(series)
             raise error("no room")
-        return load(raw, signer, fingerprint, series)
+        return load(raw, signer, print_, series, *into)
 
     monkeypatch.setattr(state, "load", fail)
     eager = Updater(hasty(store), updater.model)
@@ -227,6 +228,19 @@ def test_a_state_that_kills_whoever_loads_it_is_learned_again(
     records = store.models([SERIES, other])
     assert [(r.sequence, r.rebuilds) for r in records] == [(4, 1), (4, 0)]
     assert all((r.waiting, r.dead_letters, r.lost) == (0, 0, 0) for r in records)
+
+
+def test_what_a_raise_left_takes_up_no_other_state(store: Store, updater: Updater) -> None:
+    """Learners are used again for series after series, but not a half-taught one."""
+    whole = candles(100, 101, 102, 103, 104, UNLUCKY, 106, 107)
+    with patch.object(state, "load", side_effect=state.load) as load:
+        for part in (whole[:4], whole[4:7], whole[7:]):
+            store.append(SERIES, part)
+            run(updater)
+
+    used, anew, *later = (call.args[4] for call in load.call_args_list)
+    assert (used is None, anew, len(later)) == (False, None, 2)
+    assert {used, None}.isdisjoint(later)
 
 
 @pytest.mark.parametrize(

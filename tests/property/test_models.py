@@ -96,11 +96,17 @@ def test_every_outlook_is_whole(stream: tuple[Timeframe, list[Candle]], horizon:
 def test_saving_changes_no_bit(
     stream: tuple[Timeframe, list[Candle]], horizon: int, cut: int
 ) -> None:
-    """Saved and loaded after any candle, the rest is learned to the same bits."""
+    """Saved and loaded after any candle, the rest is learned to the same bits.
+
+    It is loaded into a learner that has learned others before, as a worker does.
+    """
     timeframe, candles = stream
     name = state.fingerprint("default", horizon)
     saved = taught(timeframe, horizon, candles[:cut])
-    saved = state.load(state.dump(saved, SIGNER, SERIES), SIGNER, name, SERIES)
+    used = taught(timeframe, horizon, candles[::2])
+    used.outlook()
+    assert state.load(state.dump(saved, SIGNER, SERIES), SIGNER, name, SERIES, used) is used
+    saved = used
     for candle in candles[cut:]:
         saved.learn_one(candle)
 

@@ -40,6 +40,17 @@ def taught(count: int, horizon: int = 6) -> Learner:
     return learner
 
 
+def stairs(count: int) -> list[Candle]:
+    """Hourly candles of a market with opening hours whose price mostly stands still."""
+    chance = np.random.default_rng(3)
+    closes = (50 + np.cumsum(chance.choice((-1, 0, 0, 0, 0, 1), count))).tolist()
+    return [
+        Candle(hour * HOUR_MS, close, close, close, close, 1.0)
+        for hour, close in enumerate(closes)
+        if 8 <= hour % 24 < 16
+    ]
+
+
 def signed(body: object, **header: Any) -> bytes:
     """Sign something as if it were a state."""
     facts = {"format": state.FORMAT, "fingerprint": FINGERPRINT, "series": str(SERIES)}
@@ -65,6 +76,56 @@ def test_saved_learner_goes_on_bit_for_bit(horizon: int) -> None:
     assert (one.volatility == two.volatility).all()
     assert whole.scores() == saved.scores()
     assert pickle.dumps(whole) == pickle.dumps(saved)
+
+
+@pytest.mark.parametrize("model", ["default", "default@none", "random-walk"])
+@pytest.mark.parametrize("learned", [0, 1, 250])
+def test_a_used_learner_takes_up_another_series_state(model: str, learned: int) -> None:
+    """Nothing of the market that it learned before is left: it goes on to the same bits."""
+    series, print_ = Series.parse("test:STAIRS/USD:1h"), state.fingerprint(model, 24)
+    used, whole = (Learner(Timeframe("1h"), 24, model) for _ in range(2))
+    for candle in stairs(24 * 7 * 5):
+        used.learn_one(candle)
+    assert used.hours.is_session
+    # As many candles as the other has learned: what was said after them is not said again.
+    used.sequence = learned
+    if learned:
+        used.outlook()
+    stream = candles(300)
+    for candle in stream[:learned]:
+        whole.learn_one(candle)
+
+    again = state.load(state.dump(whole, SIGNER, series), SIGNER, print_, series, used)
+
+    assert again is used
+    assert again.hours.path.tolist() == whole.hours.path.tolist()
+    if learned:
+        assert whole.outlook().quantiles.tobytes() == used.outlook().quantiles.tobytes()
+    for candle in stream[learned:]:
+        whole.learn_one(candle)
+        used.learn_one(candle)
+        one, two = whole.outlook(), used.outlook()
+        assert one.target_times == two.target_times
+        assert one.quantiles.tobytes() == two.quantiles.tobytes()
+    assert whole.scores() == used.scores()
+    assert state.dump(whole, SIGNER, series) == state.dump(used, SIGNER, series)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Learner(Timeframe("1d"), 6),
+        Learner(Timeframe("1h"), 7),
+        Learner(Timeframe("1h"), 6, "random-walk"),
+    ],
+)
+def test_a_learner_of_another_kind_takes_up_nothing(other: Learner) -> None:
+    """Where timeframe, horizon or model differ a new one is made."""
+    again = state.load(state.dump(taught(3), SIGNER, SERIES), SIGNER, FINGERPRINT, SERIES, other)
+
+    assert again is not other
+    assert again.parameters == taught(3).parameters
+    assert other.sequence == 0
 
 
 def test_state_is_small() -> None:
@@ -159,13 +220,15 @@ def test_other_fingerprint_is_refused() -> None:
 def test_state_of_another_series_is_refused() -> None:
     """Signed and of the same model, but put into another series' record by whoever."""
     with pytest.raises(StateError, match="ETH/USDT:1h, wanted test:BTC"):
-        state.load(signed(taught(3), series="test:ETH/USDT:1h"), SIGNER, FINGERPRINT, SERIES)
+        state.load(
+            signed(taught(3).__getstate__(), series="test:ETH/USDT:1h"), SIGNER, FINGERPRINT, SERIES
+        )
 
 
 def test_other_format_is_refused() -> None:
     """A state of a format to come is not guessed at."""
     with pytest.raises(StateError, match="format 99"):
-        state.load(signed(taught(1), format=99), SIGNER, FINGERPRINT, SERIES)
+        state.load(signed(taught(1).__getstate__(), format=99), SIGNER, FINGERPRINT, SERIES)
 
 
 def test_fingerprint_tells_models_and_horizons_apart() -> None:
@@ -198,7 +261,7 @@ def test_a_class_that_cannot_take_its_state_up_is_told_from_a_machine_that_canno
     def fail(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(Learner, "__setstate__", fail)
+    monkeypatch.setattr(Learner, "recall", fail)
 
     with pytest.raises(seen):
         state.load(raw, SIGNER, FINGERPRINT, SERIES)
