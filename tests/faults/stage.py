@@ -120,11 +120,23 @@ class Stage:
             self.watch.strike()
             yield number
 
-    def wait_until_under_way(self, since: float = 0.0, seconds: float = 30.0) -> None:
-        """Wait until every series has been committed after a moment, or nothing is left."""
+    def wait_until_under_way(
+        self, since: float = 0.0, seconds: float = 30.0, feed: Process | None = None
+    ) -> None:
+        """Wait until every series has been committed after a moment, or nothing is left.
+
+        What a server forgets only comes again while its feed runs: the end of a given one will do.
+        """
         watch, count = self.watch, len(self.sources)
-        says = "all series move"
-        wait_for(lambda: len(watch.moved(since)) == count or watch.learned(), says, seconds)
+        wait_for(
+            lambda: (
+                len(watch.moved(since)) == count
+                or watch.learned()
+                or (feed and feed.poll() is not None)
+            ),
+            "all series move",
+            seconds,
+        )
 
     def in_hand(self, pid: int) -> bool:
         """Whether a worker, named by its process, holds claims that it has not committed."""

@@ -82,14 +82,14 @@ def test_a_cut_append_only_file(
 ) -> None:
     """Killed, its file cut at a random place: producers send again what is forgotten."""
     stage.start_workers(2)
-    stage.feed(90 if LONG else 3)
+    feed = stage.feed(90 if LONG else 6)
     for number in stage.strikes(15 if LONG else 2, (0.3, 1.5), chance):
         since = time.monotonic()
         stage.server.kill()
         # At any place, and once in a while all of it.
         stage.server.cut(chance.uniform() if number % 5 else 0.0)
         stage.server.start_again()
-        stage.wait_until_under_way(since)
+        stage.wait_until_under_way(since, feed=feed)
     # A file that has ended cannot notice what is forgotten later: it is replayed.
     stage.wait_for_producers()
     stage.feed()
