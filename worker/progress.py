@@ -7,8 +7,8 @@ from typing import Any
 
 from models import state
 from models.learner import Learner
-from shared.candle import Candle, Series
-from shared.records import DeadLetter, Entry
+from shared.candle import Candle
+from shared.records import Claim, Commit, DeadLetter, Entry
 from shared.wire import decode_candle
 
 
@@ -16,15 +16,25 @@ from shared.wire import decode_candle
 class Progress:
     """A learner on its way through a claim's entries."""
 
+    claim: Claim
+    fingerprint: str
     learner: Learner
-    saved: bytes
-    """As it was claimed, until something was learned and saved."""
-    since: int | None
-    scores: Mapping[str, Any] | None = None
     last: Candle | None = None
     learned: int = 0
     entries: list[Entry] = field(default_factory=list)
     dead_letter: DeadLetter | None = None
+    since: int | None = field(init=False)
+    saved: bytes = field(init=False)
+    """As it was claimed, until something was learned and saved."""
+    scores: Mapping[str, Any] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.since, self.saved = self.claim.since, self.claim.state or b""
+
+    @property
+    def sequence(self) -> int:
+        """Candles that the series has learned so far."""
+        return self.claim.sequence + self.learned
 
     def learn(self, entry: Entry) -> None:
         """Learn one entry; whatever the model raises is raised on."""
@@ -46,8 +56,22 @@ class Progress:
             candle=candle.decode(errors="replace"), reason=reason, error=error
         )
 
-    def save(self, signer: state.Signer, series: Series) -> None:
+    def save(self, signer: state.Signer) -> None:
         """Take down what the learner knows now; without anything learned all stands as it is."""
         if self.learned:
-            self.saved = state.dump(self.learner, signer, series)
+            self.saved = state.dump(self.learner, signer, self.claim.series)
             self.scores = self.learner.scores()
+
+    def commit(self, forecast: bytes | None) -> Commit:
+        """Return what is to be made durable, and published with it."""
+        return Commit(
+            claim=self.claim,
+            entries=self.entries,
+            learned=self.learned,
+            state=self.saved,
+            fingerprint=self.fingerprint,
+            scores=self.scores,
+            since=self.since,
+            forecast=forecast,
+            dead_letter=self.dead_letter,
+        )
