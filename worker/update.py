@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -11,13 +10,13 @@ import structlog
 
 from models import state
 from models.learner import Learner
-from shared.candle import Timeframe
 from shared.errors import DecodeError, StateError, StoreError
 from shared.records import Claim, Commit, Entry
 from shared.store import Store
 from shared.wire import encode_forecast
 from worker.progress import Progress
 from worker.publish import forecast_of
+from worker.spares import Spares
 
 log = structlog.get_logger(__name__)
 
@@ -72,8 +71,7 @@ class Updater:
         self._clock = clock
         self._flush_s = store.limits.flush_ms / 1_000
         self._together = 1
-        # Those that have done their claims, to take up the next series' states.
-        self._idle: defaultdict[tuple[Timeframe, int], list[Learner]] = defaultdict(list)
+        self._spares = Spares(_MOST_TOGETHER)
 
     def run(self) -> Tally:
         """Work for at most the job's time; what is left rings for the next job."""
@@ -154,8 +152,7 @@ class Updater:
         taught = [self._taught(work, work.claim.entries) for work in begun]
         kept = [self._kept(work) for work in taught]
         commits = [work.commit(self._publishable(work, offset, tally)) for work in kept]
-        for work in kept:
-            self._idle[work.claim.series.timeframe, work.learner.horizon].append(work.learner)
+        self._spares.put(work.learner for work in kept)
         return commits
 
     def _begun(self, claim: Claim, tally: Tally) -> Progress | None:
@@ -176,10 +173,8 @@ class Updater:
         if claim.spoilt:
             raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
         if claim.state:
-            # Taken away, so that one whose model raised is not used again.
-            alike = self._idle[claim.series.timeframe, horizon]
-            idle = alike.pop() if alike else None
-            learner = state.load(claim.state, self.model.signer, fingerprint, claim.series, idle)
+            used = self._spares.take(claim.series.timeframe, horizon)
+            learner = state.load(claim.state, self.model.signer, fingerprint, claim.series, used)
             if learner.sequence != claim.sequence:
                 raise StateError(
                     f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
