@@ -6,14 +6,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from shared.candle import Candle
+from shared.candle import Candle, Series
+from shared.keys import CANDLES_QUEUE
 from shared.store import Store
 from worker.embedded import redis_server
 
@@ -38,6 +39,7 @@ class Stage:
     """A server of its own and the supervisors that were started on it."""
 
     store: Store
+    url: str
     env: dict[str, str]
     ready_s: float = 0.0
     supervisors: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -51,20 +53,97 @@ class Stage:
         """How many workers Redis knows of."""
         return len(self.store.link.redis.smembers("rq:workers"))
 
+    def processes(self) -> list[Path]:
+        """Where the system tells of the worker processes."""
+        listed = (
+            Path(f"/proc/{supervisor.pid}/task/{supervisor.pid}/children").read_text().split()
+            for supervisor in self.supervisors
+        )
+        return [Path("/proc") / pid for pids in listed for pid in pids]
+
+    def resident_mb(self) -> float:
+        """Memory of the largest worker process, in megabytes."""
+        statuses = [(process / "status").read_text() for process in self.processes()]
+        return max(int(s.split("VmRSS:")[1].split()[0]) for s in statuses) / 1_024
+
+
+class Market:
+    """Many series whose candles close in the same instant.
+
+    Parameters
+    ----------
+    store
+        Where they are pushed.
+    count
+        How many series.
+    candles
+        What each of them gets.
+    name
+        Tells the series of several markets apart.
+
+    Attributes
+    ----------
+    longest_queue
+        Most doorbells that were seen at once.
+    """
+
+    def __init__(
+        self, store: Store, count: int, candles: Sequence[Candle], name: str = "M"
+    ) -> None:
+        self.names = [Series.parse(f"bench:{name}{i}/USDT:1h") for i in range(count)]
+        self._store = store
+        self._candles = candles
+        self._closed = 0
+        self.longest_queue = 0
+
+    def append(self, candles: int = 1) -> None:
+        """Append the next candles of every series, one series after the other as `Push` does."""
+        new = self._candles[self._closed : self._closed + candles]
+        if len(new) < candles:
+            raise SystemExit("the candles are used up: ask for fewer repetitions")
+        for series in self.names:
+            self._store.append(series, new)
+        self._closed += candles
+
+    def feed(self, rate: float) -> None:
+        """Append for ever, so many candles a second, one series after the other."""
+        due = time.perf_counter()
+        while True:
+            candle = self._candles[self._closed]
+            for series in self.names:
+                due += 1 / rate
+                time.sleep(max(0.0, due - time.perf_counter()))
+                self._store.append(series, [candle])
+            self._closed += 1
+
+    def close(self, candles: int = 1) -> float:
+        """Append and return the seconds until the last forecast can be read."""
+        began = time.perf_counter()
+        self.append(candles)
+        redis, keys = self._store.link.redis, self._store.keys
+        # Two small questions, so that asking weighs nothing beside what is measured.
+        while redis.zcard(keys.pending):
+            self.longest_queue = max(self.longest_queue, redis.llen(keys.rq_queue(CANDLES_QUEUE)))
+            time.sleep(0.002)
+        took = time.perf_counter() - began
+        if any(record.sequence != self._closed for record in self._store.models(self.names)):
+            raise SystemExit("some series are not where they should be")
+        return took
+
 
 @contextmanager
-def stage(workers: int, supervisors: int = 1) -> Iterator[Stage]:
+def stage(workers: int, supervisors: int = 1, **settings: str) -> Iterator[Stage]:
     """Start a server and supervisors with so many workers each, and wait until they are ready."""
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder), "bench") as url:
         env = {
             "CANDLECAST_REDIS_URL": url,
             "CANDLECAST_STATE_KEY": "benchmark" * 4,
             "CANDLECAST_LOG_LEVEL": "error",
-        }
-        made = Stage(Store.connect(url), os.environ | env)
+        } | settings
+        made = Stage(Store.connect(url), url, os.environ | env)
         began = time.perf_counter()
         try:
-            for _ in range(supervisors):
+            for _ in range(supervisors if workers else 0):
                 made.start(workers)
             while made.living() < workers * supervisors:
                 time.sleep(0.01)
@@ -74,4 +153,13 @@ def stage(workers: int, supervisors: int = 1) -> Iterator[Stage]:
             for supervisor in made.supervisors:
                 with suppress(ProcessLookupError):
                     os.killpg(supervisor.pid, signal.SIGTERM)
-                supervisor.wait()
+                ended(supervisor)
+
+
+def ended(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
+    """Wait for a process that was told to end; kill one that does not."""
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,84 @@
+"""A deep backlog through Redis, beside the same learner in a loop without anything around it.
+
+    python -m benchmarks.replay [FILE] [--candles N] [--workers N] [--repeat N] [--json]
+
+FILE is a Parquet file named exchange-SYMBOL-timeframe.parquet; without one, a simulated random walk
+of hourly candles is used. The time runs from the first append to the last commit. One worker on one
+series is what the bare loop is compared with; then so many workers on as many series.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.report import Report, options
+from benchmarks.rivals import HORIZON
+from benchmarks.stage import random_walk, stage
+from models.learner import Learner
+from shared.candle import Candle, Series
+from shared.store import APPEND_LIMIT, Store
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = options(__doc__, repeat=3)
+    parser.add_argument("file", nargs="?", type=Path)
+    parser.add_argument("--candles", type=int, default=20_000)
+    args = parser.parse_args()
+    candles = read(args.file, args.candles)
+    report = Report("Backlog through Redis", candles=len(candles), workers=args.workers)
+    bare, alone, together = [], [], []
+    with stage(1) as made:
+        for number in range(args.repeat):
+            bare.append(bare_loop(candles))
+            alone.append(replay(made.store, candles, [f"A{number}"]))
+    with stage(args.workers) as made:
+        for number in range(args.repeat):
+            names = [f"T{number}N{i}" for i in range(args.workers)]
+            together.append(replay(made.store, candles, names))
+    report.add("bare loop, one process", "candles/s", bare)
+    report.add("one series, one worker", "candles/s", alone)
+    report.add("of the bare loop", "times", [a / b for a, b in zip(alone, bare, strict=True)])
+    report.add(f"{args.workers} series, {args.workers} workers", "candles/s", together)
+    report.show(as_json=args.as_json)
+
+
+def read(file: Path | None, count: int) -> list[Candle]:
+    """Return the file's first candles, or simulated ones."""
+    if file is None:
+        return random_walk(count)
+    from producers.files import read_candles  # noqa: PLC0415 -- pandas only where needed
+
+    return list(read_candles(file))[:count]
+
+
+def bare_loop(candles: Sequence[Candle]) -> float:
+    """Candles a second of the learner alone: learn, score, forecast as often as a claim ends."""
+    learner = Learner(Series.parse("bench:BARE/USDT:1h").timeframe, HORIZON)
+    began = time.perf_counter()
+    for number, candle in enumerate(candles):
+        learner.learn_one(candle)
+        if number % APPEND_LIMIT == 0:
+            learner.outlook()
+    return len(candles) / (time.perf_counter() - began)
+
+
+def replay(store: Store, candles: Sequence[Candle], names: Sequence[str]) -> float:
+    """Candles a second from the first append to the last commit, all series together."""
+    series = [Series.parse(f"bench:{name}/USDT:1h") for name in names]
+    position = dict.fromkeys(series, 0)
+    began = time.perf_counter()
+    while any(at < len(candles) for at in position.values()):
+        before = sum(position.values())
+        for each, at in position.items():
+            if at < len(candles):
+                position[each] += store.append(each, candles[at : at + APPEND_LIMIT]).taken
+        if sum(position.values()) == before:
+            time.sleep(0.02)
+    while store.link.redis.zcard(store.keys.pending):
+        time.sleep(0.005)
+    return len(series) * len(candles) / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""How the cost of an update and the memory of a series grow with the number of series.
+
+    python -m benchmarks.scale [--series N ...] [--repeat N] [--workers N] [--json]
+
+For each size a server of its own: every series learns its first candles, then all close a candle at
+once, as often as there are repetitions.
+"""
+
+import time
+
+from benchmarks.report import Report, options
+from benchmarks.stage import Market, random_walk, stage
+
+WARM = 20
+REST_S = 2.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = options(__doc__, repeat=3)
+    sizes = [10, 100, 1_000, 5_000, 20_000]
+    parser.add_argument("--series", type=int, nargs="+", default=sizes)
+    args = parser.parse_args()
+    report = Report("Growing", series=args.series, workers=args.workers, warm=WARM)
+    for size in args.series:
+        add_size(report, size, args.workers, args.repeat)
+    report.show(as_json=args.as_json)
+
+
+def add_size(report: Report, size: int, workers: int, repeat: int) -> None:
+    """Measure one size."""
+    with stage(workers) as made:
+        redis = made.store.link.redis
+        empty = redis.info("memory")["used_memory"]
+        market = Market(made.store, size, random_walk(WARM + repeat, seed=1))
+        market.close(WARM)
+        market.longest_queue = 0
+        seconds, written = [], []
+        for _ in range(repeat):
+            time.sleep(REST_S)
+            before = redis.info("stats")["total_net_input_bytes"]
+            seconds.append(market.close())
+            written.append(redis.info("stats")["total_net_input_bytes"] - before)
+        held = redis.info("memory")["used_memory"] - empty
+        resident = made.resident_mb()
+    name = f"{size:,} series"
+    report.add(f"{name}: all of them", "ms", [s * 1e3 for s in seconds])
+    report.add(f"{name}: an update", "µs", [s / size * 1e6 for s in seconds])
+    report.add(f"{name}: sent to Redis", "KB an update", [b / size / 1e3 for b in written])
+    report.add(f"{name}: memory in Redis", "KB a series", held / size / 1e3)
+    report.add(f"{name}: largest worker", "MB", resident)
+    report.add(f"{name}: RQ's longest queue", "jobs", market.longest_queue)
+
+
+if __name__ == "__main__":
+    main()
