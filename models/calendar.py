@@ -1,6 +1,7 @@
 """The calendar of the variance: when in the day and the week a market is lively."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,6 +66,11 @@ class Seasonality(Memory):
         self._usual_week = np.zeros(168)
         if prior is not None:
             self._begin_with(prior)
+
+    def recall_own(self, own: tuple[Any, ...]) -> None:
+        """Put back what was learned; of the newest candle nothing is known."""
+        super().recall_own(own)
+        self.height = 0.0
 
     def start_anew(self) -> None:
         """Forget all: the market keeps hours, of which a prior for others knows nothing."""

@@ -99,7 +99,7 @@ class Learner(Memory):
     def recall_own(self, own: tuple[Any, ...]) -> None:
         """Put back what was learned, and forget what was said before."""
         super().recall_own(own)
-        self._said_after = -1
+        self._said, self._said_after = None, -1
 
     def learn_one(self, candle: Candle) -> None:
         """Score what was forecast for a candle, then learn it.

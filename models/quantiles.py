@@ -1,5 +1,7 @@
 """Tracking of the quantiles of the standardised error."""
 
+from typing import Any
+
 import numpy as np
 
 from models.memory import Array, Memory
@@ -64,6 +66,11 @@ class QuantileTracker(Memory):
         self.candles = 0
         self.gradient = np.zeros(count)
         self._caution = np.array(horizons) ** -0.75
+
+    def recall_own(self, own: tuple[Any, ...]) -> None:
+        """Put back what was learned; of the newest candle nothing is known."""
+        super().recall_own(own)
+        self.gradient = np.zeros(len(self.horizons))
 
     def predict_one(self) -> Array:
         """Return the quantiles of z at the nine levels, shape (m, 9); they may cross."""

@@ -102,13 +102,19 @@ class Store(View):
         ``worker`` is the name under which `abandon` gives them back.
         """
         limits = self.limits
-        now, holder, rows = self.link.run(
-            "claim",
-            *(limits.claim_series, limits.claim_candles, limits.series_candles),
-            *(limits.lease_ms, fleet, uuid.uuid4().hex, worker),
-        )
-        claims = [Claim.read(row) for row in rows if parsed_series(row[0])]
-        return Batch(now=int(now), holder=holder.decode(errors="replace"), claims=claims)
+        while True:
+            now, holder, rows = self.link.run(
+                "claim",
+                *(limits.claim_series, limits.claim_candles, limits.series_candles),
+                *(limits.lease_ms, fleet, uuid.uuid4().hex, worker),
+            )
+            claims = [Claim.read(row) for row in rows if parsed_series(row[0])]
+            # What only a newer version can name is left to its workers: it rests, and costs nobody
+            # his turn.
+            if unknown := [text for row in rows if not parsed_series(row[0]) for text in row[:2]]:
+                self.link.run("release", limits.claim_series, 1, *unknown)
+            if claims or not rows:
+                return Batch(now=int(now), holder=holder.decode(errors="replace"), claims=claims)
 
     def commit(self, commits: Sequence[Commit]) -> tuple[list[bool], int]:
         """Commit each, in one pipeline; return which won, and the doorbells still missing."""
@@ -135,7 +141,7 @@ class Store(View):
     def release(self, claims: Sequence[Claim]) -> int:
         """Give untouched claims back; return the doorbells missing."""
         pairs = [text for claim in claims for text in (str(claim.series), claim.etag)]
-        return int(self.link.run("release", self.limits.claim_series, *pairs))
+        return int(self.link.run("release", self.limits.claim_series, 0, *pairs))
 
     def abandon(self, worker: str) -> None:
         """Make due what a worker had in hand that is known to be dead: its lease need not end."""

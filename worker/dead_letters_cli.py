@@ -26,7 +26,7 @@ def list_(
     context: typer.Context,
     series: Series = None,
     reason: Reason = None,
-    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 20,
+    count: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many to show.")] = 20,
     json: AsJson = False,
 ) -> None:
     """Show the newest dead letters, a line each: id, time (UTC), series, candle and why.
@@ -133,6 +133,8 @@ def drop(
         confirm(f"Drop {len(ids)} dead letters for good?", yes=yes)
     dropped = letters.drop(ids)
     typer.echo(f"{dropped} dropped")
+    if not ids:
+        typer.echo(dead_letters.nothing(letters), err=True)
     if letter_ids and dropped < len(ids):
         typer.echo(f"{len(ids) - dropped} of these ids are not there", err=True)
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from shared.candle import Timeframe
 
 
 class Spares:
-    """A few used learners of each kind; loading into one costs a sixth of making another.
+    """A few used learners of each kind; to load into one takes a fifth of the time.
 
     Parameters
     ----------

@@ -126,6 +126,9 @@ def test_dead_letters_are_exported_and_dropped(
     done = candlecast("dead-letters", "drop", ids[1], ids[2], "--yes")
     assert (done.returncode, done.stdout) == (1, "1 dropped\n")
     assert "1 of these ids are not there" in done.stderr
+    misspelt = candlecast("dead-letters", "drop", "--series", "nope", "--yes")
+    assert (misspelt.returncode, misspelt.stdout) == (0, "0 dropped\n")
+    assert "no such dead letters; there are 1 of" in misspelt.stderr
     assert candlecast("dead-letters", "drop", "--all", "--yes").stdout == "1 dropped\n"
     assert list(letters.dead_letters.newest()) == []
 
@@ -176,3 +179,12 @@ def test_on_a_terminal_one_is_asked(
     assert "Drop 3 dead letters for good?" in done.stderr
     assert done.returncode == code
     assert len(list(letters.dead_letters.newest())) == left
+
+
+@pytest.mark.parametrize("count", ["0", "9" * 20])
+def test_an_impossible_number_is_refused(candlecast: Run, count: str) -> None:
+    """It is no traceback."""
+    done = candlecast("dead-letters", "list", "--count", count)
+
+    assert done.returncode == 2
+    assert "1<=x<=1000000" in done.stderr

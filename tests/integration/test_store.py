@@ -130,10 +130,10 @@ def test_append_refuses_a_time_off_the_grid(store: Store, offset: int) -> None:
 
 def test_append_refuses_a_candle_that_is_still_open(store: Store) -> None:
     """Redis's clock decides what is closed."""
-    now = int(time.time() * 1_000) // HOUR * HOUR
+    next_hour = (int(time.time() * 1_000) // HOUR + 1) * HOUR
 
     with pytest.raises(InvalidValue, match="closed candles only"):
-        store.append(SERIES, [Candle(now, 1, 1, 1, 1, 0)])
+        store.append(SERIES, [Candle(next_hour, 1, 1, 1, 1, 0)])
 
 
 def test_append_rings_one_doorbell_for_each_claim_of_due_series(store: Store) -> None:
@@ -247,14 +247,23 @@ def test_two_prefixes_share_neither_marks_nor_doorbells(server: Any, store: Stor
 
 
 def test_a_name_that_only_a_newer_version_knows_stops_nobody(store: Store) -> None:
-    """Other series are listed and claimed."""
-    store.append(SERIES, candles(0, 1))
-    store.link.redis.sadd(store.keys.series, "test:BTC/USDT:9y")
-    store.link.redis.zadd(store.keys.pending, {"test:BTC/USDT:9y": 0})
-    store.link.redis.xadd(store.keys.candles("test:BTC/USDT:9y"), {"o": "1"}, id="5-0")
+    """Other series are listed and claimed; nothing is held against candles that nobody tried."""
+    newer = [f"test:{symbol}/USDT:9y" for symbol in ("BTC", "ETH")]
+    redis, keys = store.link.redis, store.keys
+    redis.sadd(keys.series, *newer)
+    for name in newer:
+        redis.xadd(keys.candles(name), {"o": "1"}, id="5-0")
+    for turn in range(8):
+        redis.zadd(keys.pending, dict.fromkeys(newer, 0))
+        store.append(SERIES, candles(turn, 1))
+
+        assert [claim.series for claim in store.claim(FLEET).claims] == [SERIES]
+        redis.zadd(keys.pending, {str(SERIES): 0})
+        redis.hdel(keys.model(str(SERIES)), "attempts")
 
     assert store.series() == [SERIES]
-    assert [claim.series for claim in store.claim(FLEET).claims] == [SERIES]
+    assert [redis.hget(keys.model(name), "attempts") for name in newer] == [None, None]
+    assert all(redis.zscore(keys.pending, name) > T0 for name in newer), "they rest"
 
 
 def test_a_refused_row_counts_as_a_dead_letter_of_its_series(store: Store) -> None:
