@@ -3,6 +3,8 @@
 import os
 import signal
 import time
+from ctypes import c_int8
+from enum import IntEnum
 from typing import Any
 
 import redis
@@ -22,10 +24,17 @@ from worker.doorbells import Doorbell, Doorbells
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
-# So many looks in a row must find the field empty before one takes it that waited, or whose
-# predecessor may have: after an outage longer than the name's life, workers of the model that
-# learned come back within one or two.
+# So many looks in a row must find the field empty before one takes it that has waited: after an
+# outage longer than the name's life, workers of the model that learned come back within one or two.
 _LOOKS = 5
+
+
+class Part(IntEnum):
+    """What a worker did last, or else those before it: nothing yet, learn, or wait."""
+
+    NONE = 0
+    LEARN = 1
+    WAIT = 2
 
 
 class KernelDeathPenalty(BaseDeathPenalty):
@@ -60,7 +69,6 @@ class CandleWorker(SimpleWorker):
     # RQ's minute would keep an idle worker asleep long after Redis has come back.
     max_connection_wait_time = 2.0
     take_over = False
-    looks_first = False
     burst = False
     supervisor_pid: int | None = None
 
@@ -72,6 +80,7 @@ class CandleWorker(SimpleWorker):
         kwargs |= {"serializer": JSONSerializer, "job_class": Doorbell, "queue_class": Doorbells}
         names = [queue.name if isinstance(queue, Queue) else queue for queue in queues]
         super().__init__(names, *args, **kwargs)
+        self.part = c_int8(Part.NONE)
         self._next_tick = 0.0
         self._waits_for: str | None = None
         self._found_empty = 0
@@ -171,7 +180,7 @@ class CandleWorker(SimpleWorker):
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _wait_for_the_field(self) -> None:
-        # Through an outage too: who began anew after it would not look first, but take the field.
+        # Through an outage too: outside of this loop it would take doorbells.
         time.sleep(TICK_S)
         self._leave_with_supervisor()
         try:
@@ -183,7 +192,7 @@ class CandleWorker(SimpleWorker):
 
     def _tick(self) -> None:
         store = jobs.store()
-        look = bool(self._fleet) and self.looks_first and self._found_empty < _LOOKS
+        look = bool(self._fleet) and self.part.value == Part.WAIT and self._found_empty < _LOOKS
         tick = store.tick(self._fleet, take_over=self.take_over, look=look)
         self.take_over = False
         self._found_empty = 0 if tick.holder else self._found_empty + 1
@@ -194,11 +203,11 @@ class CandleWorker(SimpleWorker):
                 log.warning(
                     _difference(tick.holder, self._fleet), holder=tick.holder, own=self._fleet
                 )
-            self._waits_for, self.looks_first = tick.holder, True
+            self._waits_for, self.part.value = tick.holder, Part.WAIT
             return
         if self._waits_for:
             log.info("took over", own=self._fleet)
-        self._waits_for, self.looks_first = None, False
+        self._waits_for, self.part.value = None, Part.LEARN
         store.ring(tick.ring)
         if tick.housekeeping:
             store.ring_housekeeping()
@@ -226,14 +235,15 @@ def work(
     queue: str,
     *,
     supervisor_pid: int,
+    part: c_int8,
     take_over: bool = False,
     burst: bool = False,
-    looks_first: bool = False,
 ) -> None:
     """Be a worker of a queue until told to stop; in a burst, until the queue is empty.
 
-    One that ``looks_first`` leaves an empty field for some seconds to those who may have held it:
-    its predecessor may have waited for them.
+    ``part`` is the memory, a `Part`, that it shares with those before and after it: one whose
+    predecessor has waited leaves an empty field for some seconds to those who held it, one whose
+    predecessor has learned does not, and only the first takes over.
 
     Raises
     ------
@@ -246,7 +256,7 @@ def work(
     jobs.updater().worker = name
     worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
     worker.supervisor_pid = supervisor_pid
-    worker.take_over, worker.looks_first = take_over, looks_first
+    worker.take_over, worker.part = take_over and part.value == Part.NONE, part
     worker.log_result_lifespan = False
     try:
         worker.work(burst=burst, logging_level="WARNING")

@@ -45,6 +45,7 @@ def worker(
     Example: candlecast worker --processes 2
     """
     import os
+    from ctypes import c_int8
 
     from shared.errors import StoreError
     from shared.store import Store
@@ -58,13 +59,13 @@ def worker(
     read = jobs.configured()
     supervisor_pid = os.getpid()
 
-    def run(name: str, first: bool) -> None:
+    def run(name: str, part: c_int8) -> None:
         work(
             *(name, queue.value),
             supervisor_pid=supervisor_pid,
-            take_over=take_over and first,
+            part=part,
+            take_over=take_over,
             burst=burst,
-            looks_first=not first,
         )
 
     def buried(name: str) -> None:

@@ -5,9 +5,11 @@ import signal
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from ctypes import c_int8
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawValue
 
 import structlog
 
@@ -25,15 +27,15 @@ _MOST_REFUSALS = 10
 
 @dataclass(slots=True)
 class _Place:
-    """One worker to keep alive: its process, and when the next one may start."""
+    """One worker to keep alive: its process, when the next may start, and what it leaves to it."""
 
+    memory: c_int8 = field(default_factory=lambda: RawValue(c_int8))
     process: BaseProcess | None = None
     name: str = ""
     started: float = 0.0
     quick_deaths: int = 0
     refused: int = 0
     due: float = 0.0
-    first: bool = True
 
 
 class Supervisor:
@@ -42,8 +44,8 @@ class Supervisor:
     Parameters
     ----------
     run
-        What a worker process does, told its name and whether it is the first of its place; it
-        returns when the worker stops.
+        What a worker process does, told its name and a number, zero at first, that the workers of
+        one place leave to each other, however they end; it returns when the worker stops.
     processes
         How many to keep alive.
     buried
@@ -54,7 +56,7 @@ class Supervisor:
 
     def __init__(
         self,
-        run: Callable[[str, bool], None],
+        run: Callable[[str, c_int8], None],
         processes: int,
         *,
         buried: Callable[[str], object] = lambda _: None,
@@ -91,7 +93,7 @@ class Supervisor:
     def _start(self, place: _Place) -> None:
         context = multiprocessing.get_context("fork")
         place.name = uuid.uuid4().hex
-        place.process = context.Process(target=self._child, args=(place.name, place.first))
+        place.process = context.Process(target=self._child, args=(place.name, place.memory))
         place.started = time.monotonic()
         try:
             place.process.start()
@@ -104,13 +106,13 @@ class Supervisor:
             place.due = place.started + _LONGEST_PAUSE_S
             log.error("worker not started", error=str(error), again_in_s=_LONGEST_PAUSE_S)  # noqa: TRY400
         else:
-            place.refused, place.first = 0, False
+            place.refused = 0
 
-    def _child(self, name: str, first: bool) -> None:  # noqa: FBT001 -- multiprocessing passes by position
+    def _child(self, name: str, memory: c_int8) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         try:
-            self.run(name, first)
+            self.run(name, memory)
         except CandlecastError as error:
             log.error("worker cannot go on", error=str(error))  # noqa: TRY400 -- it says all
             raise SystemExit(1) from None

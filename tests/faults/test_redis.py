@@ -45,16 +45,19 @@ def test_an_outage_longer_than_the_fleets_life(
     table: list[Row],
 ) -> None:
     """The field is empty when the server is back; who waited for it must not take it first."""
-    stage.start_workers(2)
+    learning = stage.start_workers(2)
     stage.feed(90 if LONG else 4)
     stage.wait_until_under_way()
     others = {"CANDLECAST_HORIZONS": "1m=2,5m=2,15m=2,1h=2"}
     waiting = stage.start("waiting", BIN / "candlecast", "worker", "--processes", "2", **others)
     wait_for(lambda: stage.log("waiting").count("waiting: another model") >= 2, "two wait")
-    for _ in stage.strikes(10 if LONG else 2, (0.3, 1.0), chance):
+    for number in stage.strikes(10 if LONG else 2, (0.3, 1.0), chance):
         stage.server.kill()
-        # One of them is started anew meanwhile, and has never seen who held the field.
-        send(children(waiting)[0], signal.SIGKILL)
+        # One or all of those who learn and one who waits are started anew meanwhile, and have never
+        # seen who held the field.
+        anew = children(learning) if number % 2 else children(learning)[:1]
+        for pid in (*anew, children(waiting)[0]):
+            send(pid, signal.SIGKILL)
         stage.server.lose(KEYS.fleet)
         _wait_for_tries(stage, 2, "waiting")
         since = time.monotonic()

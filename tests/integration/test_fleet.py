@@ -113,10 +113,10 @@ def test_who_waited_takes_an_empty_field_after_some_looks(
     eventually(lambda: store.overview()["fleet"], "it takes the field")
 
 
-def test_who_is_started_anew_looks_before_it_takes_an_empty_field(
+def test_who_is_started_anew_after_waiting_looks_before_it_takes_an_empty_field(
     store: Store, start: Start, eventually: Eventually
 ) -> None:
-    """It has not seen whom its predecessor waited for."""
+    """Its predecessor has waited for those who shall come first."""
     store.tick("first")
     supervisor = start("worker")
     eventually(lambda: store.link.redis.smembers("rq:workers"), "the worker is there")
@@ -129,6 +129,29 @@ def test_who_is_started_anew_looks_before_it_takes_an_empty_field(
     eventually(lambda: ticked(store) > ticks + 2, "the next one has looked")
     assert store.overview()["fleet"] is None
     eventually(lambda: store.overview()["fleet"], "it takes the field")
+
+
+def test_who_is_started_anew_after_learning_takes_an_empty_field_before_who_waited(
+    store: Store, start: Start, eventually: Eventually
+) -> None:
+    """It goes on for its predecessor; to look first would give the field to the other model."""
+    learning = start("worker")
+    eventually(lambda: store.overview()["fleet"], "it learns")
+    own = store.overview()["fleet"]
+    start("worker", CANDLECAST_HORIZONS="1m=2,5m=2,15m=2,1h=2")
+    eventually(lambda: len(store.link.redis.smembers("rq:workers")) == 2, "the other is there")
+    ticks = ticked(store)
+    eventually(lambda: ticked(store) > ticks + 4, "it waits")
+
+    (worker,) = children(learning)
+    os.kill(worker, signal.SIGSTOP)
+    store.link.redis.delete(store.keys.fleet)
+    ticks = ticked(store)
+    eventually(lambda: ticked(store) > ticks + 1, "the other has looked")
+    os.kill(worker, signal.SIGKILL)
+    eventually(lambda: store.overview()["fleet"], "the field is taken")
+
+    assert store.overview()["fleet"] == own
 
 
 @pytest.mark.parametrize("command", ["candlecast", "rq"])

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from ctypes import c_int8
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 
@@ -40,12 +41,13 @@ def stop_when(log: Path, count: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def worker(log: Path, *, dies: bool = False) -> Callable[[str, bool], None]:
-    """Return a worker that says whether it is the first of its place; the first may die of it."""
+def worker(log: Path, *, deaths: int = 0) -> Callable[[str, c_int8], None]:
+    """Return a worker that counts those of its place; so many of them are killed at once."""
 
-    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
-        say(log, f"first={first}")
-        if dies and first:
+    def run(_: str, memory: c_int8) -> None:
+        memory.value += 1
+        say(log, f"number={memory.value}")
+        if memory.value <= deaths:
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(30)
 
@@ -60,14 +62,24 @@ def _signals() -> object:
         signal.signal(name, handler)
 
 
-def test_a_worker_that_dies_is_replaced_and_told_it_is_not_the_first(tmp_path: Path) -> None:
-    """Only the first start of a place may take the field over."""
+def test_a_worker_that_is_killed_leaves_its_successors_what_it_knew(tmp_path: Path) -> None:
+    """Only the first of a place may take the field over, and who waited must not take it first."""
+    log = tmp_path / "log"
+
+    stop_when(log, 3)
+    Supervisor(worker(log, deaths=2), 1).supervise()
+
+    assert starts(log) == ["number=1", "number=2", "number=3"]
+
+
+def test_each_place_has_a_memory_of_its_own(tmp_path: Path) -> None:
+    """What one worker leaves is not taken for what its neighbour did."""
     log = tmp_path / "log"
 
     stop_when(log, 2)
-    Supervisor(worker(log, dies=True), 1).supervise()
+    Supervisor(worker(log), 2).supervise()
 
-    assert starts(log) == ["first=True", "first=False"]
+    assert starts(log) == ["number=1", "number=1"]
 
 
 def test_the_living_are_looked_after_whatever_becomes_of_the_dead(tmp_path: Path) -> None:
@@ -79,9 +91,9 @@ def test_the_living_are_looked_after_whatever_becomes_of_the_dead(tmp_path: Path
         raise RuntimeError("settings that cannot be read")
 
     stop_when(log, 3)
-    Supervisor(worker(log, dies=True), 1, buried=buried).supervise()
+    Supervisor(worker(log, deaths=1), 1, buried=buried).supervise()
 
-    assert starts(log) == ["first=True", "buried", "first=False"]
+    assert starts(log) == ["number=1", "buried", "number=2"]
 
 
 def test_a_worker_that_the_system_cannot_start_is_started_later(
@@ -101,7 +113,7 @@ def test_a_worker_that_the_system_cannot_start_is_started_later(
     stop_when(log, 1)
     Supervisor(worker(log), 1).supervise()
 
-    assert starts(log) == ["first=True"]
+    assert starts(log) == ["number=1"]
 
 
 def test_a_system_that_starts_nothing_for_long_ends_the_supervisor(
@@ -123,12 +135,12 @@ def test_a_burst_ends_by_itself_and_tells_of_failures(tmp_path: Path) -> None:
     """Nothing is restarted; one failed worker makes the whole a failure."""
     log = tmp_path / "log"
 
-    def run(_: str, first: bool) -> None:  # noqa: FBT001 -- as the supervisor calls it
-        say(log, f"first={first}")
+    def run(_: str, memory: c_int8) -> None:
+        say(log, f"memory={memory.value}")
         raise StateError("cannot go on")
 
     supervisor = Supervisor(run, 2, burst=True)
     supervisor.supervise()
 
-    assert starts(log) == ["first=True", "first=True"]
+    assert starts(log) == ["memory=0", "memory=0"]
     assert supervisor.failed
