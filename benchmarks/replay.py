@@ -13,8 +13,9 @@ from pathlib import Path
 
 from benchmarks.report import Report, options
 from benchmarks.rivals import HORIZON
-from benchmarks.stage import random_walk, stage
+from benchmarks.stage import Tape, random_walk, stage
 from models.learner import Learner
+from producers.push import Push
 from shared.candle import Candle, Series
 from shared.store import APPEND_LIMIT, Store
 
@@ -66,15 +67,8 @@ def bare_loop(candles: Sequence[Candle]) -> float:
 def replay(store: Store, candles: Sequence[Candle], names: Sequence[str]) -> float:
     """Candles a second from the first append to the last commit, all series together."""
     series = [Series.parse(f"bench:{name}/USDT:1h") for name in names]
-    position = dict.fromkeys(series, 0)
     began = time.perf_counter()
-    while any(at < len(candles) for at in position.values()):
-        before = sum(position.values())
-        for each, at in position.items():
-            if at < len(candles):
-                position[each] += store.append(each, candles[at : at + APPEND_LIMIT]).taken
-        if sum(position.values()) == before:
-            time.sleep(0.02)
+    Push(store, [Tape(each, candles) for each in series]).run()
     while store.link.redis.zcard(store.keys.pending):
         time.sleep(0.005)
     return len(series) * len(candles) / (time.perf_counter() - began)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from producers.push import Push
 from shared.candle import Candle, Series
 from shared.keys import CANDLES_QUEUE
 from shared.store import Store
@@ -67,6 +68,27 @@ class Stage:
         return max(int(s.split("VmRSS:")[1].split()[0]) for s in statuses) / 1_024
 
 
+@dataclass
+class Tape:
+    """Some candles of one series, as a feed."""
+
+    series: Series
+    candles: Sequence[Candle]
+
+    def wait_s(self) -> float | None:
+        """Never."""
+        return 0.0 if self.candles else None
+
+    def take(self, count: int) -> Sequence[Candle]:
+        """Return the next ones."""
+        taken, self.candles = self.candles[:count], self.candles[count:]
+        return taken
+
+    def rewind(self, after: int) -> None:
+        """There is nothing that could be missing."""
+        raise SystemExit(f"the log lacks candles after {after}")
+
+
 class Market:
     """Many series whose candles close in the same instant.
 
@@ -97,12 +119,11 @@ class Market:
         self.longest_queue = 0
 
     def append(self, candles: int = 1) -> None:
-        """Append the next candles of every series, one series after the other as `Push` does."""
+        """Push the next candles of every series."""
         new = self._candles[self._closed : self._closed + candles]
         if len(new) < candles:
             raise SystemExit("the candles are used up: ask for fewer repetitions")
-        for series in self.names:
-            self._store.append(series, new)
+        Push(self._store, [Tape(series, new) for series in self.names]).run()
         self._closed += candles
 
     def feed(self, rate: float) -> None:

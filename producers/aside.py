@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from producers.push import CandleStore, Letters
-from shared.candle import Candle, Series
-from shared.records import BEFORE_ALL, Appended, DeadLetter
+from shared.candle import Series
+from shared.errors import InvalidValue
+from shared.records import Append, Appended, DeadLetter
 
 
 class Aside:
@@ -43,11 +44,15 @@ class Aside:
         """Where candles go that can never be appended."""
         return self._store.dead_letters
 
-    def append(
-        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
-    ) -> Appended:
+    def append_all(self, appends: Sequence[Append]) -> list[Appended | InvalidValue]:
         """Append candles, then set aside what waits for that."""
-        answer = self._store.append(series, candles, after=after)
+        answers = self._store.append_all(appends)
+        for append, answer in zip(appends, answers, strict=True):
+            if isinstance(answer, Appended):
+                self._set_aside(append.series)
+        return answers
+
+    def _set_aside(self, series: Series) -> None:
         rows = self._rows.get(series, [])
         while rows:
             if rows[0] is not None:
@@ -56,7 +61,6 @@ class Aside:
             # Only now: where Redis fails, the candles are appended once more.
             del rows[0]
             self.bad += 1
-        return answer
 
     def used_memory_share(self) -> float:
         """Share of Redis's memory limit in use."""

@@ -1,21 +1,23 @@
 """Push: feeds into the candle logs, in batches, at the pace that the logs can take."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
 from producers.feed import Feed
+from producers.lane import Lane, grown
 from producers.room import Room
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import BEFORE_ALL, Appended, DeadLetter
+from shared.records import Append, Appended, DeadLetter
 from shared.wire import encode_candle
 
 BATCH = 500
-_FULL_WAIT_S = (0.05, 2.0)
+# So much goes in one round trip: the workers begin with it while the next is on its way.
+_MOST_LANES, _MOST_CANDLES = 64, 1_000
 _DOWN_WAIT_S = (0.25, 2.0)
 _IDLE_S = (0.005, 0.5)
 _FAR_MS = 86_400_000  # no clock is a day wrong: further ahead than that is not waited for
@@ -39,10 +41,8 @@ class CandleStore(Protocol):
         """Where candles go that can never be appended."""
         ...
 
-    def append(
-        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
-    ) -> Appended:
-        """Append closed candles to the series' log."""
+    def append_all(self, appends: Sequence[Append]) -> list[Appended | InvalidValue]:
+        """Append closed candles to the logs of some series."""
         ...
 
     def used_memory_share(self) -> float:
@@ -75,27 +75,10 @@ class Totals:
         return self.accepted + self.duplicates + self.revised + self.refused
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One feed with the candles that Redis has not taken yet; it is paused without the others."""
-
-    feed: Feed
-    waiting: list[Candle] = field(default_factory=list)
-    after: int = BEFORE_ALL
-    resume_at: float = 0.0
-    delay: float = 0.0
-    behind: int = 0
-    early_since: float | None = None
-    ended: bool = False
-
-    def pause(self, now: float) -> None:
-        self.delay = _grown(self.delay, _FULL_WAIT_S)
-        self.resume_at = now + self.delay
-
-
 class Push:
     """Move candles from feeds to the store until the feeds end or it is told to stop.
 
+    - The candles of up to 64 series go in one round trip.
     - A full log is waited for, longer each time, while the other series go on. Taking and appending
       block: one thread does all, so that a slow answer of an exchange holds up every series.
     - Each append says which candle its source has right before, so that Redis takes a hole of the
@@ -137,7 +120,7 @@ class Push:
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._store = store
-        self._lanes = [_Lane(feed) for feed in feeds]
+        self._lanes = [Lane(feed) for feed in feeds]
         self._progress = progress
         self._patience_s = patience_s
         self._clock = clock
@@ -164,7 +147,7 @@ class Push:
                 idle = self._room.wait_s() or self._round(stop)
             except StoreUnavailable as error:
                 self._check_patience(error)
-                down_delay = idle = _grown(down_delay, _DOWN_WAIT_S)
+                down_delay = idle = grown(down_delay, _DOWN_WAIT_S)
             else:
                 down_delay = 0.0
                 self._note_recovery()
@@ -176,75 +159,66 @@ class Push:
     def _round(self, stop: Callable[[], bool]) -> float:
         """Give every lane its turn; return the seconds until one can move again."""
         moved = False
-        for lane in self._lanes:
-            if stop():
-                return 0.0
-            moved |= self._turn(lane)
-        if moved or all(lane.ended for lane in self._lanes):
+        for group in self._groups(stop):
+            moved |= self._send(group)
+        if moved or stop() or all(lane.ended for lane in self._lanes):
             return 0.0
         now = self._clock()
-        waits = [self._wait_of(lane, now) for lane in self._lanes if not lane.ended]
+        waits = [lane.wait_s(now) for lane in self._lanes if not lane.ended]
         return min(max(min(waits), _IDLE_S[0]), _IDLE_S[1])
 
-    def _wait_of(self, lane: _Lane, now: float) -> float:
-        paused = lane.resume_at - now
-        return paused if lane.waiting else max(paused, lane.feed.wait_s() or 0.0)
+    def _groups(self, stop: Callable[[], bool]) -> Iterator[list[Lane]]:
+        """Give lanes with candles, as many as go in one round trip; none waits for a slow feed."""
+        group: list[Lane] = []
+        candles = 0
+        for lane in self._lanes:
+            if stop():
+                return
+            if group and (lane.slow or len(group) >= _MOST_LANES or candles >= _MOST_CANDLES):
+                yield group
+                group, candles = [], 0
+            if lane.fill(BATCH, self._clock):
+                group.append(lane)
+                candles += len(lane.waiting)
+        if group:
+            yield group
 
-    def _turn(self, lane: _Lane) -> bool:
-        if lane.ended or lane.resume_at > self._clock():
-            return False
-        if not lane.waiting:
-            wait = lane.feed.wait_s()
-            lane.ended = wait is None
-            if wait is None or wait > 0:
-                return False
-            lane.waiting = list(lane.feed.take(BATCH))
-        return bool(lane.waiting) and self._append(lane)
-
-    def _append(self, lane: _Lane) -> bool:
-        try:
-            answer = self._store.append(lane.feed.series, lane.waiting, after=lane.after)
-        except InvalidValue as error:
+    def _send(self, group: Sequence[Lane]) -> bool:
+        answers = self._store.append_all([lane.request() for lane in group])
+        moved, refused = False, []
+        for lane, answer in zip(group, answers, strict=True):
+            if isinstance(answer, InvalidValue):
+                refused.append((lane, answer))
+            else:
+                moved |= self._settle(lane, answer)
+        for lane, error in refused:
             if not _may_be_early(error, lane.feed.series):
-                raise
-            return self._wait_for_clock(lane, error)
-        lane.early_since = None
-        self._count(lane, answer)
-        if answer.taken:
-            lane.after = lane.waiting[answer.taken - 1].open_time
-            del lane.waiting[: answer.taken]
-        if answer.stopped == "full":
-            self._wait_for_workers(lane, answer)
-        else:
-            lane.delay = 0.0
-        if answer.stopped == "gap":
-            end = answer.last_open_time
-            lane.after = BEFORE_ALL if end is None else end
-            lane.waiting.clear()
-            lane.feed.rewind(lane.after)
-        return answer.taken > 0 or answer.stopped == "gap"
+                raise error
+            moved |= self._wait_for_clock(lane, error)
+        return moved
 
-    def _count(self, lane: _Lane, answer: Appended) -> None:
+    def _settle(self, lane: Lane, answer: Appended) -> bool:
+        self._count(answer)
+        moved = lane.settle(answer)
+        is_full = answer.stopped == "full"
+        if is_full and lane.pause(self._clock()) and not answer.taken:
+            log.warning("log_full", series=str(lane.feed.series), behind=answer.behind)
+        return moved
+
+    def _count(self, answer: Appended) -> None:
         totals = self.totals
         totals.accepted += answer.accepted
         totals.duplicates += answer.duplicates
         totals.revised += answer.revised
         totals.refused += answer.refused
         totals.holes += answer.holes
-        lane.behind = answer.behind
 
     def _sum_up(self) -> None:
         self.totals.behind = sum(lane.behind for lane in self._lanes)
         self.totals.unsent = sum(len(lane.waiting) for lane in self._lanes)
         self._progress(self.totals)
 
-    def _wait_for_workers(self, lane: _Lane, answer: Appended) -> None:
-        shorter = lane.delay < _FULL_WAIT_S[1]
-        lane.pause(self._clock())
-        if not answer.taken and shorter and lane.delay == _FULL_WAIT_S[1]:
-            log.warning("log_full", series=str(lane.feed.series), behind=answer.behind)
-
-    def _wait_for_clock(self, lane: _Lane, error: InvalidValue) -> bool:
+    def _wait_for_clock(self, lane: Lane, error: InvalidValue) -> bool:
         """Wait a while: feeds give out closed candles only, so Redis's clock must be behind."""
         far = [c for c in lane.waiting if c.open_time > self._now_ms() + _FAR_MS]
         for candle in far:
@@ -260,7 +234,7 @@ class Push:
         lane.pause(now)
         return False
 
-    def _set_aside(self, lane: _Lane, candle: Candle, error: InvalidValue) -> None:
+    def _set_aside(self, lane: Lane, candle: Candle, error: InvalidValue) -> None:
         """Give up a candle that no clock can make a closed one; its feed goes on without it."""
         text = " ".join(encode_candle(candle))
         letter = DeadLetter(candle=text, reason="invalid", error=str(error))
@@ -290,7 +264,3 @@ def _may_be_early(error: InvalidValue, series: Series) -> bool:
         and isinstance(time_ms, int)
         and series.timeframe.floor(time_ms) == time_ms
     )
-
-
-def _grown(delay: float, bounds: tuple[float, float]) -> float:
-    return min(max(2 * delay, bounds[0]), bounds[1])

@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any, Self
@@ -151,6 +151,19 @@ class Link:
             return self._scripts[name](keys=self._script_keys, args=args, client=pipe)
         with self.translated():
             return self._scripts[name](keys=self._script_keys, args=args)
+
+    def run_each(self, name: str, calls: Sequence[Sequence[Any]]) -> list[Any]:
+        """Run a script with each of some arguments, in one round trip; return the answers.
+
+        All of them are run, whatever becomes of one; then its error is raised.
+        """
+        if len(calls) == 1:
+            # A pipeline asks first whether Redis has the script.
+            return [self.run(name, *calls[0])]
+        with self.translated() as redis, redis.pipeline(transaction=False) as pipe:
+            for args in calls:
+                self.run(name, *args, pipe=pipe)
+            return list(pipe.execute())
 
 
 @cache

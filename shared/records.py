@@ -2,11 +2,11 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from shared.candle import Series
+from shared.candle import Candle, Series
 from shared.errors import InvalidValue
 
 _NUMBERS = ("cursor", "since", "suspect", "appended_at", "snapshot_version", "snapshot_revision")
@@ -72,6 +72,19 @@ class Limits:
     fleet_ttl_ms: int = 60_000
     tick_guard_ms: int = 500
     snapshot_period_ms: int = 900_000
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Closed candles for one series' log, oldest first, at most 500.
+
+    They are all that their source has between the first and the last of them, and ``after`` is the
+    open time of the candle that it has right before them (`BEFORE_ALL` where it has none).
+    """
+
+    series: Series
+    candles: Sequence[Candle]
+    after: int = BEFORE_ALL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

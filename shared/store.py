@@ -16,10 +16,12 @@ from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreFull
 from shared.records import (
     BEFORE_ALL,
+    Append,
     Appended,
     Batch,
     Claim,
     Commit,
+    Limits,
     Tick,
     parsed_series,
 )
@@ -47,13 +49,7 @@ class Store(View):
     def append(
         self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
     ) -> Appended:
-        """Append up to 500 closed candles, oldest first, and ring the doorbell.
-
-        They are all that their source has between the first and the last of them, and ``after`` is
-        the open time of the candle that it has right before them (`BEFORE_ALL` where it has none).
-        So a hole of the source is told from a candle that the log lacks: only a candle that the
-        source has right behind the log's end, or the very next one, is taken; another is answered
-        ``gap``, and what follows ``last_open_time`` has to be appended first.
+        """Append closed candles of one series, as `Append` has them, and ring the doorbell.
 
         Raises
         ------
@@ -61,27 +57,41 @@ class Store(View):
             When a candle is off the timeframe's grid or not closed yet, or the series is not
             allowed or one too many; nothing is appended.
         """
-        if len(candles) > APPEND_LIMIT:
-            raise InvalidValue("candles", len(candles), f"append at most {APPEND_LIMIT} at once")
-        frame, limits = series.timeframe, self.limits
+        (answer,) = self.append_all([Append(series, candles, after)])
+        if isinstance(answer, InvalidValue):
+            raise answer
+        return answer
+
+    def append_all(self, appends: Sequence[Append]) -> list[Appended | InvalidValue]:
+        """Append to the logs of several series in one round trip, and ring the doorbell.
+
+        A hole of the source is told from a candle that the log lacks: only a candle that the source
+        has right behind the log's end, or the very next one, is taken; another is answered ``gap``,
+        and what follows ``last_open_time`` has to be appended first. Where candles are refused
+        (see `append`), that is the answer for their series; nothing of it is appended.
+
+        Raises
+        ------
+        InvalidValue
+            When there are too many candles, or a series is not allowed; nothing is sent.
+        """
+        answers = self.link.run_each("append", [self._append_args(one) for one in appends])
+        read = [_appended(*pair, self.limits) for pair in zip(appends, answers, strict=True)]
+        rings = [answer[-1] for answer in answers if answer[0] == b"ok"]
+        self.ring(rings[-1] if rings else 0)
+        return read
+
+    def _append_args(self, append: Append) -> list[Any]:
+        series, limits, count = append.series, self.limits, len(append.candles)
+        if count > APPEND_LIMIT:
+            raise InvalidValue("candles", count, f"append at most {APPEND_LIMIT} at once")
         check_allowed(series, limits)
-        answer = self.link.run(
-            "append",
+        return [
             *(limits.claim_series, str(series), limits.max_series),
-            *(frame.ms, frame.origin_ms, after),
+            *(series.timeframe.ms, series.timeframe.origin_ms, append.after),
             *(limits.max_waiting, limits.unclosed_grace_ms, limits.dead_letters),
-            *(text for candle in candles for text in encode_candle(candle)),
-        )
-        if answer[0] == b"off_grid":
-            frame.check_open_time(candles[answer[1]].open_time)
-        if answer[0] == b"unclosed":
-            frame.check_closed(candles[answer[1]].open_time, int(answer[2]))
-        if answer[0] == b"oversized":
-            raise InvalidValue("candles", answer[1], "a number has at most 32 characters")
-        if answer[0] == b"too_many":
-            raise one_too_many(series, limits)
-        self.ring(answer[-1])
-        return Appended.read(answer[1:-1])
+            *(text for candle in append.candles for text in encode_candle(candle)),
+        ]
 
     # ---------------------------------------------------------------- workers
 
@@ -118,10 +128,7 @@ class Store(View):
 
     def commit(self, commits: Sequence[Commit]) -> tuple[list[bool], int]:
         """Commit each, in one pipeline; return which won, and the doorbells still missing."""
-        with self.link.translated() as redis, redis.pipeline(transaction=False) as pipe:
-            for commit in commits:
-                self.link.run("commit", *self._commit_args(commit), pipe=pipe)
-            answers = pipe.execute()
+        answers = self.link.run_each("commit", [self._commit_args(commit) for commit in commits])
         return [bool(won) for won, _ in answers], answers[-1][1]
 
     def _commit_args(self, commit: Commit) -> list[Any]:
@@ -228,6 +235,22 @@ class Store(View):
         it answers False where another round has begun meanwhile.
         """
         return self.link.lock(self.keys.snapshot_lock, _SNAPSHOT_LOCK_S, wait_s)
+
+
+def _appended(append: Append, answer: list[Any], limits: Limits) -> Appended | InvalidValue:
+    """Type the answer of the append script."""
+    if answer[0] == b"ok":
+        return Appended.read(answer[1:-1])
+    if answer[0] == b"too_many":
+        return one_too_many(append.series, limits)
+    candle = append.candles[answer[1]]
+    try:
+        append.series.timeframe.check_open_time(candle.open_time)
+        if answer[0] == b"unclosed":
+            append.series.timeframe.check_closed(candle.open_time, int(answer[2]))
+    except InvalidValue as error:
+        return error
+    return InvalidValue("candles", answer[1], "a number has at most 32 characters")
 
 
 def _or_empty(number: int | None) -> int | str:

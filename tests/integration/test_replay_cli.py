@@ -20,7 +20,7 @@ from producers.files import BadRow, CandleFile
 from producers.push import Totals
 from shared.candle import Candle, Series
 from shared.errors import StoreUnavailable
-from shared.records import DeadLetter
+from shared.records import Append, Appended, DeadLetter
 from shared.store import Store
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def test_only_bad_rows_that_the_dead_letters_keep_are_sent(server: "Server") -> 
     assert (aside.bad, letters(server)) == (0, [])
 
     for _ in range(2):
-        aside.append(SERIES, [Candle(T0, 2.0, 3.0, 1.0, 2.0, 1.0)])
+        aside.append_all([Append(SERIES, [Candle(T0, 2.0, 3.0, 1.0, 2.0, 1.0)])])
 
     assert (aside.bad, aside.kept) == (50, 10)
     assert store.model(SERIES).dead_letters == 10
@@ -181,7 +181,8 @@ def test_bad_rows_are_set_aside_once_though_redis_fails_in_between(server: "Serv
     store, bad = Store.connect(server.url), [BadRow(row, "low", "{}", "-1") for row in (1, 2, 3)]
     file = CandleFile(Path("f.csv"), SERIES, np.array([]), np.empty((0, 5)))
     aside = Aside(store, [_letter(file, row) for row in bad], 10)
-    candles, put = [Candle(T0, 2.0, 3.0, 1.0, 2.0, 1.0)], store.dead_letters.put
+    appends = [Append(SERIES, [Candle(T0, 2.0, 3.0, 1.0, 2.0, 1.0)])]
+    put = store.dead_letters.put
 
     def fail_at_the_second(series: Series, letter: DeadLetter) -> None:
         if "row 2," in letter.error:
@@ -190,10 +191,12 @@ def test_bad_rows_are_set_aside_once_though_redis_fails_in_between(server: "Serv
 
     store.dead_letters.put = fail_at_the_second  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
-        aside.append(SERIES, candles)
+        aside.append_all(appends)
     store.dead_letters.put = put  # type: ignore[method-assign]
 
-    assert aside.append(SERIES, candles).duplicates == 1
+    (appended,) = aside.append_all(appends)
+    assert isinstance(appended, Appended)
+    assert appended.duplicates == 1
     assert [re.findall(r"row (\d+)", letter["error"]) for letter in letters(server)] == [
         *(["1"], ["2"], ["3"])
     ]

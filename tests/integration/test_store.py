@@ -7,7 +7,7 @@ import pytest
 
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import BEFORE_ALL, DeadLetter, Limits
+from shared.records import BEFORE_ALL, Append, DeadLetter, Limits
 from shared.store import Store
 from tests.integration.steps import (
     FLEET,
@@ -142,6 +142,24 @@ def test_append_rings_one_doorbell_for_each_claim_of_due_series(store: Store) ->
         store.append(Series.parse(f"test:S{i}/USDT:1h"), candles(0, 1))
 
     assert store.overview()["jobs"] == {"candles": 2, "housekeeping": 0}
+
+
+def test_a_refusal_is_the_answer_for_its_series_alone(store: Store) -> None:
+    """Of several appends in one round trip the others are done, and rung for once."""
+    odd, small = Candle(T0 + 1, 1, 1, 1, 1, 0), Store(store.link, Limits(max_series=2))
+    one, other, more = (Series.parse(f"test:{name}/USDT:1h") for name in ("ONE", "OTHER", "MORE"))
+
+    answers = small.append_all(
+        [Append(one, candles(0, 2)), Append(SERIES, [odd])]
+        + [Append(series, candles(0, 1)) for series in (other, more)]
+    )
+
+    assert [getattr(answer, "accepted", None) for answer in answers] == [2, None, 1, None]
+    assert [getattr(answer, "field", None) for answer in answers] == [
+        *(None, "open_time", None, "series")
+    ]
+    assert set(store.series()) == {one, other}
+    assert store.overview()["jobs"]["candles"] == 1
 
 
 def test_appending_to_a_leased_series_does_not_end_its_lease(store: Store) -> None:
