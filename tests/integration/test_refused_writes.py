@@ -10,8 +10,8 @@ import redis
 
 from producers.push import Push
 from shared.candle import Candle, Series
-from shared.errors import StoreUnavailable
-from shared.records import BEFORE_ALL, Appended
+from shared.errors import InvalidValue, StoreUnavailable
+from shared.records import Append, Appended
 from shared.store import Store
 from tests.faults.proxy import Proxy
 from worker.embedded import redis_server
@@ -168,15 +168,13 @@ class Numbered:
 class Flicker(Store):
     """A store whose Redis has no memory left for one append, and room again right after it."""
 
-    def append(
-        self, series: Series, candles: Sequence[Candle], *, after: int = BEFORE_ALL
-    ) -> Appended:
+    def append_all(self, appends: Sequence[Append]) -> list[Appended | InvalidValue]:
         """Append with no memory where the fifth candle comes for the first time."""
-        if candles[0].volume == 5 and not self.failed:
+        if appends[0].candles[0].volume == 5 and not self.failed:
             self.failed = True
             self.link.redis.config_set("maxmemory", 1)
         try:
-            return super().append(series, candles, after=after)
+            return super().append_all(appends)
         finally:
             self.link.redis.config_set("maxmemory", 0)
 
