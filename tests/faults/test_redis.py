@@ -52,6 +52,10 @@ def test_an_outage_longer_than_the_fleets_life(
     waiting = stage.start("waiting", BIN / "candlecast", "worker", "--processes", "2", **others)
     wait_for(lambda: stage.log("waiting").count("waiting: another model") >= 2, "two wait")
     for number in stage.strikes(10 if LONG else 2, (0.3, 1.0), chance):
+        # A worker that was started in the outage before has ended, and comes back after a pause.
+        wait_for(
+            lambda: len(children(learning)) == len(children(waiting)) == 2, "all workers are back"
+        )
         stage.server.kill()
         # One or all of those who learn and one who waits are started anew meanwhile, and have never
         # seen who held the field.
