@@ -11,7 +11,6 @@ from unittest.mock import patch
 from benchmarks.report import Report
 from benchmarks.stage import Market, random_walk, stage
 from models import state
-from models.catalog import with_prior
 from models.learner import Learner
 from shared.store import Store
 from worker import update
@@ -72,7 +71,7 @@ def _server_s(redis: Any) -> float:
 
 
 def _model() -> Model:
-    return Model(with_prior("default", ""), state.Signer(b"benchmark" * 4), lambda _: 24, _FLEET)
+    return Model("default", state.Signer(b"benchmark" * 4), lambda _: 24, _FLEET)
 
 
 @contextmanager
