@@ -104,7 +104,7 @@ def backtest(
     for line in summary.lines(report):
         typer.echo(line)
     typer.echo(f"every forecast is in {out / 'forecasts.parquet'}, scores in {out / 'report.json'}")
-    typer.echo(_pictures(report, out / "report.html"))
+    typer.echo(_pictures(report, out / runs.PAGE))
 
 
 def _read(
@@ -134,7 +134,6 @@ def _pictures(report: dict[str, Any], path: Path) -> str:
     try:
         from worker import report as page
     except ModuleNotFoundError as error:
-        path.unlink(missing_ok=True)  # that of an earlier backtest would lie beside other forecasts
         return f"no page with pictures: {error.name} is missing (pip install 'candlecast[report]')"
     page.write(report, path)
     return f"tables and pictures are in {path}"

@@ -1,6 +1,6 @@
 """Our scores beside those of the methods that users would pick instead, at the same origins.
 
-    python -m benchmarks.accuracy [FOLDER] [--peers PEERS.PY] [--since DAY] [--json]
+    python -m benchmarks.accuracy [FOLDER] [--peers PEERS.PY] [--since DAY] [--markdown]
 
 Every candle file of the folder goes through the live code path. Scored are the candles from DAY on;
 of a file that has none, and of daily ones, the last 20,000 (daily: all from candle 667 on), with
@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.accuracy_tables import tables
 from models import catalog, constants
 from models.evaluation import coverage, inside, losses
 from models.learner import Learner
@@ -43,6 +44,7 @@ HORIZONS = SCORED_HORIZONS
 LONGEST = HORIZONS[-1]
 SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[2] / "shared"))
 WORK = Path(".candlecast/accuracy")
+_NUMBERS = ("open", "high", "low", "close", "volume")
 _DAILY_FROM, _LAST, _WARM = 667, 20_000, 2_000
 _METHODS = {
     *("hist500", "ewma97", "garch-t", "garch-fhs", "gjr-t", "gjr-fhs", "har-fhs", "lgbm-fhs"),
@@ -135,8 +137,11 @@ def peers_of(case: Case, path: Path) -> dict[str, Any]:
         begin = max(0, case.start - _PEERS_LOOK_BACK)
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / "part.parquet"
-            frame = pd.read_parquet(case.file.path).iloc[begin:]
-            frame.reset_index(drop=True).to_parquet(part)
+            frame = pd.DataFrame(case.file.numbers[begin:], columns=_NUMBERS)
+            frame.insert(
+                0, "open_time", pd.to_datetime(case.file.times[begin:], unit="ms", utc=True)
+            )
+            frame.to_parquet(part)
             found = peers.main(str(part), start=case.start - begin)
         if missing := _METHODS - set(found["scores"]):
             raise SystemExit(f"{case.name}: {', '.join(sorted(missing))} failed; see above")
@@ -197,6 +202,7 @@ def measure(
         others = pool.map(peers_of, cases, [peers] * len(cases)) if peers else None
         for one, model, own in zip(cases, models, scored, strict=True):
             row: dict[str, Any] = {"file": one.name, "core": one.is_core, "model": model, **own}
+            row |= {"later": one.is_later, "origins": len(one.file) - LONGEST - one.start}
             if others:
                 found = next(others)
                 row["crps_ratio"] = ratios(own, found, "crps")
@@ -248,6 +254,9 @@ def main() -> None:
     parser.add_argument("--since", default="2024-03-01", help="scored from this day on (UTC)")
     parser.add_argument("--only", default="", help="files whose name holds this")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--markdown", action="store_true", help="print docs/accuracy.md's tables too"
+    )
     parser.add_argument("--json", type=Path, help="write the scores to this file too")
     options = parser.parse_args()
     since = int(datetime.fromisoformat(options.since).replace(tzinfo=UTC).timestamp() * 1_000)
@@ -273,6 +282,8 @@ def main() -> None:
     rows = measure(cases, models, peers, options.processes)
     for text in summary(rows):
         print(text)
+    if options.markdown:
+        print(tables(rows))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1))
 

@@ -30,11 +30,10 @@ def without(kind: type) -> Callable[[int], ScaleMixtureForecaster]:
     """Return what makes the model without one kind of scale expert."""
 
     def make(timeframe_ms: int) -> ScaleMixtureForecaster:
-        whole = ScaleMixtureForecaster(timeframe_ms, LONGEST, prior=constants.prior())
-        pairs = zip(whole.experts, whole.mixture.prior, strict=True)
+        made = whole(timeframe_ms)
+        pairs = zip(made.experts, made.mixture.prior, strict=True)
         panel = tuple((expert, weight) for expert, weight in pairs if not isinstance(expert, kind))
-        prior = constants.prior()
-        return ScaleMixtureForecaster(timeframe_ms, LONGEST, prior=prior, panel=panel)
+        return ScaleMixtureForecaster(timeframe_ms, LONGEST, prior=made.prior, panel=panel)
 
     return make
 
@@ -121,6 +120,8 @@ def main() -> None:
     names = options.only.split(",")
     all_of_them = (case(file, since) for file in files_of(options.folder))
     cases = [one for one in all_of_them if one.is_later and any(name in one.name for name in names)]
+    if not cases:
+        raise SystemExit(f"no file in {options.folder} is scored from {options.since} on")
     tasks = list(product(cases, VARIANTS))
     print(f"{'file':<22} {'part left out':<15} CRPS / all parts, {HORIZONS} ahead")
     with forked(options.processes) as pool:

@@ -15,6 +15,7 @@ from statistics import NormalDist
 import numpy as np
 
 from models.memory import Array
+from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
 
 _ROOT_2 = math.sqrt(2)
@@ -61,9 +62,18 @@ _COVARIANCE = _covariance()
 
 
 def at_levels(quantiles: Array, levels: Sequence[float]) -> Array:
-    """Return the quantiles at other levels within (0, 1), shape (n, len(levels))."""
+    """Return the quantiles at other levels, shape (n, len(levels)).
+
+    Raises
+    ------
+    InvalidValue
+        When a level is not within (0, 1).
+    """
     if tuple(levels) == QUANTILE_LEVELS:
         return quantiles
+    for level in levels:
+        if not 0 < level < 1:
+            raise InvalidValue("levels", level, "use probabilities within (0, 1)")
     return np.asarray(quantiles @ _interpolation(normal_scores(tuple(levels))))
 
 

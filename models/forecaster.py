@@ -79,8 +79,9 @@ class ScaleMixtureForecaster(Memory):
     prior
         What other series have taught: a fourth expert, and where seasons and quantiles start.
     panel
-        Scale experts of one's own in place of these, each with the weight it starts from. They are
-        taught in place: give new ones to each forecaster.
+        Scale experts of one's own in place of these, each with the weight it starts from; the first
+        is trusted the more, the more often prices stand still. They are taught in place: give new
+        ones to each forecaster, for a clone begins with what these have learned by then.
 
     Attributes
     ----------
@@ -188,7 +189,8 @@ class ScaleMixtureForecaster(Memory):
         Raises
         ------
         InvalidValue
-            When the horizon is too long, or no candle has been learned yet.
+            When the horizon is too long, a level is not within (0, 1), or no candle has been
+            learned yet.
         """
         if not 1 <= horizon <= self.horizon:
             raise InvalidValue("horizon", horizon, f"use 1 to {self.horizon}")

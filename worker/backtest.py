@@ -20,6 +20,9 @@ from worker.cores import forked
 from worker.publish import significant
 from worker.trial import Trial
 
+PAGE = "report.html"
+"""Name of the page with tables and pictures, which others write beside the results."""
+
 _ORIGINS_A_CHUNK = 1_000
 _LOOK_S = 0.2
 _TIME = pa.timestamp("ms", tz="UTC")
@@ -105,6 +108,8 @@ def run(
                     writer.write_table(file.read_row_group(group))
         text = json.dumps(report, indent=2, allow_nan=False)
         (draft / "report.json").write_text(text + "\n")
+        # Whatever comes next, the page of an earlier backtest must not lie beside other forecasts.
+        (out / PAGE).unlink(missing_ok=True)
         for name in ("forecasts.parquet", "report.json"):
             (draft / name).replace(out / name)
     return report

@@ -12,6 +12,7 @@ from producers.files import CandleFile, read_candles
 pytest.importorskip("autograd", reason="the benchmark trains priors: it needs the extra pretrain")
 
 from benchmarks import accuracy
+from benchmarks.accuracy_tables import tables
 from models.constants import Prior
 from shared.forecast import QUANTILE_LEVELS
 from tests.priors import draw_prior
@@ -138,3 +139,20 @@ def test_constants_never_saw_what_they_are_judged_on(
     assert trained[1]["x:BTC/USDT:1h"] == last
     again = list(accuracy.priors(cases, pool, MARCH_MS))
     assert (again, len(trained)) == (models, 2)
+
+
+def test_the_tables_of_the_page() -> None:
+    """A row for each file with its origins, apart by what the constants may have seen."""
+    own = {key: [0.98, 0.99, 1.0, 0.97, 0.96] for key in ("crps_ratio", "interval_ratio", "mae")}
+    row = {"origins": 7_320, "coverage_90": [0.9, 0.89, 0.9, 0.9, 0.912], **own}
+    rows = [{"file": "x-B-1h", "later": True, **row}, {"file": "x-A-1d", "later": False, **row}]
+
+    text = tables(rows)
+
+    scores = "0.980 / 0.990 / 1.000 / 0.970 / 0.960"
+    cells = f"| 7,320 | {scores} | 0.9800 | {scores} "
+    ends = "| 90.0 / 89.0 / 90.0 / 90.0 / 91.2 | 1.0000 |"
+    assert f"| x-B-1h {cells}{ends}" in text.splitlines()
+    assert f"| x-A-1d {cells}{ends}" in text.splitlines()
+    assert text.count("CRPS / best: mean 0.9800, at most 1.0000") == 2
+    assert text.index("has not seen") < text.index("x-B-1h") < text.index("never saw the symbol")

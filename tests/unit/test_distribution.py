@@ -12,6 +12,7 @@ from models.distribution import (
     to_prices,
 )
 from models.ticks import TickGrid
+from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
 
 NORMAL = np.array([0.01, 0.02])[:, None] * NORMAL_SCORES + 0.005
@@ -93,3 +94,10 @@ def test_chance_of_rise_on_coarse_ticks(ticks: list[int], chance: float) -> None
 
     assert (snapped[0, [3, 5]] != 0).all()
     assert chance_of_rise(snapped) == pytest.approx([chance])
+
+
+@pytest.mark.parametrize("levels", [(0.0, 0.5), (0.5, 1.0), (-0.1,), (float("nan"),)])
+def test_levels_are_probabilities(levels: tuple[float, ...]) -> None:
+    """What is no level is named, with what would be one."""
+    with pytest.raises(InvalidValue, match=r"use probabilities within \(0, 1\)"):
+        at_levels(np.zeros((1, 9)), levels)

@@ -16,6 +16,7 @@ from models.forecaster import ScaleMixtureForecaster
 from models.hours import HOUR_MS, MONDAY_MS
 from models.learner import Learner, Outlook
 from models.memory import Array
+from models.scale import RecursiveLeastSquares
 from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
@@ -137,6 +138,22 @@ def test_outlook_is_whole_whatever_happens(twist: Callable[[int, Candle], Candle
     for number, candle in enumerate(candles(400)):
         learner.learn_one(twist(number, candle))
         check(learner.outlook(), 24)
+
+
+def test_a_market_that_is_dead_for_months_wakes_up() -> None:
+    """The regression stays solvable through thousands of equal candles, and so do forecasts."""
+    learner = Learner(Timeframe("1h"), 24)
+    dead = flat(100.0)
+    for number, candle in enumerate(candles(3_300)):
+        learner.learn_one(dead(number, candle) if number < 3_000 else candle)
+        if number % 50 == 0 or number >= 3_000:
+            check(learner.outlook(), 24)
+
+    forecaster = learner.forecaster
+    assert isinstance(forecaster, ScaleMixtureForecaster)
+    (regression,) = (e for e in forecaster.experts if isinstance(e, RecursiveLeastSquares))
+    assert np.linalg.eigvalsh(regression.covariance).min() > 0
+    assert learner.outlook().volatility[0] > 1e-4
 
 
 def test_a_million_candles_are_no_limit() -> None:

@@ -5,10 +5,13 @@ import pickle
 import numpy as np
 import pytest
 
+from models import state
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import HOUR_MS, MONDAY_MS
+from models.learner import Learner
 from models.memory import Array
 from models.stillness import SETTLED, TickHistogram
+from shared.candle import Candle, Series
 from shared.forecast import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
@@ -171,3 +174,34 @@ def test_saved_counts_go_on_to_the_last_bit() -> None:
 
     assert pickle.dumps(copy) == pickle.dumps(counts)
     assert (copy.predict_one() == counts.predict_one()).all()
+
+
+def coarse(count: int) -> list[Candle]:
+    """Trades at the bid or the ask, most candles without any."""
+    chance = np.random.default_rng(5)
+    sides, trades = chance.integers(0, 2, count), chance.random(count) < 0.4
+    made, close = [], 100.0
+    for number in range(count):
+        opened, close = close, 100 + 0.01 * sides[number] if trades[number] else close
+        high, low = max(opened, close), min(opened, close)
+        time = MONDAY_MS + number * HOUR_MS
+        made.append(Candle(time, opened, high, low, close, float(trades[number])))
+    return made
+
+
+def test_saved_in_a_still_market_it_goes_on_bit_for_bit() -> None:
+    """Saved and loaded now and then while ticks are counted, into a learner used before."""
+    signer, series = state.Signer(b"k" * 32), Series.parse("test:ALGO/BTC:1h")
+    name = state.fingerprint("default", 24)
+    whole, saved, used = (Learner(series.timeframe, 24) for _ in range(3))
+    for number, candle in enumerate(coarse(700)):
+        whole.learn_one(candle)
+        saved.learn_one(candle)
+        if number % 37 == 0:
+            raw = state.dump(saved, signer, series)
+            used, saved = saved, state.load(raw, signer, name, series, used)
+
+    assert isinstance(saved.forecaster, ScaleMixtureForecaster)
+    assert saved.forecaster.counts.counts is not None
+    assert whole.outlook().quantiles.tobytes() == saved.outlook().quantiles.tobytes()
+    assert state.dump(whole, signer, series) == state.dump(saved, signer, series)
