@@ -5,24 +5,27 @@ from typing import Any
 
 import numpy as np
 
-_HEADINGS = {
-    True: "With the shipped prior, on candles that it has not seen",
-    False: "With constants that never saw the symbol",
-}
+from models.catalog import prior_of
+from models.constants import NONE
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> str:
     """Return a Markdown table for each kind of prior that the files were scored with."""
-    return "\n".join(
-        line
-        for is_later, heading in _HEADINGS.items()
-        for line in _table(heading, [row for row in rows if row["later"] is is_later])
-    )
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: (not row["later"], str(row["file"]))):
+        groups.setdefault(_heading(row), []).append(row)
+    return "\n".join(line for group in groups.items() for line in _table(*group))
+
+
+def _heading(row: dict[str, Any]) -> str:
+    if prior_of(row["model"]) == NONE:
+        return "Without shipped constants"
+    if row["later"]:
+        return "With the shipped prior, on candles that it has not seen"
+    return "With constants that never saw the symbol"
 
 
 def _table(heading: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
-    if not rows:
-        return
     kind, of = ("_ratio", " / best") if "crps_ratio" in rows[0] else ("", "")
     titles = (
         *("file", "origins", f"CRPS{of}", "mean", f"interval score{of}"),
@@ -31,7 +34,7 @@ def _table(heading: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield f"\n### {heading}\n"
     yield _row(titles)
     yield "|---" * len(titles) + "|"
-    for row in sorted(rows, key=lambda row: str(row["file"])):
+    for row in rows:
         yield _row(_cells(row, kind))
     cells = np.array([row[f"crps{kind}"] for row in rows])
     scores = np.array([row[f"interval{kind}"] for row in rows])

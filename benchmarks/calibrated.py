@@ -33,6 +33,8 @@ def main() -> None:
     parser.add_argument("--candles", type=int, nargs="+", default=[88_104, 7_320])
     parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()
+    if min(options.candles) < WINDOW or options.runs < 1:
+        parser.error(f"--candles: at least {WINDOW}; --runs: at least 1")
     print(f"origins, points off in the worst 1,000 at {SCORED_HORIZONS} ahead, mean (most)")
     for count in options.candles:
         chance = np.random.default_rng(0)

@@ -127,12 +127,20 @@ def main() -> None:
     with forked(options.processes) as pool:
         scored = pool.map(crps, *zip(*tasks, strict=True))
         full: list[float] = []
+        ratios: dict[str, list[Array]] = {}
         for (one, variant), found in zip(tasks, scored, strict=True):
             if variant == "all parts":
                 full = found
                 continue
-            ratios = " ".join(f"{a / b:.4f}" for a, b in zip(found, full, strict=True))
-            print(f"{one.name:<22} {variant:<15} {ratios}", flush=True)
+            ratios.setdefault(variant, []).append(np.array(found) / full)
+            print(row(one.name, variant, ratios[variant][-1]), flush=True)
+    for variant, of_files in ratios.items():
+        print(row(f"mean of {len(of_files)}", variant, np.mean(of_files, axis=0)))
+
+
+def row(name: str, variant: str, ratios: Array) -> str:
+    """Return a line of the table."""
+    return f"{name:<22} {variant:<15} " + " ".join(f"{ratio:.4f}" for ratio in ratios)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,16 @@ _LEAST_PRICE, _MOST_PRICE = 1e-300, 1e300
 
 @cache
 def normal_scores(levels: tuple[float, ...]) -> Array:
-    """Return the quantiles of the standard normal distribution at levels within (0, 1)."""
+    """Return the quantiles of the standard normal distribution at some levels.
+
+    Raises
+    ------
+    InvalidValue
+        When a level is not within (0, 1).
+    """
+    for level in levels:
+        if not 0 < level < 1:
+            raise InvalidValue("levels", level, "use probabilities within (0, 1)")
     scores = np.array([NormalDist().inv_cdf(level) for level in levels])
     scores.flags.writeable = False
     return scores
@@ -71,9 +80,6 @@ def at_levels(quantiles: Array, levels: Sequence[float]) -> Array:
     """
     if tuple(levels) == QUANTILE_LEVELS:
         return quantiles
-    for level in levels:
-        if not 0 < level < 1:
-            raise InvalidValue("levels", level, "use probabilities within (0, 1)")
     return np.asarray(quantiles @ _interpolation(normal_scores(tuple(levels))))
 
 

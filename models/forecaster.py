@@ -85,7 +85,7 @@ class ScaleMixtureForecaster(Memory):
 
     Attributes
     ----------
-    hours, calendar, features, experts, mixture, tracker, ticks
+    hours, calendar, features, experts, mixture, tracker, ticks, counts
         The parts, in the order in which a candle passes them.
     opinions
         Log variance a candle that each expert gives up to each knot, from the newest candle
@@ -219,6 +219,9 @@ class ScaleMixtureForecaster(Memory):
         counted[:, _MEDIAN] = 0
         counted *= (self._between @ self.counts.share)[:, None]
         returns += counted
+        median = returns[:, _MEDIAN, None]
+        np.minimum(returns[:, :_MEDIAN], median, out=returns[:, :_MEDIAN])
+        np.maximum(returns[:, _MEDIAN + 1 :], median, out=returns[:, _MEDIAN + 1 :])
 
     def _tempered(self, move: Move) -> Move:
         """Bound what a lone wick can say: one bad print must not widen a week of forecasts."""

@@ -20,6 +20,7 @@ _POOLED = 0.005
 _RATE, _NOISE = 0.5, 0.02
 _START = 0.2
 _HAIR = 1e-9
+_MEDIAN = LEVELS.tolist().index(0.5)
 
 
 class TickHistogram(Memory):
@@ -94,6 +95,7 @@ class TickHistogram(Memory):
         codes, moves, others = codes[counted], moves[counted], others[counted]
         share = self.share[counted, None]
         own = self._quantiles(counted, codes)
+        own[:, _MEDIAN] = others[:, _MEDIAN]  # the others' median stays in force
         mixed = others + share * (own - others)
         gradient = LEVELS - (moves[:, None] < mixed)
         gain = (gradient * (own - others)).mean(1) / (1 + abs(others).mean(1))

@@ -60,7 +60,7 @@ def write(report: dict[str, Any], path: Path) -> None:
         parts.append(f"<p>Only the first {MOST_PICTURES} series have pictures.</p>")
     parts.append("</body></html>\n")
     part = path.with_name(f".{path.name}")
-    part.write_text("\n".join(parts))
+    part.write_text("\n".join(parts), encoding="utf-8")
     part.replace(path)
 
 
@@ -93,9 +93,9 @@ def _comparison(result: dict[str, Any]) -> str:
         cells = (html.escape(cell(one["against"][other])) for other in others)
         rows.append((horizon, f"{one['origins']:,}", *cells))
     caption = (
-        f"CRPS of the model over that of the baseline and of each scale expert alone, from "
-        f"{_day(result['compared_from'])} on (below 1: the model is better); in brackets the "
-        "two-sided p-value of Diebold and Mariano"
+        "CRPS of what was said (by the model, or by the baseline while it fell back) over that of "
+        f"the baseline and of each scale expert alone, from {_day(result['compared_from'])} on "
+        "(below 1 is better); in brackets the two-sided p-value of Diebold and Mariano"
     )
     return _table(caption, ("ahead", "origins", *map(html.escape, others)), rows)
 
@@ -106,7 +106,7 @@ def _coverage(result: dict[str, Any]) -> str:
         (str(horizon), *(_percent(shares[number]) for shares in bands.values()))
         for number, horizon in enumerate(result["horizons"])
     ]
-    caption = "How much of what happened lay inside each band of the model"
+    caption = "How much of what happened lay inside each band"
     return _table(caption, ("ahead", *(f"{band} % band" for band in bands)), rows)
 
 

@@ -49,8 +49,9 @@ class _Scored:
 class Trial:
     """A learner over a series, beside the baseline and each of its scale experts alone.
 
-    Comparisons leave out the first 2,000 origins (a third of a shorter series), in which all of
-    them learn what they are.
+    Compared is what was said: while the learner falls back, that is the baseline's forecast.
+    Comparisons leave out the first 2,000 origins (a third of those of a series of fewer than
+    6,000), in which all of them learn what they are.
     """
 
     def __init__(self, learner: Learner) -> None:

@@ -22,7 +22,7 @@ from shared.candle import Candle, Series
 from shared.errors import CandlecastError, InvalidValue
 from shared.forecast import QUANTILE_LEVELS
 from worker import backtest, summary
-from worker.backtest import SCHEMA, Task
+from worker.backtest import PAGE, SCHEMA, Task
 
 SERIES = Series.parse("test:BTC/USDT:1h")
 OTHER = Series.parse("test:ETH/USDT:1h")
@@ -152,14 +152,24 @@ def test_no_forecast_knows_what_comes_after_it(tmp_path: Path) -> None:
 def test_a_task_that_fails_leaves_the_last_result_as_it_was(tmp_path: Path) -> None:
     """The series before it was done; nothing of it is kept, no draft is left behind."""
     run(still(6), tmp_path)
+    (tmp_path / PAGE).write_text("of the last result")
     before = content(tmp_path)
     tasks = [Task(OTHER, walk(50), "default", 3), Task(SERIES, Torn(walk(50)), "default", 3)]
 
     with pytest.raises(RuntimeError, match="torn"):
         backtest.run(tasks, tmp_path)
 
-    assert sorted(before) == FILES
+    assert sorted(before) == sorted([*FILES, PAGE])
     assert content(tmp_path) == before
+
+
+def test_an_earlier_page_does_not_lie_beside_other_forecasts(tmp_path: Path) -> None:
+    """It is gone when they are in place, whether another is made or not."""
+    (tmp_path / PAGE).write_text("of another result")
+
+    run(still(6), tmp_path)
+
+    assert sorted(content(tmp_path)) == FILES
 
 
 def test_what_is_wrong_with_a_task_is_said(tmp_path: Path) -> None:

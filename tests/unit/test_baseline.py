@@ -7,6 +7,7 @@ import pytest
 
 from models.baseline import RandomWalk
 from models.distribution import NORMAL_SCORES
+from shared.errors import InvalidValue
 from shared.forecast import QUANTILE_LEVELS
 
 
@@ -48,3 +49,12 @@ def test_flat_market_has_some_width() -> None:
     quantiles = taught(100).forecast_quantiles(2, QUANTILE_LEVELS)
 
     assert (np.diff(quantiles, axis=1) > 0).all()
+
+
+def test_levels_are_probabilities() -> None:
+    """As for every forecaster, what is none is refused by name."""
+    naive = RandomWalk()
+    naive.learn_one(100.0)
+
+    with pytest.raises(InvalidValue, match=r"use probabilities within \(0, 1\)"):
+        naive.forecast_quantiles(2, (0.0, 0.5))

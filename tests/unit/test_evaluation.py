@@ -175,3 +175,13 @@ def test_losses_that_differ_by_the_same_everywhere_are_not_called_equal() -> Non
 
     assert difference.ratio == 0.5
     assert np.isnan(difference[1:]).all()
+
+
+def test_the_same_difference_at_every_origin_is_no_evidence() -> None:
+    """Not even where it is only the same but for rounding."""
+    loss = np.random.default_rng(3).random(500)
+
+    difference = diebold_mariano(loss + 0.1, loss, 1)
+
+    assert difference.ratio > 1
+    assert np.isnan(difference[1:]).all()

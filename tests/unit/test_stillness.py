@@ -11,7 +11,7 @@ from models.hours import HOUR_MS, MONDAY_MS
 from models.learner import Learner
 from models.memory import Array
 from models.stillness import SETTLED, TickHistogram
-from shared.candle import Candle, Series
+from shared.candle import Candle, Series, Timeframe
 from shared.forecast import QUANTILE_LEVELS
 
 LEVELS = np.array(QUANTILE_LEVELS)
@@ -205,3 +205,22 @@ def test_saved_in_a_still_market_it_goes_on_bit_for_bit() -> None:
     assert saved.forecaster.counts.counts is not None
     assert whole.outlook().quantiles.tobytes() == saved.outlook().quantiles.tobytes()
     assert state.dump(whole, signer, series) == state.dump(saved, signer, series)
+
+
+def test_a_mirrored_market_gets_mirrored_quantiles() -> None:
+    """Counts move both sides alike: after a fall all is as after a rise, the other way round."""
+    said: list[list[Array]] = []
+    for side in (1, -1):
+        learner = Learner(Timeframe("1h"), 3)
+        said.append([])
+        for number in range(1_000):
+            # Twenty candles to and fro, then twenty that stand still.
+            close = 100 + side * 0.01 * (number % 2 if number % 40 < 20 else 0)
+            prices = (100.0, max(100.0, close), min(100.0, close), close)
+            learner.learn_one(Candle(MONDAY_MS + number * HOUR_MS, *prices, 1.0))
+            if number >= 900:
+                said[-1].append(np.round((learner.outlook().quantiles - close) / 0.01))
+
+    for here, mirrored in zip(*said, strict=True):
+        assert abs(here).max() > 0
+        assert (here == -mirrored[:, ::-1]).all()
