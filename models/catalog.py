@@ -47,7 +47,7 @@ def _scale_mixture(timeframe: Timeframe, horizon: int, **prior: Any) -> ScaleMix
 
 MODELS: Mapping[str, Model] = MappingProxyType(
     {
-        "default": Model(version=4, create=_scale_mixture, pooled=True),
+        "default": Model(version=5, create=_scale_mixture, pooled=True),
         "random-walk": Model(version=1, create=lambda _timeframe, _horizon: RandomWalk()),
     }
 )
