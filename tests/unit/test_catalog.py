@@ -17,7 +17,7 @@ def test_default_is_the_scale_mixture_of_its_timeframe() -> None:
 
     assert isinstance(forecaster, ScaleMixtureForecaster)
     assert (forecaster.timeframe_ms, forecaster.horizon) == (900_000, 7)
-    assert catalog.model("default").version == 4
+    assert catalog.model("default").version == 5
 
 
 def test_unknown_model_names_those_there_are() -> None:
@@ -58,7 +58,7 @@ def test_a_model_begins_with_the_prior_of_its_name(mine: Path) -> None:
         assert isinstance(forecaster, ScaleMixtureForecaster)
         assert (forecaster.timeframe_ms, forecaster.horizon) == (900_000, 7)
         assert (forecaster.prior.digest if forecaster.prior else "") == digest
-        assert (model.constants, model.version) == (digest, 4)
+        assert (model.constants, model.version) == (digest, 5)
 
 
 def test_states_of_another_prior_are_not_continued(mine: Path) -> None:
