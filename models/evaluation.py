@@ -14,8 +14,8 @@ from models.skill import BANDS, crps
 _ON_IT = 1e-8
 _ORIGINS_A_STEP = 10
 _LEAST_ORIGINS = 30
-# What differences vary by, as a share of their mean, by being rounded alone.
-_ROUNDING = 1e-12
+# A mean difference that is surer than this share of the losses is surer than their rounding allows.
+_ROUNDING = 1e-9
 
 
 class Difference(NamedTuple):
@@ -148,7 +148,7 @@ def diebold_mariano(loss: Array, other: Array, horizon: int) -> Difference:
     weights = [1 - lag / (lags + 1) for lag in range(lags + 1)]
     variance = 2 * math.fsum(map(math.prod, zip(weights, covariances, strict=True)))
     variance = (variance - covariances[0]) / count
-    if variance <= (_ROUNDING * mean) ** 2:
+    if variance <= (_ROUNDING * float(abs(other).mean())) ** 2:
         # Equal at every origin, or different by the same at every one: of that the test knows
         # nothing.
         return Difference(ratio, *((0.0, 1.0) if mean == 0 else (math.nan, math.nan)))

@@ -141,24 +141,28 @@ def _pictures(name: str, series: str, result: dict[str, Any]) -> Iterator[str]:
         for level, below in zip(reliability["levels"], row, strict=True)
         if below is not None
     ]
+    furthest = f"the furthest point is {max(gaps):.1%} away" if gaps else "no point is known yet"
     yield _figure(
         f"{name}-reliability",
         "Reliability: the share of closes below each quantile (one on it counts half), against the "
         "share that it claims, and the difference of both in percentage points. On the grey line "
-        f"they agree; the furthest point is {max(gaps, default=0):.1%} away.",
+        f"they agree; {furthest}.",
         lambda axes: _draw_reliability(axes, reliability, horizons),
         lambda axes: _draw_gaps(axes, reliability, horizons),
     )
     over_time = result["skill_over_time"]
     means = [
-        sum(known) / len(known) if (known := [v for v in row if v is not None]) else 0.0
+        sum(known) / len(known) if (known := [v for v in row if v is not None]) else None
         for row in over_time["skill"]
     ]
-    said = ", ".join(f"{h} ahead {mean:+.1%}" for h, mean in zip(horizons, means, strict=True))
+    said = ", ".join(
+        f"{horizon} ahead {'-' if mean is None else f'{mean:+.1%}'}"
+        for horizon, mean in zip(horizons, means, strict=True)
+    )
     yield _figure(
         f"{name}-skill",
         f"CRPS skill against the baseline in {len(over_time['until'])} windows of equal length; "
-        f"above 0 the model is better. Means: {said}.",
+        f"above 0 what was said is better. Means: {said}.",
         lambda axes: _draw_skill(axes, over_time, horizons),
     )
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.distribution import NORMAL_SCORES
 from models.evaluation import below, changes, coverage, diebold_mariano, inside, losses, shares
 from models.forecaster import ScaleMixtureForecaster
 from models.learner import Learner, Outlook
@@ -81,10 +80,11 @@ class Trial:
             yield candle, outlook
 
     def _origin(self, candle: Candle, outlook: Outlook) -> _Origin:
-        volatility = self.learner.baseline.volatility * np.sqrt(self._horizons)
+        naive = self.learner.baseline.forecast_quantiles(self.learner.horizon, QUANTILE_LEVELS)
+        # Both in the same way, to the last bit: while the learner falls back they do not differ.
         said = {
-            "model": np.log(outlook.quantiles[self._rows]) - math.log(candle.close),
-            BASELINE: volatility[:, None] * NORMAL_SCORES,
+            name: np.log(quantiles[self._rows]) - math.log(candle.close)
+            for name, quantiles in (("model", outlook.quantiles), (BASELINE, naive))
         }
         if self._alone:
             alone = self._alone.learn_one(candle.open_time, candle.close)[:, self._knots]

@@ -177,11 +177,12 @@ def test_losses_that_differ_by_the_same_everywhere_are_not_called_equal() -> Non
     assert np.isnan(difference[1:]).all()
 
 
-def test_the_same_difference_at_every_origin_is_no_evidence() -> None:
+@pytest.mark.parametrize("difference", [0.1, 1e-4, 1e-10])
+def test_the_same_difference_at_every_origin_is_no_evidence(difference: float) -> None:
     """Not even where it is only the same but for rounding."""
-    loss = np.random.default_rng(3).random(500)
+    loss = np.random.default_rng(3).random(500) / 100
 
-    difference = diebold_mariano(loss + 0.1, loss, 1)
+    found = diebold_mariano(loss + difference, loss, 1)
 
-    assert difference.ratio > 1
-    assert np.isnan(difference[1:]).all()
+    assert found.ratio > 1
+    assert np.isnan(found[1:]).all()

@@ -176,6 +176,19 @@ def test_words_say_what_the_picture_shows(tmp_path: Path) -> None:
     assert "1 ahead +3.0%, 3 ahead -12.5%" in skill
 
 
+def test_words_do_not_tell_of_what_is_unknown(tmp_path: Path) -> None:
+    """No share and no skill is known in the first candles: that is said, and not 0."""
+    one = usual()
+    one["reliability"]["below"] = [[None] * 9 for _ in range(2)]
+    one["skill_over_time"]["skill"] = [[0.02, None, 0.04], [None, None, None]]
+    one["skill_over_time"]["until"] = one["skill_over_time"]["until"][:3]
+
+    _, reliability, skill = Page(write({NAMED: one}, tmp_path)).texts("figcaption")
+
+    assert "no point is known yet" in reliability
+    assert "1 ahead +3.0%, 3 ahead -." in skill
+
+
 def test_tables_show_the_numbers_of_the_report(tmp_path: Path) -> None:
     """Mean skill and coverage in the overview; each ratio, p-value and band by horizon."""
     one = usual()

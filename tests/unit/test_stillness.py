@@ -224,3 +224,15 @@ def test_a_mirrored_market_gets_mirrored_quantiles() -> None:
     for here, mirrored in zip(*said, strict=True):
         assert abs(here).max() > 0
         assert (here == -mirrored[:, ::-1]).all()
+
+
+def test_the_share_is_learned_without_the_median() -> None:
+    """Where all else agrees, a median of the counts' own earns and loses nothing."""
+    counts = TickHistogram((1,))
+    counts.counts = np.zeros((1, 3, 41), np.float32)
+    counts.counts[:, :, [19, 21]] = 0.5  # one tick down or up
+    others = np.array([[-1.0, -1, -1, -1, 0, 1, 1, 1, 1]])
+
+    counts.learn_one(np.ones(1), np.ones(1), others, ONE)
+
+    assert counts.gains.tolist() == counts.squares.tolist() == [0]

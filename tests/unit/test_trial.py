@@ -93,7 +93,15 @@ def test_a_model_without_experts_is_compared_with_the_baseline_alone() -> None:
 
     for one in report["comparison"].values():
         assert list(one["against"]) == ["baseline"]
-        assert one["against"]["baseline"]["ratio"] == pytest.approx(1, abs=1e-6)
+        assert one["against"]["baseline"]["ratio"] == 1
+
+
+def test_where_nothing_else_is_said_than_the_baseline_nothing_is_told_apart() -> None:
+    """A p-value of what differs by rounding alone would look like evidence."""
+    report, _ = tried(walk(1_500), "random-walk", 3)
+
+    for one in report["comparison"].values():
+        assert one["against"]["baseline"] == {"ratio": 1, "statistic": 0, "p_value": 1}
 
 
 def test_what_the_baseline_said_in_the_models_place_counts_as_said(
