@@ -135,36 +135,40 @@ def _pictures(name: str, series: str, result: dict[str, Any]) -> Iterator[str]:
         lambda axes: _draw_fan(axes, fan),
     )
     reliability = result["reliability"]
+    yield _figure(
+        f"{name}-reliability",
+        "Reliability: the share of closes below each quantile (one on it counts half), against the "
+        "share that it claims, and the difference of both in percentage points. On the grey line "
+        f"they agree; {_furthest(reliability)}.",
+        lambda axes: _draw_reliability(axes, reliability, horizons),
+        lambda axes: _draw_gaps(axes, reliability, horizons),
+    )
+    over_time = result["skill_over_time"]
+    yield _figure(
+        f"{name}-skill",
+        f"CRPS skill against the baseline in {len(over_time['until'])} windows of equal length; "
+        f"above 0 what was said is better. "
+        f"Means: {_mean_skills(over_time, horizons)}.",
+        lambda axes: _draw_skill(axes, over_time, horizons),
+    )
+
+
+def _furthest(reliability: dict[str, Any]) -> str:
     gaps = [
         abs(below - level)
         for row in reliability["below"]
         for level, below in zip(reliability["levels"], row, strict=True)
         if below is not None
     ]
-    furthest = f"the furthest point is {max(gaps):.1%} away" if gaps else "no point is known yet"
-    yield _figure(
-        f"{name}-reliability",
-        "Reliability: the share of closes below each quantile (one on it counts half), against the "
-        "share that it claims, and the difference of both in percentage points. On the grey line "
-        f"they agree; {furthest}.",
-        lambda axes: _draw_reliability(axes, reliability, horizons),
-        lambda axes: _draw_gaps(axes, reliability, horizons),
-    )
-    over_time = result["skill_over_time"]
-    means = [
-        sum(known) / len(known) if (known := [v for v in row if v is not None]) else None
-        for row in over_time["skill"]
-    ]
-    said = ", ".join(
-        f"{horizon} ahead {'-' if mean is None else f'{mean:+.1%}'}"
-        for horizon, mean in zip(horizons, means, strict=True)
-    )
-    yield _figure(
-        f"{name}-skill",
-        f"CRPS skill against the baseline in {len(over_time['until'])} windows of equal length; "
-        f"above 0 what was said is better. Means: {said}.",
-        lambda axes: _draw_skill(axes, over_time, horizons),
-    )
+    return f"the furthest point is {max(gaps):.1%} away" if gaps else "no point is known yet"
+
+
+def _mean_skills(over_time: dict[str, Any], horizons: Sequence[int]) -> str:
+    means = []
+    for horizon, row in zip(horizons, over_time["skill"], strict=True):
+        known = [skill for skill in row if skill is not None]
+        means.append(f"{horizon} ahead {f'{sum(known) / len(known):+.1%}' if known else '-'}")
+    return ", ".join(means)
 
 
 def _figure(name: str, words: str, *draw: Callable[[Axes], None]) -> str:
