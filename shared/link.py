@@ -25,6 +25,8 @@ _UNREACHABLE = (
 _REFUSED_FOR_NOW = (
     redis.ReadOnlyError,
     redis.exceptions.MasterDownError,
+    # A pipeline asks first for its scripts; where Redis is started anew in between, they are gone.
+    redis.exceptions.NoScriptError,
 )
 _ROOM = (
     "raise maxmemory, or make room with `candlecast dead-letters drop` or "

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from redis.client import Pipeline
 
 from producers.push import Push
 from shared.candle import Candle, Series
@@ -225,3 +226,33 @@ def test_the_name_of_redis_may_lead_to_another_server(
             proxy.close()
 
         assert volumes(Store.connect(new)) == list(range(10))
+
+
+class Other(Numbered):
+    """The same of another series."""
+
+    series = Series.parse("x:ETH/USDT:1m")
+
+
+@pytest.mark.parametrize("when", [1, 3])
+def test_scripts_that_are_gone_before_the_pipeline_runs(
+    when: int, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where Redis is killed and started anew in between: it is tried again, all arrives once."""
+    store = Store.connect(url)
+    asked = [0]
+    load: Any = Pipeline.load_scripts
+
+    def load_and_lose(pipe: Any) -> None:
+        load(pipe)
+        asked[0] += 1
+        if asked[0] == when:
+            store.link.redis.script_flush()
+
+    monkeypatch.setattr(Pipeline, "load_scripts", load_and_lose)
+    Push(store, [Numbered(lambda _: None), Other(lambda _: None)]).run()
+
+    assert asked[0] > when
+    for series in (SERIES, Other.series):
+        assert [candle.volume for candle in store.candles(series)] == list(range(10))
+        assert store.model(series).lost == 0
