@@ -29,11 +29,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.accuracy_tables import tables
+from benchmarks.calibrated import worst_thousand
 from models import catalog, constants
 from models.evaluation import coverage, inside, losses
 from models.learner import Learner
 from models.memory import Array
 from models.skill import BANDS, SCORED_HORIZONS
+from producers.checks import NUMBERS
 from producers.files import CandleFile, candle_files, read_files
 from shared.candle import Candle
 from shared.forecast import QUANTILE_LEVELS
@@ -44,7 +46,6 @@ HORIZONS = SCORED_HORIZONS
 LONGEST = HORIZONS[-1]
 SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[2] / "shared"))
 WORK = Path(".candlecast/accuracy")
-_NUMBERS = ("open", "high", "low", "close", "volume")
 _DAILY_FROM, _LAST, _WARM = 667, 20_000, 2_000
 _METHODS = {
     *("hist500", "ewma97", "garch-t", "garch-fhs", "gjr-t", "gjr-fhs", "har-fhs", "lgbm-fhs"),
@@ -108,14 +109,12 @@ def score(case: Case, said: Array) -> dict[str, list[Any]]:
     low, high = said[..., 0], said[..., -1]
     outside = np.maximum(low - moved, 0) + np.maximum(moved - high, 0)
     marks = inside(moved, said)
-    hits = np.vstack([np.zeros(len(HORIZONS)), np.cumsum(marks[..., BANDS.index(90)], axis=0)])
-    thousands: Array = (hits[1_000:] - hits[:-1_000]) / 1_000
     return {
         "crps": losses(moved, said).mean(0).tolist(),
         "interval": (high - low + 40 * outside).mean(0).tolist(),
         "mae": (abs(moved - said[..., 4]).mean(0) / abs(moved).mean(0)).tolist(),
         **{f"coverage_{band}": shares for band, shares in coverage(marks).items()},
-        "coverage_90_worst": abs(thousands - 0.9).max(0, initial=0.0).tolist(),
+        "coverage_90_worst": worst_thousand(marks[..., BANDS.index(90)]).tolist(),
     }
 
 
@@ -137,7 +136,7 @@ def peers_of(case: Case, path: Path) -> dict[str, Any]:
         begin = max(0, case.start - _PEERS_LOOK_BACK)
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / "part.parquet"
-            frame = pd.DataFrame(case.file.numbers[begin:], columns=_NUMBERS)
+            frame = pd.DataFrame(case.file.numbers[begin:], columns=NUMBERS)
             frame.insert(
                 0, "open_time", pd.to_datetime(case.file.times[begin:], unit="ms", utc=True)
             )

@@ -1,6 +1,6 @@
 """Scores of `benchmarks.accuracy` as the tables of docs/accuracy.md."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ def _cells(row: dict[str, Any], kind: str) -> Iterator[str]:
     yield f"{max(row['mae']):.4f}"
 
 
-def _row(cells: Iterator[str] | Sequence[str]) -> str:
+def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 

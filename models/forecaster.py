@@ -22,7 +22,7 @@ from models.scale import Origin, RecursiveLeastSquares, ScaleExpert, SlowLevel, 
 from models.stillness import AWAKE, SETTLED, TickHistogram
 from models.ticks import TickGrid
 from shared.errors import InvalidValue
-from shared.forecast import QUANTILE_LEVELS
+from shared.forecast import MEDIAN
 
 
 class QuantileForecaster(Protocol):
@@ -44,7 +44,6 @@ class QuantileForecaster(Protocol):
 
 # What is known at an origin, in the columns of the rows that wait for its targets.
 _LOG_CLOSE, _SPENT, _EXPECTED, _MIXED, _CODE, _EXPERTS = 0, 1, 2, 3, 4, 5
-_MEDIAN = QUANTILE_LEVELS.index(0.5)
 _LABEL_FLOOR = 1e-9
 _LABEL_CLIP = 7.0
 _LARGEST_RETURN = 100.0
@@ -216,12 +215,12 @@ class ScaleMixtureForecaster(Memory):
         counted = np.log1p(np.maximum(ticks * tick, -0.99))
         counted -= returns
         # To and fro says where the price may be, not which way it goes: the median stays.
-        counted[:, _MEDIAN] = 0
+        counted[:, MEDIAN] = 0
         counted *= (self._between @ self.counts.share)[:, None]
         returns += counted
-        median = returns[:, _MEDIAN, None]
-        np.minimum(returns[:, :_MEDIAN], median, out=returns[:, :_MEDIAN])
-        np.maximum(returns[:, _MEDIAN + 1 :], median, out=returns[:, _MEDIAN + 1 :])
+        median = returns[:, MEDIAN, None]
+        np.minimum(returns[:, :MEDIAN], median, out=returns[:, :MEDIAN])
+        np.maximum(returns[:, MEDIAN + 1 :], median, out=returns[:, MEDIAN + 1 :])
 
     def _tempered(self, move: Move) -> Move:
         """Bound what a lone wick can say: one bad print must not widen a week of forecasts."""

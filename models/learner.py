@@ -16,11 +16,10 @@ from models.moves import fields_of
 from models.skill import Prequential
 from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
-from shared.forecast import QUANTILE_LEVELS, Skill, Status
+from shared.forecast import MEDIAN, QUANTILE_LEVELS, Skill, Status
 
 LONGEST_HORIZON = 64
 _WARM = 100
-_MEDIAN = QUANTILE_LEVELS.index(0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ class Learner(Memory):
         return Outlook(
             target_times=tuple((self.hours.path + self.timeframe.ms).tolist()),
             quantiles=quantiles,
-            median=quantiles[:, _MEDIAN].copy(),
+            median=quantiles[:, MEDIAN].copy(),
             volatility=deviation(returns),
             prob_up=chance_of_rise(returns),
             status=self._status(is_fallback=model_says is None),

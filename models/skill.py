@@ -11,7 +11,7 @@ from models.memory import Array, Memory
 from models.pending import Pending, with_last
 from models.quantiles import LEVELS
 from models.ticks import TickGrid
-from shared.forecast import QUANTILE_LEVELS, Skill
+from shared.forecast import MEDIAN, Skill
 
 SCORED_HORIZONS = (1, 3, 6, 12, 24)
 BANDS = (50, 80, 90, 95)
@@ -28,7 +28,6 @@ _ROW = {name: row for row, name in enumerate(_SUMS)}
 # Columns of what waits for its target.
 _LOG_CLOSE, _NAIVE, _LEAST, _QUANTILES = 0, 1, 2, 3
 
-_MEDIAN = QUANTILE_LEVELS.index(0.5)
 _DECAY = 0.999
 _LEAST_CANDLES = 200
 _LEAST_EXCESS = 0.01
@@ -170,14 +169,14 @@ class Prequential(Memory):
 def _scores(rows: Array, close: float) -> Array:
     """Score waiting rows (m, width) against the close they waited for: (scores, m)."""
     origin, naive, quantiles = rows[:, _LOG_CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
-    change, median = math.log(close) - origin, quantiles[:, _MEDIAN]
+    change, median = math.log(close) - origin, quantiles[:, MEDIAN]
     column, direction = change[:, None], np.sign(change)
     # Beside every forecast its baseline: shape (2, m, ...).
     both, deviations = np.empty((2, *quantiles.shape)), np.empty((2, len(rows)))
     both[0], both[1] = quantiles, naive[:, None] * NORMAL_SCORES
     deviations[0], deviations[1] = deviation(quantiles), naive
     loss = crps(column, both)
-    errors = abs(np.exp(origin + both[:, :, _MEDIAN]) - close)
+    errors = abs(np.exp(origin + both[:, :, MEDIAN]) - close)
     scores = np.empty((len(_SUMS), len(rows)))
     scores[0] = 1
     scores[1:3] = loss

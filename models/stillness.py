@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from models.memory import Array, Memory
 from models.quantiles import LEVELS
+from shared.forecast import MEDIAN
 
 AWAKE = 0.3
 """Share of candles whose close does not move from which counting begins."""
@@ -20,7 +21,6 @@ _POOLED = 0.005
 _RATE, _NOISE = 0.5, 0.02
 _START = 0.2
 _HAIR = 1e-9
-_MEDIAN = LEVELS.tolist().index(0.5)
 
 
 class TickHistogram(Memory):
@@ -95,7 +95,7 @@ class TickHistogram(Memory):
         codes, moves, others = codes[counted], moves[counted], others[counted]
         share = self.share[counted, None]
         own = self._quantiles(counted, codes)
-        own[:, _MEDIAN] = others[:, _MEDIAN]  # the others' median stays in force
+        own[:, MEDIAN] = others[:, MEDIAN]  # the others' median stays in force
         mixed = others + share * (own - others)
         gradient = LEVELS - (moves[:, None] < mixed)
         gain = (gradient * (own - others)).mean(1) / (1 + abs(others).mean(1))

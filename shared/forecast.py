@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 QUANTILE_LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
+MEDIAN = QUANTILE_LEVELS.index(0.5)
+"""Place of the median among the levels."""
 
 Status = Literal["warming_up", "live", "fallback"]
 Price = Annotated[float, Field(gt=0, allow_inf_nan=False)]

@@ -147,8 +147,7 @@ def _pictures(name: str, series: str, result: dict[str, Any]) -> Iterator[str]:
     yield _figure(
         f"{name}-skill",
         f"CRPS skill against the baseline in {len(over_time['until'])} windows of equal length; "
-        f"above 0 what was said is better. "
-        f"Means: {_mean_skills(over_time, horizons)}.",
+        f"above 0 what was said is better. Means: {_mean_skills(over_time, horizons)}.",
         lambda axes: _draw_skill(axes, over_time, horizons),
     )
 

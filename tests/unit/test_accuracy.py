@@ -13,6 +13,7 @@ pytest.importorskip("autograd", reason="the benchmark trains priors: it needs th
 
 from benchmarks import accuracy
 from benchmarks.accuracy_tables import tables
+from benchmarks.calibrated import worst_thousand
 from models.constants import Prior
 from shared.forecast import QUANTILE_LEVELS
 from tests.priors import draw_prior
@@ -166,3 +167,13 @@ def test_the_tables_of_the_page() -> None:
         f"| x-A-1d {cells}{ends}",
     ]
     assert text.count("CRPS / best: mean 0.9800, at most 1.0000") == 3
+
+
+def test_the_worst_thousand_in_a_row() -> None:
+    """Of all windows, whichever way it is off; nothing is known of fewer origins."""
+    inside = np.tile((np.arange(3_000) % 10 != 0)[:, None], (1, 2)).astype(float)
+    assert worst_thousand(inside).tolist() == pytest.approx([0, 0])
+    inside[1_500:1_700, 0], inside[400:900, 1] = 0, 1
+
+    assert worst_thousand(inside).tolist() == pytest.approx([0.18, 0.05])
+    assert worst_thousand(inside[:999]).tolist() == [0, 0]
