@@ -1,7 +1,6 @@
 """The calendar of the variance: when in the day and the week a market is lively."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,14 +66,13 @@ class Seasonality(Memory):
         if prior is not None:
             self._begin_with(prior)
 
-    def recall_own(self, own: tuple[Any, ...]) -> None:
-        """Put back what was learned; of the newest candle nothing is known."""
-        super().recall_own(own)
+    def recalled(self) -> None:
+        """Of the newest candle nothing is known."""
         self.height = 0.0
 
     def start_anew(self) -> None:
         """Forget all: the market keeps hours, of which a prior for others knows nothing."""
-        self._buffer[:] = 0
+        self.buffer[:] = 0
         self.starts_anew = True
 
     def learn_one(self, open_time: int, variance: float) -> None:

@@ -136,9 +136,8 @@ class ScaleMixtureForecaster(Memory):
         self._all_roots = np.sqrt(np.arange(1, horizon + 1))
         self._between = between(self.knots, tuple(range(1, horizon + 1)))
 
-    def recall_own(self, own: tuple[Any, ...]) -> None:
-        """Put back what was learned; of the newest candle nothing is known."""
-        super().recall_own(own)
+    def recalled(self) -> None:
+        """Of the newest candle nothing is known."""
         self.opinions = np.zeros((len(self.knots), len(self.experts)))
 
     def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:

@@ -2,7 +2,6 @@
 
 import bisect
 from itertools import accumulate, repeat
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,9 +77,8 @@ class TradingHours(Memory):
         else:
             self.path = self._path_from(open_time)
 
-    def recall_own(self, own: tuple[Any, ...]) -> None:
-        """Put back what was learned; the path follows from it."""
-        super().recall_own(own)
+    def recalled(self) -> None:
+        """Find the path again, which follows from the rest."""
         self.path = self._steps if self.open_time is None else self._path_from(self.open_time)
 
     def _path_from(self, open_time: int) -> NDArray[np.int64]:

@@ -94,10 +94,10 @@ class Learner(Memory):
         # What the model says is asked for twice a candle: to be scored, and to be published.
         self._said: Array | None = None
         self._said_after = -1
+        self.gather()
 
-    def recall_own(self, own: tuple[Any, ...]) -> None:
-        """Put back what was learned, and forget what was said before."""
-        super().recall_own(own)
+    def recalled(self) -> None:
+        """Forget what was said before."""
         self._said, self._said_after = None, -1
 
     def learn_one(self, candle: Candle) -> None:

@@ -1,14 +1,15 @@
 """Estimators whose whole memory is one contiguous buffer and a few numbers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from inspect import signature
+from itertools import accumulate, pairwise
 from math import prod
 from operator import attrgetter
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from river import base
 
 Array: TypeAlias = NDArray[np.float64]
@@ -27,49 +28,91 @@ class Memory(base.Estimator):
     constructor again, which derives all constants from the parameters, and puts the memory back.
     So nothing derived is stored, no bit is lost, and views into the buffer stay views.
 
-    Parts that are of this kind too are found once and for all, when something is first saved or
-    loaded: from then on they may change, but not be replaced.
+    Parts that are of this kind too are found once and for all, when something is first saved,
+    loaded or gathered: from then on they may change, but not be replaced.
 
     One that has learned may be given the memory of another of its kind, and then is that other:
-    what is neither memory nor derived from the parameters must not outlast `recall_own`.
+    what is neither memory nor derived from the parameters must not outlast `recalled`.
     """
 
     _learned: ClassVar[tuple[str, ...]] = ()
     _parameters: ClassVar[tuple[str, ...]] = ()
-    _buffer: Array = np.zeros(0)
+    _layout: tuple[tuple[str, tuple[int, ...], DTypeLike], ...] = ()
+    buffer: Array = np.zeros(0)
+    _whole: Array | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         cls._parameters = tuple(signature(cls).parameters)
 
-    def _remember(self, **shapes: tuple[int, ...]) -> None:
-        """Lay out zeroed arrays, attributes of these names, one after the other in the buffer."""
-        sizes = {name: prod(shape) for name, shape in shapes.items()}
-        self._buffer = np.zeros(sum(sizes.values()))
-        start = 0
-        for name, shape in shapes.items():
-            setattr(self, name, self._buffer[start : start + sizes[name]].reshape(shape))
-            start += sizes[name]
+    def _remember(self, *, single: Collection[str] = (), **shapes: tuple[int, ...]) -> None:
+        """Lay out zeroed arrays, attributes of these names, one after the other in the buffer.
 
-    def memory(self) -> list[tuple[Any, ...]]:
-        """Return what was learned, part by part: to be pickled at once, for it is no copy."""
-        return [part.own_memory() for part in self.all_parts]
+        Those named in ``single`` are float32, in memory as where they are saved, and of an even
+        number of entries.
+        """
+        kinds = {name: np.float32 if name in single else np.float64 for name in shapes}
+        self._layout = tuple((name, shape, kinds[name]) for name, shape in shapes.items())
+        sizes = (prod(shape) * np.dtype(kind).itemsize // 8 for _, shape, kind in self._layout)
+        self.lie_in(np.zeros(sum(sizes)))
 
-    def recall(self, memory: Sequence[tuple[Any, ...]]) -> None:
+    def lie_in(self, buffer: Array) -> None:
+        """Make the arrays views into a buffer, as many at once as it has rows before its last axis.
+
+        Parameters
+        ----------
+        buffer
+            Shape (..., size); arrays of a declared shape become (..., *shape).
+        """
+        self.buffer, start = buffer, 0
+        for name, shape, kind in self._layout:
+            end = start + prod(shape) * np.dtype(kind).itemsize // 8
+            view = buffer[..., start:end].view(kind)
+            setattr(self, name, view.reshape(*buffer.shape[:-1], *shape))
+            start = end
+
+    def gather(self) -> None:
+        """Move the arrays of all parts into one buffer, to be saved and loaded at once."""
+        self._whole = np.concatenate([part.buffer for part in self.all_parts])
+        for part, own in zip(self.all_parts, self._split(self._whole), strict=True):
+            part.lie_in(own)
+
+    def memory(self) -> tuple[Any, ...]:
+        """Return what was learned: to be pickled at once, for it is no copy.
+
+        The bytes of all buffers, and of each part that has some its other values.
+        """
+        if self._whole is not None:
+            arrays = self._whole.tobytes()
+        else:
+            arrays = b"".join(part.buffer.tobytes() for part in self.all_parts)
+        return arrays, *[part.read_plain(part) for part in self._holders]
+
+    def recall(self, memory: Sequence[Any]) -> None:
         """Put back what `memory` returned."""
-        for part, own in zip(self.all_parts, memory, strict=True):
-            part.recall_own(own)
+        arrays, *values = memory
+        whole = np.frombuffer(arrays)
+        if self._whole is not None:
+            self._whole[:] = whole
+        else:
+            for part, own in zip(self.all_parts, self._split(whole), strict=True):
+                part.buffer[:] = own
+        for part, own in zip(self._holders, values, strict=True):
+            for name, value in zip(part.plain, own, strict=True):
+                setattr(part, name, value)
+        for part in self.all_parts:
+            part.recalled()
 
-    def own_memory(self) -> tuple[Any, ...]:
-        """Return what was learned here and not in a part: the buffer's bytes, then the rest."""
-        return self._buffer.tobytes(), *self._read(self)
+    def recalled(self) -> None:
+        """Work out anew what follows from the memory, now that it has been put back."""
 
-    def recall_own(self, own: tuple[Any, ...]) -> None:
-        """Put back what `own_memory` returned."""
-        if own[0]:
-            self._buffer[:] = np.frombuffer(own[0])
-        for name, value in zip(self._plain, own[1:], strict=True):
-            setattr(self, name, value)
+    def _split(self, whole: Array) -> list[Array]:
+        """Cut a buffer into those of all parts."""
+        ends = accumulate((part.buffer.size for part in self.all_parts), initial=0)
+        parts = [whole[start:end] for start, end in pairwise(ends)]
+        if sum(map(len, parts)) != len(whole):
+            raise ValueError(f"a memory of {len(whole)} numbers, wanted {sum(map(len, parts))}")
+        return parts
 
     @cached_property
     def all_parts(self) -> list["Memory"]:
@@ -78,30 +121,32 @@ class Memory(base.Estimator):
         return [self, *(below for part in parts for below in part.all_parts)]
 
     @cached_property
-    def _plain(self) -> list[str]:
-        """Names of what is learned here."""
+    def _holders(self) -> list["Memory"]:
+        """Those of all parts that have other values than arrays."""
+        return [part for part in self.all_parts if part.plain]
+
+    @cached_property
+    def plain(self) -> list[str]:
+        """Names of what is learned here, arrays and parts left out."""
         return [name for name in self._learned if not tuple(_parts_in(getattr(self, name)))]
 
     @cached_property
-    def _read(self) -> Callable[["Memory"], Sequence[Any]]:
+    def read_plain(self) -> Callable[["Memory"], Sequence[Any]]:
         """Reads what is learned here: all at once, for a state is saved after every candle."""
-        match self._plain:
-            case []:
-                return lambda _: ()
-            case [name]:
-                return lambda part: (getattr(part, name),)
-            case names:
-                return attrgetter(*names)
+        if len(self.plain) == 1:
+            (name,) = self.plain
+            return lambda part: (getattr(part, name),)
+        return attrgetter(*self.plain)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """Arguments that make another of its kind."""
         return {name: getattr(self, name) for name in self._parameters}
 
-    def __getstate__(self) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+    def __getstate__(self) -> tuple[dict[str, Any], tuple[Any, ...]]:
         return self.parameters, self.memory()
 
-    def __setstate__(self, state: tuple[dict[str, Any], list[tuple[Any, ...]]]) -> None:
+    def __setstate__(self, state: tuple[dict[str, Any], Sequence[Any]]) -> None:
         parameters, memory = state
         type(self).__init__(self, **parameters)
         self.recall(memory)

@@ -1,7 +1,5 @@
 """Tracking of the quantiles of the standardised error."""
 
-from typing import Any
-
 import numpy as np
 
 from models.memory import Array, Memory
@@ -67,9 +65,8 @@ class QuantileTracker(Memory):
         self.gradient = np.zeros(count)
         self._caution = np.array(horizons) ** -0.75
 
-    def recall_own(self, own: tuple[Any, ...]) -> None:
-        """Put back what was learned; of the newest candle nothing is known."""
-        super().recall_own(own)
+    def recalled(self) -> None:
+        """Of the newest candle nothing is known."""
         self.gradient = np.zeros(len(self.horizons))
 
     def predict_one(self) -> Array:

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.ewma import Ewma
 from models.features import SIZE, clock
@@ -14,6 +15,7 @@ INPUTS = 1 + SIZE + 6
 _CLIP = 6.0
 # Of a symmetric matrix: where its upper half lies, and which number of that belongs where.
 _HALF = np.flatnonzero(np.triu(np.ones((INPUTS, INPUTS))))
+_ROWS, _COLUMNS = np.divmod(_HALF, INPUTS)
 _WHOLE = np.searchsorted(_HALF, np.arange(INPUTS**2).reshape(INPUTS, INPUTS))
 _WHOLE = np.triu(_WHOLE) + np.triu(_WHOLE, 1).T
 
@@ -100,16 +102,27 @@ class RecursiveLeastSquares(Memory):
         self.forgetting = forgetting
         self.ridge = ridge
         self.ridge_every = ridge_every
-        self._remember(coefficients=(len(horizons), INPUTS))
+        waiting = (horizons[-1], INPUTS)
+        self._remember(
+            single=("inputs", "gains"),
+            coefficients=(len(horizons), INPUTS),
+            half=(len(_HALF),),
+            inputs=waiting,
+            gains=waiting,
+        )
         self.coefficients: Array
+        self.half: Array
+        self.inputs: NDArray[np.float32]
+        self.gains: NDArray[np.float32]
         self.candles = 0
-        # Float32 in memory as in the saved state: nothing is rounded by saving.
-        self.inputs = np.zeros((horizons[-1], INPUTS), np.float32)
-        self.gains = np.zeros((horizons[-1], INPUTS), np.float32)
-        self.covariance = np.eye(INPUTS) / ridge
-        self._scratch = np.empty((INPUTS, INPUTS))
+        self.half[:] = np.eye(INPUTS).take(_HALF) / ridge
         self._back = np.array(horizons)
         self._ridge_variance = 1 / (INPUTS * (1 - forgetting) * ridge * ridge_every)
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance of the coefficients but for the noise, shape (44, 44)."""
+        return self.half.take(_WHOLE)
 
     def observe(self, origin: Origin) -> None:
         """Narrow the covariance by the newest inputs and keep them until their labels come."""
@@ -121,7 +134,7 @@ class RecursiveLeastSquares(Memory):
         self.gains[slot] = direction / spread
         direction /= math.sqrt(spread)
         self._narrow(direction)
-        self.covariance *= 1 / self.forgetting
+        self.half *= 1 / self.forgetting
         if self.candles % self.ridge_every == 0:
             self._keep_ridge(self.candles // self.ridge_every % INPUTS)
         self.candles += 1
@@ -137,29 +150,16 @@ class RecursiveLeastSquares(Memory):
         self.coefficients += self.gains.take(slots, 0) * ((y - predicted) * known)[:, None]
 
     def _narrow(self, direction: Array) -> None:
-        # The product of a vector with itself is symmetric to the last bit, and so stays the
-        # covariance: half of it is all that needs saving.
-        self.covariance -= np.dot(direction[:, None], direction[None, :], out=self._scratch)
+        # The product of a vector with itself is symmetric to the last bit, and so is the
+        # covariance: half of it is all that needs keeping.
+        self.half -= direction.take(_ROWS) * direction.take(_COLUMNS)
 
     def _keep_ridge(self, index: int) -> None:
         """Observe that one coefficient is zero."""
-        direction = self.covariance[index].copy()
+        direction = self.half.take(_WHOLE[index])
         variance = self._ridge_variance + float(direction[index])
         self.coefficients -= self.coefficients[:, index, None] * (direction / variance)
         self._narrow(direction / math.sqrt(variance))
-
-    def own_memory(self) -> tuple[Any, ...]:
-        """Return what was learned, of the symmetric covariance one half."""
-        half = self.covariance.take(_HALF)
-        return *super().own_memory(), half.tobytes(), self.inputs.tobytes(), self.gains.tobytes()
-
-    def recall_own(self, own: tuple[Any, ...]) -> None:
-        """Put back what `own_memory` returned."""
-        *learned, half, inputs, gains = own
-        super().recall_own(tuple(learned))
-        np.frombuffer(half).take(_WHOLE, out=self.covariance, mode="clip")  # quicker than "raise"
-        self.inputs[:] = np.frombuffer(inputs, np.float32).reshape(self.inputs.shape)
-        self.gains[:] = np.frombuffer(gains, np.float32).reshape(self.gains.shape)
 
 
 class SlowLevel(Memory):

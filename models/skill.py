@@ -25,6 +25,25 @@ _SUMS = (
 )
 _ROW = {name: row for row, name in enumerate(_SUMS)}
 
+# What is told of each horizon: name, the sum, and what that is divided by; 1 less that for skill.
+_MEANS = {
+    "crps": ("crps", "candles"),
+    "crps_baseline": ("crps_baseline", "candles"),
+    "crps_skill": ("crps", "crps_baseline"),
+    **{f"coverage_{band}": (f"inside_{band}", "candles") for band in BANDS},
+    "mae": ("error", "candles"),
+    "mae_naive": ("error_naive", "candles"),
+    "mae_skill": ("error", "error_naive"),
+    "mape": ("percentage_error", "candles"),
+    "direction_accuracy": ("moves_right", "moves"),
+    "brier": ("brier", "candles"),
+    "qlike": ("qlike", "settled"),
+    "qlike_baseline": ("qlike_baseline", "settled"),
+}
+_OVER, _OF = (np.array([_ROW[pair[side]] for pair in _MEANS.values()]) for side in (0, 1))
+_IS_SKILL = np.array([[float(name.endswith("_skill"))] for name in _MEANS])
+_NAMES = ("candles", *_MEANS)
+
 # Columns of what waits for its target.
 _LOG_CLOSE, _NAIVE, _LEAST, _QUANTILES = 0, 1, 2, 3
 
@@ -158,11 +177,10 @@ class Prequential(Memory):
 
     def scores(self) -> dict[str, Any]:
         """Return every score by horizon, recent and total, ready for JSON."""
+        recent, total = _means(self.recent), _means(self.total)
         return {
-            str(horizon): {"recent": _means(recent.tolist()), "total": _means(total.tolist())}
-            for horizon, recent, total in zip(
-                self.horizons, self.recent.T, self.total.T, strict=True
-            )
+            str(horizon): {"recent": newest, "total": all_}
+            for horizon, newest, all_ in zip(self.horizons, recent, total, strict=True)
         }
 
 
@@ -206,27 +224,22 @@ def _qlike(change: Array, deviation: Array, least: Array) -> Array:
     return np.log(variance) + change * change / variance
 
 
-def _means(sums: list[float]) -> dict[str, float | None]:
-    """Turn one horizon's sums into scores; None where nothing was scored."""
-    return {
-        "candles": sums[_ROW["candles"]],
-        "crps": _share(sums, "crps"),
-        "crps_baseline": _share(sums, "crps_baseline"),
-        "crps_skill": _skill(sums, "crps", "crps_baseline"),
-        **{f"coverage_{band}": _share(sums, f"inside_{band}") for band in BANDS},
-        "mae": _share(sums, "error"),
-        "mae_naive": _share(sums, "error_naive"),
-        "mae_skill": _skill(sums, "error", "error_naive"),
-        "mape": _share(sums, "percentage_error"),
-        "direction_accuracy": _share(sums, "moves_right", "moves"),
-        "brier": _share(sums, "brier"),
-        "qlike": _share(sums, "qlike", of="settled"),
-        "qlike_baseline": _share(sums, "qlike_baseline", of="settled"),
-    }
+def _means(sums: Array) -> list[dict[str, float | None]]:
+    """Turn sums (scores, m) into the scores of each horizon; None where nothing was scored."""
+    wholes = sums.take(_OF, 0)
+    means = sums.take(_OVER, 0) / np.where(wholes, wholes, 1)
+    means = _IS_SKILL + (1 - 2 * _IS_SKILL) * means
+    columns: list[list[float | None]] = means.T.tolist()
+    if not wholes.all():
+        for column, whole in zip(columns, wholes.T.tolist(), strict=True):
+            column[:] = [mean if of else None for mean, of in zip(column, whole, strict=True)]
+    counts = sums[_ROW["candles"]].tolist()
+    rows = zip(counts, columns, strict=True)
+    return [dict(zip(_NAMES, (count, *column), strict=True)) for count, column in rows]
 
 
-def _share(sums: list[float], name: str, of: str = "candles") -> float | None:
-    whole = sums[_ROW[of]]
+def _share(sums: list[float], name: str) -> float | None:
+    whole = sums[_ROW["candles"]]
     return sums[_ROW[name]] / whole if whole else None
 
 

@@ -6,6 +6,7 @@ import hmac
 import io
 import json
 import pickle
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from shared.candle import Series
 from shared.errors import StateError
 from shared.header import LENGTH, MAGIC, START, split
 
-FORMAT = 3
+FORMAT = 4
 """Version of the bytes; part of the fingerprint."""
 
 _VERSIONS = {"numpy": np.__version__, "river": river_version}
@@ -94,6 +95,7 @@ class Signer:
         )
 
 
+@cache
 def fingerprint(model: str, horizon: int) -> str:
     """Return 16 hex digits that name what a state belongs to.
 
@@ -105,22 +107,27 @@ def fingerprint(model: str, horizon: int) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
+@cache
+def _facts(fingerprint: str, key_id: str) -> str:
+    """Return what the headers of many series have in common: JSON but for its last brace."""
+    facts = {"format": FORMAT, "fingerprint": fingerprint, "key": key_id, "libraries": _VERSIONS}
+    return json.dumps(facts)[:-1]
+
+
+def _header(fingerprint: str, key_id: str, series: str) -> bytes:
+    header = f'{_facts(fingerprint, key_id)}, "series": {json.dumps(series)}}}'.encode()
+    return LENGTH.pack(len(header)) + header
+
+
 def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
     """Return the learner as signed bytes that continue bit-identically when loaded.
 
     Laid out as `shared.header` says; in the header are format, fingerprint, series, key and library
     versions.
     """
-    header = json.dumps(
-        {
-            "format": FORMAT,
-            "fingerprint": fingerprint(learner.model, learner.horizon),
-            "series": str(series),
-            "key": signer.key_id,
-            "libraries": _VERSIONS,
-        }
-    ).encode()
-    content = LENGTH.pack(len(header)) + header + pickle.dumps(learner.__getstate__(), protocol=5)
+    print_ = fingerprint(learner.model, learner.horizon)
+    header = _header(print_, signer.key_id, str(series))
+    content = header + pickle.dumps(learner.__getstate__(), protocol=5)
     return MAGIC + signer.sign(content) + content
 
 
@@ -146,11 +153,7 @@ def load(
         raise StateError(f"not a saved state: it begins with {raw[:8]!r}")
     if not signer.knows(content, signature):
         raise signer.refusal(content)
-    header, body = split(content)
-    wanted = {"format": FORMAT, "fingerprint": fingerprint, "series": str(series)}
-    for name, value in wanted.items():
-        if header.get(name) != value:
-            raise StateError(f"state of {name} {header.get(name)}, wanted {value}")
+    body = _body(content, signer, fingerprint, str(series))
     try:
         return _take_up(_Unpickler(io.BytesIO(body)).load(), into)
     except _SURROUNDINGS:
@@ -158,8 +161,22 @@ def load(
     except Exception as error:  # whatever classes of another version make of what was theirs
         raise StateError(
             f"state cannot be read ({type(error).__name__}: {error}); it was written with "
-            f"{header.get('libraries')}, here are {_VERSIONS}"
+            f"{split(content)[0].get('libraries')}, here are {_VERSIONS}"
         ) from error
+
+
+def _body(content: bytes, signer: Signer, fingerprint: str, series: str) -> bytes:
+    """Return the pickle behind the header, if that names what is wanted."""
+    # As a rule it was written just like this; then it need not be read.
+    usual = _header(fingerprint, signer.key_id, series)
+    if content.startswith(usual):
+        return content[len(usual) :]
+    header, body = split(content)
+    wanted = {"format": FORMAT, "fingerprint": fingerprint, "series": series}
+    for name, value in wanted.items():
+        if header.get(name) != value:
+            raise StateError(f"state of {name} {header.get(name)}, wanted {value}")
+    return body
 
 
 def _take_up(held: Any, into: Learner | None) -> Learner:

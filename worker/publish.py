@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from models.learner import Outlook
 from shared.candle import Candle, Series
-from shared.forecast import QUANTILE_LEVELS, Forecast, ModelName, Snapshot
+from shared.forecast import MEDIAN, QUANTILE_LEVELS, Forecast, ModelName, Snapshot
 
 GRACE_MS = 10_000
 """How long after the close of the next candle a forecast is not yet called stale."""
@@ -45,6 +45,7 @@ def forecast_of(  # noqa: PLR0913 -- a forecast says where all of it comes from
     latency_ms: int | None,
 ) -> Forecast:
     """Return the forecast after ``candle``."""
+    quantiles = significant(outlook.quantiles).tolist()
     return Forecast(
         series=str(series),
         exchange=series.exchange,
@@ -61,8 +62,8 @@ def forecast_of(  # noqa: PLR0913 -- a forecast says where all of it comes from
         valid_until=outlook.target_times[0] + GRACE_MS,
         target_times=outlook.target_times,
         quantile_levels=QUANTILE_LEVELS,
-        quantiles=significant(outlook.quantiles).tolist(),
-        median=significant(outlook.median).tolist(),
+        quantiles=quantiles,
+        median=tuple(row[MEDIAN] for row in quantiles),
         volatility=outlook.volatility.tolist(),
         prob_up=outlook.prob_up.tolist(),
         skill=outlook.skill,

@@ -42,7 +42,10 @@ def of_version(version: int, monkeypatch: pytest.MonkeyPatch) -> bytes:
     other = replace(catalog.MODELS["default"], version=version)
     with monkeypatch.context() as patch:
         patch.setattr(catalog, "MODELS", {**catalog.MODELS, "default": other})
-        return learned()
+        state.fingerprint.cache_clear()
+        raw = learned()
+    state.fingerprint.cache_clear()
+    return raw
 
 
 def flipped(raw: bytes, at: int) -> bytes:

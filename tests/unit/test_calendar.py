@@ -188,7 +188,7 @@ def test_started_anew_it_knows_nothing_of_the_prior() -> None:
     plain = Seasonality(HOUR_MS)
     for calendar in calendars:
         calendar.start_anew()
-        assert not calendar._buffer.any()
+        assert not calendar.buffer.any()
         assert calendar.starts_anew
 
     for n, variance in enumerate(np.random.default_rng(2).gamma(0.5, 1e-4, 24 * 30).tolist()):
@@ -196,7 +196,7 @@ def test_started_anew_it_knows_nothing_of_the_prior() -> None:
             calendar.learn_one(MONDAY_MS + n * HOUR_MS, variance)
 
     for calendar in calendars:
-        assert calendar.memory()[0][0] == plain.memory()[0][0]
+        assert calendar.memory()[0] == plain.memory()[0]
 
 
 def test_still_starting_anew_after_it_was_saved() -> None:

@@ -1,5 +1,6 @@
 """The models by name."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,13 @@ def test_states_of_another_prior_are_not_continued(mine: Path) -> None:
 
 
 @pytest.fixture
-def another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Code that ships another prior."""
     draw_prior(91).save(tmp_path / "default.npz")
     monkeypatch.setattr(constants, "_FOLDER", tmp_path)
+    state.fingerprint.cache_clear()
+    yield
+    state.fingerprint.cache_clear()
 
 
 BEFORE = {name: state.fingerprint(name, 24) for name in ("default", "default@none", "random-walk")}

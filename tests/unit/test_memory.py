@@ -38,7 +38,7 @@ def test_arrays_share_one_buffer() -> None:
     counter = Counter(2)
     counter.learn_one()
 
-    assert counter._buffer.tolist() == [1, 1, 0, 1, 0, 1]
+    assert counter.buffer.tolist() == [1, 1, 0, 1, 0, 1]
 
 
 def test_saved_memory_goes_on_where_it_was() -> None:
@@ -52,7 +52,7 @@ def test_saved_memory_goes_on_where_it_was() -> None:
 
     assert copy.memory() == counter.memory()
     assert copy.size == 3
-    assert copy.first.base is copy._buffer
+    assert copy.first.base is copy.buffer
 
 
 def test_copy_is_independent() -> None:
@@ -63,7 +63,7 @@ def test_copy_is_independent() -> None:
     counter.learn_one()
 
     assert copy.number == 0
-    assert not copy._buffer.any()
+    assert not copy.buffer.any()
     assert copy.part.get() == copy.parts[0].get() == 0
 
 
@@ -76,7 +76,7 @@ def test_clone_forgets() -> None:
 
     assert clone.size == 4
     assert clone.number == 0
-    assert not clone._buffer.any()
+    assert not clone.buffer.any()
 
 
 def test_what_changes_in_place_is_not_shared() -> None:

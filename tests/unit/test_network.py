@@ -94,7 +94,7 @@ def test_learns_nothing() -> None:
         network.observe(draw(HORIZONS, position))
 
     assert network.predict_one(origin).tolist() == said
-    assert network.memory() == [(b"",)]
+    assert network.memory() == (b"",)
 
 
 def test_leaves_its_question_as_it_was() -> None:

@@ -119,7 +119,7 @@ def _attributes(learner: Learner) -> list[tuple[str, str, bytes]]:
         (type(part).__name__, name, pickle.dumps(value))
         for part in learner.all_parts
         for name, value in sorted(vars(part).items())
-        if name not in {"_scratch", "all_parts", "_plain", "_read"}
+        if name not in {"_scratch", "all_parts", "_holders", "plain", "read_plain"}
     ]
 
 
