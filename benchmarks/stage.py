@@ -141,11 +141,15 @@ class Market:
         """Append and return the seconds until the last forecast can be read."""
         began = time.perf_counter()
         self.append(candles)
-        redis, keys = self._store.link.redis, self._store.keys
-        # Two small questions, so that asking weighs nothing beside what is measured.
-        while redis.zcard(keys.pending):
-            self.longest_queue = max(self.longest_queue, redis.llen(keys.rq_queue(CANDLES_QUEUE)))
-            time.sleep(0.002)
+        keys = self._store.keys
+        # One small question now and then, so that asking weighs nothing beside what is measured.
+        ask = self._store.link.redis.pipeline(transaction=False)
+        while True:
+            waiting, rung = ask.zcard(keys.pending).llen(keys.rq_queue(CANDLES_QUEUE)).execute()
+            self.longest_queue = max(self.longest_queue, rung)
+            if not waiting:
+                break
+            time.sleep(0.005)
         took = time.perf_counter() - began
         if any(record.sequence != self._closed for record in self._store.models(self.names)):
             raise SystemExit("some series are not where they should be")

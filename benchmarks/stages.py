@@ -14,7 +14,8 @@ from models import state
 from models.learner import Learner
 from shared.store import Store
 from worker import update
-from worker.update import Model, Updater
+from worker.teaching import Model
+from worker.update import Updater
 
 WARM = 200
 _FLEET = "stages"

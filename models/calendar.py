@@ -1,6 +1,7 @@
 """The calendar of the variance: when in the day and the week a market is lively."""
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,16 +92,22 @@ class Seasonality(Memory):
     def ahead(self, open_times: NDArray[np.int64]) -> Array:
         """Return ln mean exp(season) over the first 1, 2, ... H of ``open_times``, shape (H,)."""
         week = (open_times // HOUR_MS + 72) % 168
-        season = self.weekday[_SEASON, week // 24]
+        series: tuple[Any, ...] = (*self._series, _SEASON)
+        season = self.weekday[(*series, week // 24)]
         if self._intraday:
-            season += self.hour[_SEASON, week % 24]
-            season += self.week[_SEASON, week]
+            season += self.hour[(*series, week % 24)]
+            season += self.week[(*series, week)]
         if self._parts:
-            season += self.part[_SEASON, open_times % HOUR_MS * self._parts // HOUR_MS]
+            season += self.part[(*series, open_times % HOUR_MS * self._parts // HOUR_MS)]
         np.exp(season, out=season)
-        season = np.add.accumulate(season)
-        season /= np.arange(1.0, len(season) + 1)
+        season = np.add.accumulate(season, axis=-1)
+        season /= np.arange(1.0, season.shape[-1] + 1)
         return np.log(season, out=season)
+
+    def lie_in(self, buffer: Array) -> None:
+        """Make the arrays views into a buffer."""
+        super().lie_in(buffer)
+        self._series = self.leading
 
     def _begin_with(self, prior: Prior) -> None:
         """Put the prior's seasons into the tables, and count it as some hours seen."""

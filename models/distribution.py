@@ -85,13 +85,14 @@ def at_levels(quantiles: Array, levels: Sequence[float]) -> Array:
 
 def deviation(quantiles: Array) -> Array:
     """Return the standard deviation of the log return, shape (n,)."""
-    variance = np.vecdot(quantiles.dot(_COVARIANCE), quantiles)
+    variance = np.vecdot(np.matmul(quantiles, _COVARIANCE), quantiles)
     return np.asarray(np.sqrt(np.maximum(variance, 0)))
 
 
 def chance_of_rise(quantiles: Array) -> Array:
     """Return the probability of a positive log return plus half that of none, shape (n,)."""
-    return np.array([_chance_of_rise(row) for row in quantiles.tolist()])
+    rows = quantiles.reshape(-1, len(_SCORES)).tolist()
+    return np.array([_chance_of_rise(row) for row in rows]).reshape(quantiles.shape[:-1])
 
 
 def _chance_of_rise(quantiles: list[float]) -> float:
@@ -109,7 +110,7 @@ def _chance_of_rise(quantiles: list[float]) -> float:
     return math.erfc(score / _ROOT_2) / 2
 
 
-def to_prices(returns: Array, close: float) -> Array:
+def to_prices(returns: Array, close: float | Array) -> Array:
     """Turn log returns from ``close`` into prices, kept positive and finite."""
     with np.errstate(over="ignore", under="ignore"):
         prices = close * np.exp(returns)

@@ -1,13 +1,15 @@
 """What the recent past says about the variance to come, as 37 numbers."""
 
 import math
+from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate, pairwise
 
 import numpy as np
 
 from models.ewma import Ewma
 from models.hours import DAY_MS, HOUR_MS
-from models.memory import Array, Memory, bounded
+from models.memory import Array, Memory, bounded, column, each, rows
 from models.moves import Move
 
 SIZE = 37
@@ -78,29 +80,38 @@ class Features(Memory):
         return math.log(self._level.get())
 
     @property
-    def stillness(self) -> float:
-        """Share of the last 300 candles or so whose close did not move."""
-        return float(self.sums[-1] / self.weights[-1])
+    def stillness(self) -> float | Array:
+        """Share of the last 300 candles or so whose close did not move; 0 before the first."""
+        if self.leading:
+            return np.asarray(self.sums[:, -1:] / np.maximum(self.weights[:, -1:], _RATES[-1]))
+        return float(self.sums[-1] / max(self.weights[-1], _RATES[-1]))
 
     def learn_one(self, move: Move, season: float) -> None:
         """Take in a candle and the log variance that the calendar ascribes to its time."""
+        self.learn((move,), (season,))
+
+    def learn(self, moves: Sequence[Move], seasons: Sequence[float]) -> None:
+        """Take in a candle of each of several series that are stacked here."""
+        candles = zip(self.members, moves, seasons, strict=True)
+        inputs = rows([np.array(own.take_in(move, season)) for own, move, season in candles])
+        self.weights += _RATES * (1 - self.weights)
+        self.sums += _RATES * (inputs.take(_SOURCE, -1) - self.sums)
+
+    def take_in(self, move: Move, season: float) -> tuple[float, ...]:
+        """Take in level and volume of a candle; return what is to be averaged of it, 8 numbers."""
         variance, change = _deseasonalise(move, season)
         self._level.update(variance)
         self._volume.update(move.volume)
-        inputs = np.array(
-            (
-                variance,
-                abs(change) + 1e-6,
-                change * change,
-                max(math.log(variance), self.level + _FLOOR),
-                self._activity(move),
-                change,
-                change * change if change < 0 else 0.0,
-                move.log_return == 0,
-            )
+        return (
+            variance,
+            abs(change) + 1e-6,
+            change * change,
+            max(math.log(variance), self.level + _FLOOR),
+            self._activity(move),
+            change,
+            change * change if change < 0 else 0.0,
+            float(move.log_return == 0),
         )
-        self.weights += _RATES * (1 - self.weights)
-        self.sums += _RATES * (inputs[_SOURCE] - self.sums)
 
     def transform_one(self, move: Move, season: float, ahead: Array) -> Array:
         """Return the features after a candle has been learned.
@@ -116,31 +127,40 @@ class Features(Memory):
         -------
         Shape (37,), each within [-4, 4].
         """
+        return self.transform(ahead, (move,), (season,))
+
+    def transform(self, ahead: Array, moves: Sequence[Move], seasons: Sequence[float]) -> Array:
+        """Return the features of several series that are stacked here, shape (n, 37)."""
         means = self.sums / self.weights
-        logs = np.log(means[_POSITIVE] + 1e-14)
-        features = np.empty(SIZE)
-        features[:12] = logs[:12]
-        features[9:12] *= 2  # sizes are roots of variances
-        features[12:14] = logs[13:16:2]  # squares over 24 and 168 of those kept
-        features[14:17] = means[_AT["log_variance"]]
-        volatility = features[:17]
-        volatility -= self.level
+        logs = np.log(means[..., _POSITIVE] + 1e-14)
+        features = np.empty((*means.shape[:-1], SIZE))
+        features[..., :12] = logs[..., :12]
+        features[..., 9:12] *= 2  # sizes are roots of variances
+        features[..., 12:14] = logs[..., 13:16:2]  # squares over 24 and 168 of those kept
+        features[..., 14:17] = means[..., _AT["log_variance"]]
+        volatility = features[..., :17]
+        volatility -= self.levels
         np.maximum(volatility, _FLOOR, out=volatility)
         volatility *= 0.5
-        deviation = math.exp(0.5 * logs[6])  # over 72 candles
-        features[17:] = (
-            *self._shape(move, season, means.tolist(), deviation),
-            season,
-            *ahead.take(_SEASONS_AHEAD, mode="clip").tolist(),
-            self._log_hours,
-            means[-2],
+        deviations = np.exp(logs[..., 6] / 2)  # over 72 candles
+        known = zip(*(each(a.tolist(), moves) for a in (means, deviations)), strict=True)
+        candles = zip(self.members, moves, seasons, known, strict=True)
+        features[..., 17:30] = rows(
+            [own.shape(move, season, *its) for own, move, season, its in candles]
         )
+        features[..., 30:35] = ahead.take(_SEASONS_AHEAD, -1, mode="clip")
+        features[..., 35] = self._log_hours
+        features[..., 36] = means[..., -2]
         return bounded(features, _CLIP)
 
-    def _shape(
-        self, move: Move, season: float, means: list[float], deviation: float
-    ) -> list[float]:
-        """Activity, the newest return, drift, downside share and the place in the range."""
+    @property
+    def levels(self) -> float | Array:
+        """Return the `level` of each series, shape (n, 1); of one alone just that."""
+        levels: float | Array = column([own.level for own in self.members])
+        return levels
+
+    def shape(self, move: Move, season: float, means: list[float], deviation: float) -> list[float]:
+        """Activity, the newest return, drift, downside share, place in the range, and season."""
         activity = self._activity(move)
         short, medium, long = means[_AT["activity"]]
         z = _deseasonalise(move, season)[1] / deviation
@@ -159,6 +179,7 @@ class Features(Memory):
                 for down, square in zip(means[_AT["downside"]], means[_AT["square"]], strict=False)
             ),
             min(max(move.location / deviation, -2.0), 2.0),
+            season,
         ]
 
     def _activity(self, move: Move) -> float:
@@ -175,6 +196,7 @@ def _deseasonalise(move: Move, season: float) -> tuple[float, float]:
     )
 
 
+@lru_cache(maxsize=256)
 def clock(open_time: int) -> tuple[float, ...]:
     """Return the hour of the day (two harmonics) and the weekday as points on circles, halved."""
     day = 2 * math.pi * (open_time % DAY_MS) / DAY_MS

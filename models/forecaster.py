@@ -2,24 +2,25 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 
 from models.calendar import Seasonality
+from models.cohort import CODE, EXPERTS, LABEL_FLOOR, LOG_CLOSE, MIXED, Cohort
 from models.constants import HORIZONS, Prior
-from models.distribution import at_levels, to_prices
 from models.ewma import Ewma
 from models.features import Features
 from models.hours import HOUR_MS, TradingHours
-from models.memory import Array, Memory, bounded
+from models.memory import Array, Memory
 from models.mixture import GradientMixture
 from models.moves import Move, measure
 from models.network import PooledNetwork
-from models.pending import Pending, Slots, between, knots
+from models.pending import Pending, between, knots
 from models.quantiles import QuantileTracker
-from models.scale import Origin, RecursiveLeastSquares, ScaleExpert, SlowLevel, regressors
-from models.stillness import AWAKE, SETTLED, TickHistogram
+from models.scale import RecursiveLeastSquares, ScaleExpert, SlowLevel
+from models.stillness import SETTLED, TickHistogram
 from models.ticks import TickGrid
 from shared.errors import InvalidValue
 from shared.forecast import MEDIAN
@@ -42,12 +43,6 @@ class QuantileForecaster(Protocol):
         """Return quantiles of the close prices, shape (horizon, len(levels)), non-decreasing."""
 
 
-# What is known at an origin, in the columns of the rows that wait for its targets.
-_LOG_CLOSE, _SPENT, _EXPECTED, _MIXED, _CODE, _EXPERTS = 0, 1, 2, 3, 4, 5
-_LABEL_FLOOR = 1e-9
-_LABEL_CLIP = 7.0
-_LARGEST_RETURN = 100.0
-_RETURN_SHARE = 0.7
 # The usual variance is known from here on; a series is young up to there.
 _WICK_FROM, _YOUNG = 24, 500
 # Index of the expert to trust where little moves: the slowest.
@@ -123,18 +118,18 @@ class ScaleMixtureForecaster(Memory):
         )
         self.ticks = TickGrid()
         self.counts = TickHistogram(self.knots)
-        self.pending = Pending(self.knots, _EXPERTS + len(self.experts))
+        self.pending = Pending(self.knots, EXPERTS + len(self.experts))
         self.opinions = np.zeros((len(self.knots), len(self.experts)))
         self.usual = Ewma(72)
         self.candles = 0
         self.log_close: float | None = None
         self._remember(scale=(len(self.knots),))
         self.scale: Array
-        self._steps = np.array(self.knots, np.float64)
-        self._last = np.array(self.knots) - 1
-        self._roots = np.sqrt(self._steps)
-        self._all_roots = np.sqrt(np.arange(1, horizon + 1))
-        self._between = between(self.knots, tuple(range(1, horizon + 1)))
+        self.steps = np.array(self.knots, np.float64)
+        self.last = np.array(self.knots) - 1
+        self.roots = np.sqrt(self.steps)
+        self.all_roots = np.sqrt(np.arange(1, horizon + 1))
+        self.between = between(self.knots, tuple(range(1, horizon + 1)))
 
     def recalled(self) -> None:
         """Of the newest candle nothing is known."""
@@ -144,22 +139,7 @@ class ScaleMixtureForecaster(Memory):
         """Learn the next candle: first the labels it completes, then what it says itself."""
         if x is None:
             raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
-        open_time = x["open_time"]
-        move = self._tempered(measure(x, self.log_close))
-        self.hours.learn_one(open_time)
-        if self.hours.is_session and not self.calendar.starts_anew:
-            self.calendar.start_anew()
-        self.calendar.learn_one(open_time, move.variance)
-        slots = self.pending.slots(self.hours.position)
-        self._learn_labels(slots, open_time, move)
-        self.features.learn_one(move, self.calendar.now)
-        before = self.ticks.close
-        self.ticks.learn_one(y)
-        if self.ticks.tick:
-            self.counts.observe((y - before) / self.ticks.tick, move.volume)
-        self.candles += 1
-        self.log_close = move.log_close
-        self._look_ahead(slots, open_time, move)
+        self.alone.learn((y,), (x,))
 
     def forecast(
         self,
@@ -194,93 +174,79 @@ class ScaleMixtureForecaster(Memory):
             raise InvalidValue("horizon", horizon, f"use 1 to {self.horizon}")
         if not self.candles:
             raise InvalidValue("candles", 0, "learn a candle before forecasting")
-        deviation = np.exp(self._between.dot(self.scale) / 2) * self._all_roots
-        returns = self._between.dot(self.tracker.predict_one()) * deviation[:, None]
-        if self.counts.code and self._stands_still:
-            self._count_in(returns)
-        np.maximum.accumulate(returns, axis=1, out=returns)
-        returns = self.ticks.transform_one(bounded(returns, _LARGEST_RETURN))[:horizon]
-        return to_prices(at_levels(returns, levels), self.ticks.close)
+        return np.asarray(self.alone.forecast_quantiles(levels)[:horizon])
+
+    @cached_property
+    def alone(self) -> Cohort:
+        """Return the cohort of this one: all that is learned in step is written once."""
+        return Cohort((self,))
+
+    def lie_in(self, buffer: Array) -> None:
+        """Make the arrays views into a buffer; the parts' may be moving too."""
+        super().lie_in(buffer)
+        self.__dict__.pop("alone", None)
+
+    def begin(self, x: Mapping[str, Any]) -> Move:
+        """Take in when a candle opened and how lively it was."""
+        open_time = x["open_time"]
+        move = self._tempered(measure(x, self.log_close))
+        self.hours.learn_one(open_time)
+        if self.hours.is_session and not self.calendar.starts_anew:
+            self.calendar.start_anew()
+        self.calendar.learn_one(open_time, move.variance)
+        return move
+
+    def end(self, y: float, move: Move) -> None:
+        """Take in the close: from here on the candle is the newest."""
+        before = self.ticks.close
+        self.ticks.learn_one(y)
+        if self.ticks.tick:
+            self.counts.observe((y - before) / self.ticks.tick, move.volume)
+        self.candles += 1
+        self.log_close = move.log_close
 
     @property
-    def _stands_still(self) -> bool:
-        known = self.ticks.tick > 0 and self.candles >= SETTLED
-        return known and self.features.stillness > AWAKE
+    def is_settled(self) -> bool:
+        """Whether it is known how often closes stand still, and by which ticks they move."""
+        return self.ticks.tick > 0 and self.candles >= SETTLED
 
-    def _count_in(self, returns: Array) -> None:
+    def learn_counts(self, rows: Array, log_close: float, known: Array) -> None:
+        """Count the moves that a candle ends, in ticks, from what was known at their origins."""
+        origins = np.exp(rows[:, LOG_CLOSE])
+        moves = np.round((math.exp(log_close) - origins) / self.ticks.tick)
+        deviations = np.exp(rows[:, MIXED] / 2) * self.roots * origins / self.ticks.tick
+        others = np.round(self.tracker.predict_one() * deviations[:, None])
+        self.counts.learn_one(moves, rows[:, CODE], others, known)
+
+    def count_in(self, returns: Array) -> None:
         """Move quantiles of the return to what the counts of ticks say, as far as these hold."""
         tick = self.ticks.tick / self.ticks.close
-        ticks = self._between @ self.counts.predict_one()
+        ticks = self.between @ self.counts.predict_one()
         counted = np.log1p(np.maximum(ticks * tick, -0.99))
         counted -= returns
         # To and fro says where the price may be, not which way it goes: the median stays.
         counted[:, MEDIAN] = 0
-        counted *= (self._between @ self.counts.share)[:, None]
+        counted *= (self.between @ self.counts.share)[:, None]
         returns += counted
         median = returns[:, MEDIAN, None]
         np.minimum(returns[:, :MEDIAN], median, out=returns[:, :MEDIAN])
         np.maximum(returns[:, MEDIAN + 1 :], median, out=returns[:, MEDIAN + 1 :])
 
-    def _tempered(self, move: Move) -> Move:
-        """Bound what a lone wick can say: one bad print must not widen a week of forecasts."""
-        most = max(move.log_return**2, self.wick * self.usual.get())
-        if move.variance > most and self.candles >= _WICK_FROM:
-            move = move._replace(variance=most)
-        self.usual.update(move.variance + _LABEL_FLOOR)
-        return move
-
-    def _learn_labels(self, slots: Slots, open_time: int, move: Move) -> None:
-        """Teach the parts what the horizons that end with this candle have brought."""
-        self.pending.rows[:, _SPENT] += (
-            _RETURN_SHARE * move.log_return**2 + (1 - _RETURN_SHARE) * move.variance
-        )
-        rows, known = self.pending.due(slots, open_time)
-        label = np.log(rows[:, _SPENT] / self._steps + _LABEL_FLOOR) - rows[:, _EXPECTED]
-        label = bounded(label, _LABEL_CLIP)
-        for expert in self.experts:
-            expert.learn_one(label, self.hours.position, known)
-        z = (move.log_close - rows[:, _LOG_CLOSE]) / (np.exp(rows[:, _MIXED] / 2) * self._roots)
-        if self._stands_still:
-            self._learn_counts(rows, move, known)
-        self.tracker.learn_one(z, known)
-        gradient = self.tracker.gradient
-        self.mixture.learn_one(rows[:, _EXPERTS:], rows[:, _MIXED], gradient, known)
-
-    def _learn_counts(self, rows: Array, move: Move, known: Array) -> None:
-        """Count the moves that this candle ends, in ticks."""
-        origins = np.exp(rows[:, _LOG_CLOSE])
-        moves = np.round((math.exp(move.log_close) - origins) / self.ticks.tick)
-        deviations = np.exp(rows[:, _MIXED] / 2) * self._roots * origins / self.ticks.tick
-        others = np.round(self.tracker.predict_one() * deviations[:, None])
-        self.counts.learn_one(moves, rows[:, _CODE], others, known)
-
-    def _look_ahead(self, slots: Slots, open_time: int, move: Move) -> None:
-        """Forecast the scale at the knots, and keep what is known until the targets arrive."""
-        position, path = self.hours.position, self.hours.path
-        season, ahead = self.calendar.now, self.calendar.ahead(path)
-        features = self.features.transform_one(move, season, ahead)
-        expected = self.features.level + ahead[self._last]
-        origin = Origin(position, regressors(features, open_time), expected, move.log_return)
-        rows = np.zeros((len(self.knots), self.pending.width))  # nothing is spent yet
-        for column, expert in enumerate(self.experts, _EXPERTS):
-            expert.observe(origin)
-            rows[:, column] = expert.predict_one(origin)
-        self.mixture.weigh(self.features.stillness)
-        self.opinions = rows[:, _EXPERTS:]
-        mixed = self.mixture.predict_one(self.opinions)
-        self.scale[:] = self._widened(mixed)
-        rows[:, _LOG_CLOSE], rows[:, _EXPECTED] = move.log_close, expected
-        rows[:, _MIXED] = self.scale
-        rows[:, _CODE] = self.counts.code if self._stands_still else 0
-        self.pending.put(slots, path[self._last], rows)
-
-    def _widened(self, scale: Array) -> Array:
+    def widened(self, scale: Array) -> Array:
         """Widen the log variance of a young series, of which a few candles say little."""
         if self.candles >= _YOUNG:
             return scale
         guess = math.log(_VARIANCE_AN_HOUR * self.timeframe_ms / HOUR_MS)
         guess -= self.candles * math.log(4)
         return np.logaddexp(scale + math.log1p(self.doubt / self.candles), guess)
+
+    def _tempered(self, move: Move) -> Move:
+        """Bound what a lone wick can say: one bad print must not widen a week of forecasts."""
+        most = max(move.log_return**2, self.wick * self.usual.get())
+        if move.variance > most and self.candles >= _WICK_FROM:
+            move = move._replace(variance=most)
+        self.usual.update(move.variance + LABEL_FLOOR)
+        return move
 
 
 def _panel(horizons: tuple[int, ...], prior: Prior | None) -> tuple[tuple[ScaleExpert, float], ...]:

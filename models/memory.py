@@ -6,13 +6,15 @@ from inspect import signature
 from itertools import accumulate, pairwise
 from math import prod
 from operator import attrgetter
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import DTypeLike, NDArray
 from river import base
 
 Array: TypeAlias = NDArray[np.float64]
+MemoryT = TypeVar("MemoryT", bound="Memory")
 
 
 def bounded(values: Array, limit: float) -> Array:
@@ -39,7 +41,7 @@ class Memory(base.Estimator):
     _parameters: ClassVar[tuple[str, ...]] = ()
     _layout: tuple[tuple[str, tuple[int, ...], DTypeLike], ...] = ()
     buffer: Array = np.zeros(0)
-    _whole: Array | None = None
+    whole: Array | None = None
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -71,19 +73,28 @@ class Memory(base.Estimator):
             setattr(self, name, view.reshape(*buffer.shape[:-1], *shape))
             start = end
 
-    def gather(self) -> None:
-        """Move the arrays of all parts into one buffer, to be saved and loaded at once."""
-        self._whole = np.concatenate([part.buffer for part in self.all_parts])
-        for part, own in zip(self.all_parts, self._split(self._whole), strict=True):
+    def gather(self, into: Array | None = None) -> None:
+        """Move the arrays of all parts into one buffer, to be saved and loaded at once.
+
+        Those of several estimators of a kind that lie in the rows of one array can be `stacked`.
+        """
+        arrays = [part.buffer for part in self.all_parts]
+        self.whole = np.concatenate(arrays, out=into)
+        for part, own in zip(self.all_parts, self._split(self.whole), strict=True):
             part.lie_in(own)
+
+    @property
+    def extent(self) -> int:
+        """How many numbers the arrays of all parts hold."""
+        return sum(part.buffer.size for part in self.all_parts)
 
     def memory(self) -> tuple[Any, ...]:
         """Return what was learned: to be pickled at once, for it is no copy.
 
         The bytes of all buffers, and of each part that has some its other values.
         """
-        if self._whole is not None:
-            arrays = self._whole.tobytes()
+        if self.whole is not None:
+            arrays = self.whole.tobytes()
         else:
             arrays = b"".join(part.buffer.tobytes() for part in self.all_parts)
         return arrays, *[part.read_plain(part) for part in self._holders]
@@ -92,8 +103,8 @@ class Memory(base.Estimator):
         """Put back what `memory` returned."""
         arrays, *values = memory
         whole = np.frombuffer(arrays)
-        if self._whole is not None:
-            self._whole[:] = whole
+        if self.whole is not None:
+            self.whole[:] = whole
         else:
             for part, own in zip(self.all_parts, self._split(whole), strict=True):
                 part.buffer[:] = own
@@ -121,6 +132,11 @@ class Memory(base.Estimator):
         return [self, *(below for part in parts for below in part.all_parts)]
 
     @cached_property
+    def part_names(self) -> list[str]:
+        """Names of the parts that are one estimator each."""
+        return [name for name in self._learned if isinstance(getattr(self, name), Memory)]
+
+    @cached_property
     def _holders(self) -> list["Memory"]:
         """Those of all parts that have other values than arrays."""
         return [part for part in self.all_parts if part.plain]
@@ -138,6 +154,16 @@ class Memory(base.Estimator):
             return lambda part: (getattr(part, name),)
         return attrgetter(*self.plain)
 
+    @cached_property
+    def members(self) -> Sequence[Any]:
+        """Return those that are stacked here; this one alone, where it is no stack."""
+        return (self,)
+
+    @property
+    def leading(self) -> tuple[NDArray[np.int64], ...]:
+        """Index of the series, shape (n, 1), where several are stacked; else nothing."""
+        return (np.arange(len(self.buffer))[:, None],) if self.buffer.ndim > 1 else ()
+
     @property
     def parameters(self) -> dict[str, Any]:
         """Arguments that make another of its kind."""
@@ -150,6 +176,50 @@ class Memory(base.Estimator):
         parameters, memory = state
         type(self).__init__(self, **parameters)
         self.recall(memory)
+
+
+def stacked(parts: Sequence[MemoryT]) -> MemoryT:
+    """Return several of a kind as one: each of its arrays has one more axis in front.
+
+    They are the same numbers, not copies; parts are stacked too, but for those in tuples. What is
+    no array is that of the first. One alone is returned as it is, without that axis: what works on
+    stacks is written so that it does not mind.
+
+    Raises
+    ------
+    ValueError
+        When the buffers are not the rows, evenly spaced, of one array.
+    """
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    starts = np.array([part.buffer.__array_interface__["data"][0] for part in parts])
+    stride, *others = set(np.diff(starts).tolist())
+    if others:
+        raise ValueError("these do not lie in the rows of one array: gather them there first")
+    stack = object.__new__(type(first))
+    stack.__dict__.update(first.__dict__)
+    shape, strides = (len(parts), first.buffer.size), (stride, first.buffer.itemsize)
+    stack.lie_in(as_strided(first.buffer, shape, strides))
+    stack.members = parts
+    for name in first.part_names:
+        setattr(stack, name, stacked([getattr(part, name) for part in parts]))
+    return stack
+
+
+def column(values: Sequence[float]) -> Any:
+    """Return a number for each of several series, shape (n, 1); of one alone just the number."""
+    return np.array(values)[:, None] if len(values) > 1 else values[0]
+
+
+def rows(values: Sequence[Any]) -> Any:
+    """Return an array for each of several series as one, shape (n, ...); of one alone just that."""
+    return np.array(values) if len(values) > 1 else values[0]
+
+
+def each(stack: Any, series: Sequence[Any]) -> Any:
+    """Return what is to be iterated over to have the part of each series."""
+    return stack if len(series) > 1 else (stack,)
 
 
 def _parts_in(value: Any) -> Iterator[Memory]:

@@ -5,6 +5,7 @@ import numpy as np
 from models.memory import Array, Memory, bounded
 
 _DECAY = 0.9999
+_STILL_FROM = 0.2
 _CLIP = 3.0
 
 
@@ -50,6 +51,7 @@ class GradientMixture(Memory):
         self.weights: Array
         self._prior = np.array(prior) / sum(prior)
         self.weights[:] = self._prior
+        self._is_still = np.eye(len(prior))[still]
         self._roots = np.sqrt(horizons)
 
     def predict_one(self, experts: Array) -> Array:
@@ -71,19 +73,21 @@ class GradientMixture(Memory):
         known
             1 where the horizon's target is known, else 0, shape (m,).
         """
-        gain = bounded(experts - mixed[:, None], _CLIP)
-        gain *= (gradient * known / self._roots)[:, None]
+        gain = bounded(experts - mixed[..., None], _CLIP)
+        gain *= (gradient * known / self._roots)[..., None]
         decay = 1 - (1 - _DECAY) * known
-        self.gains *= decay[:, None]
+        self.gains *= decay[..., None]
         self.gains += gain
         self.squares *= decay
         self.squares += np.vecdot(self.weights, gain * gain)
 
-    def weigh(self, stillness: float) -> None:
+    def weigh(self, stillness: float | Array) -> None:
         """Set the weights from the gains and the share of candles whose close did not move."""
-        prior = self._prior.copy()
-        prior[self.still] += 2 * max(stillness - 0.2, 0.0) ** 2
-        scores = self.gains * (self.rate / np.sqrt(self.squares + 0.02))[:, None]
-        scores -= np.maximum.reduce(scores, 1)[:, None]
+        prior = self._prior
+        if (stillness if isinstance(stillness, float) else stillness.max()) > _STILL_FROM:
+            beyond = np.maximum(stillness - _STILL_FROM, 0.0)
+            prior = (prior + 2 * beyond * beyond * self._is_still)[..., None, :]
+        scores = self.gains * (self.rate / np.sqrt(self.squares + 0.02))[..., None]
+        scores -= np.maximum.reduce(scores, -1)[..., None]
         np.multiply(np.exp(scores), prior, out=self.weights)
-        self.weights /= np.add.reduce(self.weights, 1)[:, None]
+        self.weights /= np.add.reduce(self.weights, -1)[..., None]

@@ -5,7 +5,7 @@ import numpy as np
 from models.constants import HORIZONS, MOST_SPREADS, Prior
 from models.features import SIZE
 from models.memory import Array, Memory, bounded
-from models.pending import between
+from models.pending import Whole, between
 from models.scale import Origin
 
 _CLIP = 7.0
@@ -24,6 +24,8 @@ class PooledNetwork(Memory):
     prior
         The weights.
     """
+
+    stacks = True
 
     def __init__(self, horizons: tuple[int, ...], prior: Prior) -> None:
         self.horizons = horizons
@@ -45,13 +47,13 @@ class PooledNetwork(Memory):
 
     def predict_one(self, origin: Origin) -> Array:
         """Return the log variance a candle up to each horizon, shape (m,)."""
-        inputs = (origin.inputs[1 : 1 + SIZE] - self._center) * self._per_spread
+        inputs = (origin.inputs[..., 1 : 1 + SIZE] - self._center) * self._per_spread
         inputs = bounded(inputs, MOST_SPREADS)
-        wide = np.tanh(self._first.dot(inputs) + self._first_bias)
-        narrow = np.tanh(self._second.dot(wide) + self._second_bias)
-        log_variance: Array = self._third.dot(narrow) + self._skip.dot(inputs)
+        wide = np.tanh(np.matvec(self._first, inputs) + self._first_bias)
+        narrow = np.tanh(np.matvec(self._second, wide) + self._second_bias)
+        log_variance: Array = np.matvec(self._third, narrow) + np.matvec(self._skip, inputs)
         log_variance += self._bias
         return bounded(log_variance, _CLIP) + origin.expected
 
-    def learn_one(self, y: Array, position: int, known: Array) -> None:
+    def learn_one(self, y: Array, position: Whole, known: Array) -> None:
         """Learn nothing."""

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from models.memory import Array, Memory
 
 Slots: TypeAlias = NDArray[np.int64]
+Whole: TypeAlias = int | NDArray[np.int64]
+"""One number, or one for each of several stacked series, shape (n, 1)."""
 
 
 class Pending(Memory):
@@ -45,12 +47,17 @@ class Pending(Memory):
         self._lengths = np.array(horizons)
         self._starts = np.cumsum(self._lengths) - self._lengths
 
-    def slots(self, position: int) -> Slots:
+    def lie_in(self, buffer: Array) -> None:
+        """Make the arrays views into a buffer."""
+        super().lie_in(buffer)
+        self._series = self.leading
+
+    def slots(self, position: Whole) -> Slots:
         """Where the rows of the candle at ``position`` go, and those it completes lie: (m,)."""
         slots: Slots = self._starts + position % self._lengths
         return slots
 
-    def due(self, slots: Slots, open_time: int) -> tuple[Array, Array]:
+    def due(self, slots: Slots, open_time: Whole) -> tuple[Array, Array]:
         """Return the rows whose time may have come.
 
         Returns
@@ -61,12 +68,15 @@ class Pending(Memory):
             Shape (m,): 1 where the candle of ``open_time`` is the row's target, else 0. Learning
             with steps multiplied by it learns nothing from the rest.
         """
-        return self.rows.take(slots, 0), (self.targets[slots] == open_time).astype(np.float64)
+        at = (*self._series, slots)
+        known = self.targets[at] == open_time
+        return self.rows[at], known.astype(np.float64)
 
     def put(self, slots: Slots, targets: NDArray[np.int64], rows: Array) -> None:
         """Keep a row for each horizon: open times of the targets (m,), numbers (m, width)."""
-        self.targets[slots] = targets
-        self.rows[slots] = rows
+        at = (*self._series, slots)
+        self.targets[at] = targets
+        self.rows[at] = rows
 
 
 def knots(horizon: int) -> tuple[int, ...]:

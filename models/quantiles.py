@@ -51,17 +51,15 @@ class QuantileTracker(Memory):
     Gibbs & Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021.
     """
 
-    _learned = ("candles",)
-
     def __init__(self, horizons: tuple[int, ...] = (1,), start: Array | None = None) -> None:
         self.horizons = horizons
         self.start = start
         count = len(horizons)
-        self._remember(sizes=(count, 4), tilts=(count, len(LEVELS)))
+        self._remember(sizes=(count, 4), tilts=(count, len(LEVELS)), candles=(1,))
         self.sizes: Array
         self.tilts: Array
+        self.candles: Array
         self.sizes[:] = _NORMAL if start is None else start
-        self.candles = 0
         self.gradient = np.zeros(count)
         self._caution = np.array(horizons) ** -0.75
 
@@ -71,7 +69,7 @@ class QuantileTracker(Memory):
 
     def predict_one(self) -> Array:
         """Return the quantiles of z at the nine levels, shape (m, 9); they may cross."""
-        return np.asarray(self.sizes.dot(_TAILS) + self.tilts)
+        return np.asarray(np.matmul(self.sizes, _TAILS) + self.tilts)
 
     def learn_one(self, z: Array, known: Array) -> None:
         """Learn standardised errors.
@@ -85,14 +83,14 @@ class QuantileTracker(Memory):
         """
         self.candles += 1
         quantiles = self.predict_one()
-        above = LEVELS - (z[:, None] < quantiles)
+        above = LEVELS - (z[..., None] < quantiles)
         self.gradient = np.vecdot(above, quantiles) / len(LEVELS)
-        step = self._caution * max((self.candles + 500) ** -0.7, 0.0007)
-        step = (step * known)[:, None]
-        exceeded = (abs(z)[:, None] > self.sizes) - _EXCEEDED
+        step = self._caution * np.maximum((self.candles + 500) ** -0.7, 0.0007)
+        step = (step * known)[..., None]
+        exceeded = (abs(z)[..., None] > self.sizes) - _EXCEEDED
         self.tilts *= 1 - _TILT_LEAK * step
-        self.tilts += above * _TILT_SPEEDS * (step * self.sizes[:, 1:2])
+        self.tilts += above * _TILT_SPEEDS * (step * self.sizes[..., 1:2])
         self.sizes += exceeded * _SPEEDS * step * self.sizes
         np.maximum(self.sizes, _LEAST_SIZES, out=self.sizes)
-        floor = self.sizes[:, :-1] * _LEAST_RATIO
-        np.maximum(self.sizes[:, 1:], floor, out=self.sizes[:, 1:])
+        floor = self.sizes[..., :-1] * _LEAST_RATIO
+        np.maximum(self.sizes[..., 1:], floor, out=self.sizes[..., 1:])

@@ -1,15 +1,17 @@
 """The scale experts: each says how wide the next candles will be, as log variance a candle."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.ewma import Ewma
-from models.features import SIZE, clock
-from models.memory import Array, Memory, bounded
+from models.features import SIZE
+from models.memory import Array, Memory, bounded, column, stacked
+from models.pending import Whole
 
 INPUTS = 1 + SIZE + 6
 _CLIP = 6.0
@@ -34,12 +36,21 @@ class Origin:
         Log variance a candle that level and calendar alone expect up to each horizon, shape (m,).
     log_return
         The candle's return.
+
+    Of several series that are stacked the numbers are columns, shape (n, 1), and the arrays have
+    one more axis in front.
     """
 
     position: int
     inputs: Array
     expected: Array
     log_return: float
+
+    def apart(self) -> "Iterator[Origin]":
+        """Yield the origins of several series one by one."""
+        positions, returns = np.ravel(self.position).tolist(), np.ravel(self.log_return).tolist()
+        several = zip(positions, self.inputs, self.expected, returns, strict=True)
+        return (Origin(*one) for one in several)
 
 
 class ScaleExpert(Protocol):
@@ -58,10 +69,12 @@ class ScaleExpert(Protocol):
         """
 
 
-def regressors(features: Array, open_time: int) -> Array:
-    """Put a constant, the features (37,) and the clock of the open time together: (44,)."""
-    inputs = np.empty(INPUTS)
-    inputs[0], inputs[1 : 1 + SIZE], inputs[1 + SIZE :] = 1, features, clock(open_time)
+def regressors(features: Array, clocks: Array) -> Array:
+    """Put a constant, the features (37,) and the `clock` of the open time (6,) together: (44,)."""
+    inputs = np.empty((*features.shape[:-1], INPUTS))
+    inputs[..., 0] = 1
+    inputs[..., 1 : 1 + SIZE] = features
+    inputs[..., 1 + SIZE :] = clocks
     return inputs
 
 
@@ -89,7 +102,7 @@ class RecursiveLeastSquares(Memory):
     Ljung & Söderström, "Theory and Practice of Recursive Identification" (1983).
     """
 
-    _learned = ("candles",)
+    stacks = True
 
     def __init__(
         self,
@@ -109,12 +122,13 @@ class RecursiveLeastSquares(Memory):
             half=(len(_HALF),),
             inputs=waiting,
             gains=waiting,
+            candles=(1,),
         )
         self.coefficients: Array
         self.half: Array
         self.inputs: NDArray[np.float32]
         self.gains: NDArray[np.float32]
-        self.candles = 0
+        self.candles: Array
         self.half[:] = np.eye(INPUTS).take(_HALF) / ridge
         self._back = np.array(horizons)
         self._ridge_variance = 1 / (INPUTS * (1 - forgetting) * ridge * ridge_every)
@@ -122,44 +136,52 @@ class RecursiveLeastSquares(Memory):
     @property
     def covariance(self) -> Array:
         """Covariance of the coefficients but for the noise, shape (44, 44)."""
-        return self.half.take(_WHOLE)
+        return self.half.take(_WHOLE, -1)
+
+    def lie_in(self, buffer: Array) -> None:
+        """Make the arrays views into a buffer."""
+        super().lie_in(buffer)
+        self._series = self.leading
 
     def observe(self, origin: Origin) -> None:
         """Narrow the covariance by the newest inputs and keep them until their labels come."""
         x = origin.inputs
-        direction = self.covariance.dot(x)
-        spread = self.forgetting + float(x.dot(direction))
-        slot = origin.position % self._back[-1]
-        self.inputs[slot] = x
-        self.gains[slot] = direction / spread
-        direction /= math.sqrt(spread)
-        self._narrow(direction)
+        direction = np.matvec(self.covariance, x)
+        spread = (self.forgetting + np.vecdot(x, direction))[..., None]
+        slot = (*self._series, origin.position % self._back[-1])
+        self.inputs[slot] = x[..., None, :]
+        self.gains[slot] = (direction / spread)[..., None, :]
+        direction /= np.sqrt(spread)
+        # The product of a vector with itself is symmetric to the last bit, and so is the
+        # covariance: half of it is all that needs keeping.
+        self.half -= direction.take(_ROWS, -1) * direction.take(_COLUMNS, -1)
         self.half *= 1 / self.forgetting
-        if self.candles % self.ridge_every == 0:
-            self._keep_ridge(self.candles // self.ridge_every % INPUTS)
+        self._keep_ridge()
         self.candles += 1
 
     def predict_one(self, origin: Origin) -> Array:
         """Return the log variance a candle up to each horizon, shape (m,)."""
-        return bounded(self.coefficients.dot(origin.inputs), _CLIP) + origin.expected
+        return bounded(np.matvec(self.coefficients, origin.inputs), _CLIP) + origin.expected
 
-    def learn_one(self, y: Array, position: int, known: Array) -> None:
+    def learn_one(self, y: Array, position: Whole, known: Array) -> None:
         """Learn labels by the gains of their origins."""
-        slots = (position - self._back) % self._back[-1]
-        predicted = np.vecdot(self.inputs.take(slots, 0), self.coefficients)
-        self.coefficients += self.gains.take(slots, 0) * ((y - predicted) * known)[:, None]
+        slots = (*self._series, (position - self._back) % self._back[-1])
+        predicted = np.vecdot(self.inputs[slots], self.coefficients)
+        self.coefficients += self.gains[slots] * ((y - predicted) * known)[..., None]
 
-    def _narrow(self, direction: Array) -> None:
-        # The product of a vector with itself is symmetric to the last bit, and so is the
-        # covariance: half of it is all that needs keeping.
-        self.half -= direction.take(_ROWS) * direction.take(_COLUMNS)
-
-    def _keep_ridge(self, index: int) -> None:
-        """Observe that one coefficient is zero."""
-        direction = self.half.take(_WHOLE[index])
-        variance = self._ridge_variance + float(direction[index])
-        self.coefficients -= self.coefficients[:, index, None] * (direction / variance)
-        self._narrow(direction / math.sqrt(variance))
+    def _keep_ridge(self) -> None:
+        """Every few candles, observe of one coefficient in turn that it is zero."""
+        for series, candles in enumerate(self.candles.reshape(-1).tolist()):
+            if candles % self.ridge_every:
+                continue
+            index = int(candles) // self.ridge_every % INPUTS
+            half = self.half.reshape(-1, len(_HALF))[series]
+            coefficients = self.coefficients.reshape(-1, *self.coefficients.shape[-2:])[series]
+            direction = half.take(_WHOLE[index])
+            variance = self._ridge_variance + float(direction[index])
+            coefficients -= coefficients[:, index, None] * (direction / variance)
+            direction /= math.sqrt(variance)
+            half -= direction.take(_ROWS) * direction.take(_COLUMNS)
 
 
 class SlowLevel(Memory):
@@ -171,19 +193,61 @@ class SlowLevel(Memory):
         Candles it looks back on.
     """
 
-    _learned = ("_square",)
+    _learned = ("square",)
+    stacks = True
 
     def __init__(self, span: int = 2000) -> None:
         self.span = span
-        self._square = Ewma(span)
+        self.square = Ewma(span)
 
     def observe(self, origin: Origin) -> None:
         """Take in the newest return."""
-        self._square.update(origin.log_return * origin.log_return)
+        squares = origin.log_return * origin.log_return
+        if not isinstance(squares, np.ndarray):
+            self.square.update(squares)
+            return
+        for average, square in zip(self._squares, squares[:, 0].tolist(), strict=True):
+            average.update(square)
 
-    def predict_one(self, origin: Origin) -> float:  # noqa: ARG002 - all know the same average
+    def predict_one(self, origin: Origin) -> Array | float:  # noqa: ARG002 - they know the same
         """Return the log variance a candle, the same for all horizons."""
-        return math.log(self._square.get() + 1e-10)
+        logs: Array | float = column([math.log(one.get() + 1e-10) for one in self._squares])
+        return logs
 
-    def learn_one(self, y: Array, position: int, known: Array) -> None:
+    @property
+    def _squares(self) -> list[Ewma]:
+        return [member.square for member in self.members]
+
+    def learn_one(self, y: Array, position: Whole, known: Array) -> None:
         """Learn nothing: returns are all that this expert needs."""
+
+
+class _Apart:
+    """Experts that do not stack, each of its own series: every one works for itself."""
+
+    def __init__(self, experts: Sequence[ScaleExpert]) -> None:
+        self._experts = experts
+
+    def observe(self, origin: Origin) -> None:
+        for expert, own in zip(self._experts, origin.apart(), strict=True):
+            expert.observe(own)
+
+    def predict_one(self, origin: Origin) -> Array:
+        said = zip(self._experts, origin.apart(), strict=True)
+        shape = np.shape(origin.expected[0])
+        return np.array([np.broadcast_to(expert.predict_one(own), shape) for expert, own in said])
+
+    def learn_one(self, y: Array, position: Whole, known: Array) -> None:
+        lessons = zip(self._experts, y, np.ravel(position).tolist(), known, strict=True)
+        for expert, *lesson in lessons:
+            expert.learn_one(*lesson)
+
+
+def together(experts: Sequence[ScaleExpert]) -> ScaleExpert:
+    """Return experts of a kind, each of its own series, as one: its arrays have one more axis."""
+    if len(experts) == 1:
+        return experts[0]
+    if getattr(experts[0], "stacks", False):
+        stack: Any = stacked(experts)  # type: ignore[type-var]
+        return stack  # type: ignore[no-any-return]
+    return _Apart(experts)

@@ -1,6 +1,6 @@
 """Prequential scores: every forecast is scored when its candle arrives, before it is learned."""
 
-import math
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from models.distribution import NORMAL_SCORES, chance_of_rise, deviation
 from models.memory import Array, Memory
-from models.pending import Pending, with_last
+from models.pending import Pending, Whole, with_last
 from models.quantiles import LEVELS
 from models.ticks import TickGrid
 from shared.forecast import MEDIAN, Skill
@@ -41,7 +41,8 @@ _MEANS = {
     "qlike_baseline": ("qlike_baseline", "settled"),
 }
 _OVER, _OF = (np.array([_ROW[pair[side]] for pair in _MEANS.values()]) for side in (0, 1))
-_IS_SKILL = np.array([[float(name.endswith("_skill"))] for name in _MEANS])
+_IS_SKILL = np.array([float(name.endswith("_skill")) for name in _MEANS])
+_PUBLISHED = itemgetter(*map(list(_MEANS).index, ("crps_skill", "coverage_90", "mae_skill")))
 _NAMES = ("candles", *_MEANS)
 
 # Columns of what waits for its target.
@@ -52,6 +53,8 @@ _LEAST_CANDLES = 200
 _LEAST_EXCESS = 0.01
 _STANDARD_ERRORS = 3.0
 _LEAST_VARIANCE = 1e-16
+# What divides: nothing is scored where there is less.
+_LEAST_SUM = 1e-300
 # Before that many candles there is no variance to speak of, and QLIKE says nothing.
 _SETTLED = 100
 
@@ -94,21 +97,31 @@ class Prequential(Memory):
 
     def learn_one(self, position: int, open_time: int, close: float) -> None:
         """Score what was forecast for the candle of ``open_time`` that closed at ``close``."""
+        self.score(position, open_time, close)
+        self.take_in(close)
+
+    def score(self, position: Whole, open_time: Whole, close: float | Array) -> None:
+        """Score what was forecast for a candle."""
         rows, known = self.pending.due(self.pending.slots(position), open_time)
+        known = known[..., None, :]
         scores = _scores(rows, close) * known
         self.recent *= 1 - (1 - _DECAY) * known
         self.recent += scores
         self.total += scores
+
+    def take_in(self, close: float) -> None:
+        """Count a candle and its step."""
         self.ticks.learn_one(close)
         self.candles += 1
 
     def put(
         self,
-        position: int,
+        position: Whole,
         path: NDArray[np.int64],
-        close: float,
+        close: float | Array,
         quantiles: Array,
-        naive_volatility: float,
+        naive_volatility: float | Array,
+        least_variance: float | Array | None = None,
     ) -> None:
         """Keep a forecast until its targets arrive.
 
@@ -122,15 +135,20 @@ class Prequential(Memory):
             Price quantiles, shape (H, 9).
         naive_volatility
             The baseline's standard deviation of the log return of one candle.
+        least_variance
+            As `least_variance` says by default.
         """
-        rows = np.empty((len(self.horizons), self.pending.width))
-        rows[:, _LOG_CLOSE] = math.log(close)
-        rows[:, _NAIVE] = naive_volatility * self._roots
-        rows[:, _LEAST] = self._least_variance(close)
-        rows[:, _QUANTILES:] = np.log(quantiles.take(self._last, 0)) - math.log(close)
-        self.pending.put(self.pending.slots(position), path[self._last], rows)
+        if least_variance is None:
+            least_variance = self.least_variance(float(close))
+        log_close = np.log(close)
+        rows = np.empty((*path.shape[:-1], len(self.horizons), self.pending.width))
+        rows[..., _LOG_CLOSE] = log_close
+        rows[..., _NAIVE] = naive_volatility * self._roots
+        rows[..., _LEAST] = least_variance
+        rows[..., _QUANTILES:] = np.log(quantiles.take(self._last, -2)) - log_close[..., None]
+        self.pending.put(self.pending.slots(position), path.take(self._last, -1), rows)
 
-    def _least_variance(self, close: float) -> float:
+    def least_variance(self, close: float) -> float:
         """Least variance that a forecast is held to by QLIKE; 0 while QLIKE is not scored.
 
         It is what rounding to ticks alone makes: a forecast of no change at all, right most of
@@ -141,73 +159,92 @@ class Prequential(Memory):
         return max((self.ticks.tick / close) ** 2 / 12, _LEAST_VARIANCE)
 
     @property
-    def is_worse(self) -> bool:
+    def is_worse(self) -> NDArray[np.bool_]:
         """Whether the recent CRPS is worse than the baseline's, beyond noise.
 
         The excess over the baseline, averaged over the horizons, has to exceed three standard
         errors. Errors of forecasts h ahead overlap, so that n of them count as n / h, and the
         horizons are taken to err together.
         """
-        candles, crps, naive, excess_squared = self.recent[:4]  # in the order of _SUMS
-        if min(candles.tolist()) < _LEAST_CANDLES:
-            return False
+        sums = np.maximum(self.recent[..., :4, :], _LEAST_SUM)  # in the order of _SUMS
+        candles, crps, naive, excess_squared = (sums[..., row, :] for row in range(4))
+        enough = np.minimum.reduce(candles, -1) >= _LEAST_CANDLES
         excess = crps / naive - 1
-        mean = float(excess.mean())
-        if mean <= _LEAST_EXCESS:
-            return False
+        mean = np.add.reduce(excess, -1) / len(self.horizons)
+        suspect = np.asarray(enough & (mean > _LEAST_EXCESS))
+        if not suspect.any():
+            return suspect
         variance = excess_squared * candles / naive**2 - excess**2
-        errors = np.sqrt(variance.clip(0) * self._steps / candles)
-        return mean > _STANDARD_ERRORS * float(errors.mean())
+        errors = np.sqrt(np.maximum(variance, 0) * self._steps / candles)
+        error = np.add.reduce(errors, -1) / len(self.horizons)
+        return np.asarray(suspect & (mean > _STANDARD_ERRORS * error))
 
     def skill(self) -> tuple[Skill, ...]:
         """Return the recent skill at each scored horizon, as it is published."""
-        counts = self.total[_ROW["candles"]].tolist()
-        return tuple(
-            Skill(
-                horizon=horizon,
-                candles=int(count),
-                crps=_skill(sums, "crps", "crps_baseline"),
-                coverage_90=_share(sums, "inside_90"),
-                mae=_skill(sums, "error", "error_naive"),
+        return self.skills()[0]
+
+    def skills(self) -> list[tuple[Skill, ...]]:
+        """Return the `skill` of each of several series."""
+        counts = self.total[..., _ROW["candles"], :]
+        return [
+            tuple(
+                Skill(horizon=horizon, candles=int(count), crps=crps, coverage_90=inside, mae=mae)
+                for horizon, count, (crps, inside, mae) in zip(
+                    self.horizons, own, map(_PUBLISHED, means), strict=True
+                )
             )
-            for horizon, count, sums in zip(
-                self.horizons, counts, self.recent.T.tolist(), strict=True
+            for own, means in zip(
+                counts.reshape(-1, len(self.horizons)).tolist(), _means(self.recent), strict=True
             )
-        )
+        ]
 
     def scores(self) -> dict[str, Any]:
         """Return every score by horizon, recent and total, ready for JSON."""
-        recent, total = _means(self.recent), _means(self.total)
-        return {
-            str(horizon): {"recent": newest, "total": all_}
-            for horizon, newest, all_ in zip(self.horizons, recent, total, strict=True)
-        }
+        return self.all_scores()[0]
+
+    def all_scores(self) -> list[dict[str, Any]]:
+        """Return the `scores` of each of several series."""
+        return [
+            {
+                str(horizon): {"recent": newest, "total": all_}
+                for horizon, newest, all_ in zip(self.horizons, *told, strict=True)
+            }
+            for told in zip(_named(self.recent), _named(self.total), strict=True)
+        ]
 
 
-def _scores(rows: Array, close: float) -> Array:
-    """Score waiting rows (m, width) against the close they waited for: (scores, m)."""
-    origin, naive, quantiles = rows[:, _LOG_CLOSE], rows[:, _NAIVE], rows[:, _QUANTILES:]
-    change, median = math.log(close) - origin, quantiles[:, MEDIAN]
-    column, direction = change[:, None], np.sign(change)
-    # Beside every forecast its baseline: shape (2, m, ...).
-    both, deviations = np.empty((2, *quantiles.shape)), np.empty((2, len(rows)))
-    both[0], both[1] = quantiles, naive[:, None] * NORMAL_SCORES
+def _scores(rows: Array, close: float | Array) -> Array:
+    """Score waiting rows (..., m, width) against the close they waited for (..., 1): sums' parts.
+
+    Returns
+    -------
+    Shape (..., scores, m).
+    """
+    origin, naive, quantiles = rows[..., _LOG_CLOSE], rows[..., _NAIVE], rows[..., _QUANTILES:]
+    change, median, least = np.log(close) - origin, quantiles[..., MEDIAN], rows[..., _LEAST]
+    column, direction = change[..., None], np.sign(change)
+    # Beside every forecast its baseline: shape (2, ..., m, levels).
+    both, deviations = np.empty((2, *quantiles.shape)), np.empty((2, *naive.shape))
+    both[0], both[1] = quantiles, naive[..., None] * NORMAL_SCORES
     deviations[0], deviations[1] = deviation(quantiles), naive
     loss = crps(column, both)
-    errors = abs(np.exp(origin + both[:, :, MEDIAN]) - close)
-    scores = np.empty((len(_SUMS), len(rows)))
-    scores[0] = 1
-    scores[1:3] = loss
-    scores[3] = (loss[0] - loss[1]) ** 2
+    errors = abs(np.exp(origin + both[..., MEDIAN]) - close)
     # The bands from the inside out: 25-75 %, 10-90 %, ...
-    scores[4:8] = ((quantiles[:, 3::-1] <= column) & (column <= quantiles[:, 5:])).T
-    scores[8:10] = errors
-    scores[10] = errors[0] / close
-    scores[11] = abs(direction)
-    scores[12] = (abs(direction) + np.sign(median) * direction) / 2
-    scores[13] = (chance_of_rise(quantiles) - (1 + direction) / 2) ** 2
-    scores[14] = rows[:, _LEAST] > 0
-    scores[15:] = _qlike(change, deviations, rows[:, _LEAST]) * scores[14]
+    inside = (quantiles[..., 3::-1] <= column) & (column <= quantiles[..., 5:])
+    scores = np.empty((*naive.shape[:-1], len(_SUMS), naive.shape[-1]))
+    scores[..., 0, :] = 1
+    scores[..., 1, :], scores[..., 2, :] = loss
+    scores[..., 3, :] = (loss[0] - loss[1]) ** 2
+    scores[..., 4:8, :] = inside.swapaxes(-1, -2)
+    scores[..., 8, :], scores[..., 9, :] = errors
+    scores[..., 10, :] = errors[0] / close
+    moves = abs(direction)
+    scores[..., 11, :] = moves
+    scores[..., 12, :] = (moves + np.sign(median) * direction) / 2
+    scores[..., 13, :] = (chance_of_rise(quantiles) - (1 + direction) / 2) ** 2
+    settled = least > 0
+    scores[..., 14, :] = settled
+    scores[..., 15, :], scores[..., 16, :] = _qlike(change, deviations, least) * settled
     return scores
 
 
@@ -224,25 +261,27 @@ def _qlike(change: Array, deviation: Array, least: Array) -> Array:
     return np.log(variance) + change * change / variance
 
 
-def _means(sums: Array) -> list[dict[str, float | None]]:
-    """Turn sums (scores, m) into the scores of each horizon; None where nothing was scored."""
-    wholes = sums.take(_OF, 0)
-    means = sums.take(_OVER, 0) / np.where(wholes, wholes, 1)
+def _means(sums: Array) -> list[list[list[float | None]]]:
+    """Turn sums (..., scores, m) into the means of each series and horizon; None of nothing."""
+    sums = sums.reshape(-1, *sums.shape[-2:]).swapaxes(1, 2)
+    wholes = sums.take(_OF, 2)
+    means = sums.take(_OVER, 2) / np.where(wholes, wholes, 1)
     means = _IS_SKILL + (1 - 2 * _IS_SKILL) * means
-    columns: list[list[float | None]] = means.T.tolist()
+    told: list[list[list[float | None]]] = means.tolist()
     if not wholes.all():
-        for column, whole in zip(columns, wholes.T.tolist(), strict=True):
-            column[:] = [mean if of else None for mean, of in zip(column, whole, strict=True)]
-    counts = sums[_ROW["candles"]].tolist()
-    rows = zip(counts, columns, strict=True)
-    return [dict(zip(_NAMES, (count, *column), strict=True)) for count, column in rows]
+        for series, horizon in zip(*np.nonzero((wholes == 0).any(2)), strict=True):
+            mean, of = told[series][horizon], wholes[series, horizon].tolist()
+            mean[:] = [value if whole else None for value, whole in zip(mean, of, strict=True)]
+    return told
 
 
-def _share(sums: list[float], name: str) -> float | None:
-    whole = sums[_ROW["candles"]]
-    return sums[_ROW[name]] / whole if whole else None
-
-
-def _skill(sums: list[float], name: str, naive: str) -> float | None:
-    whole = sums[_ROW[naive]]
-    return 1 - sums[_ROW[name]] / whole if whole else None
+def _named(sums: Array) -> list[list[dict[str, float | None]]]:
+    """Turn sums (..., scores, m) into what is told of each series and horizon."""
+    counts = sums[..., _ROW["candles"], :].reshape(-1, sums.shape[-1]).tolist()
+    return [
+        [
+            dict(zip(_NAMES, (count, *mean), strict=True))
+            for count, mean in zip(*one_series, strict=True)
+        ]
+        for one_series in zip(counts, _means(sums), strict=True)
+    ]

@@ -48,12 +48,16 @@ class TickGrid(Memory):
         close, all but the median a hair outward so that the tick itself is inside; other rows are
         as given.
         """
+        snapped = returns.copy()
+        self.snap(snapped)
+        return snapped
+
+    def snap(self, returns: Array) -> None:
+        """Put quantiles on the grid where they are."""
         tick = self.tick / self.close
         spreads = returns[:, 6] - returns[:, 2]
         if not tick or tick <= _COARSE * np.minimum.reduce(spreads):
-            return returns
+            return
         coarse = tick > _COARSE * spreads
         ticks = np.round(np.expm1(returns[coarse]) / tick)
-        snapped = returns.copy()
-        snapped[coarse] = np.log1p(np.maximum(ticks * tick, -0.99)) + _OUTWARD
-        return snapped
+        returns[coarse] = np.log1p(np.maximum(ticks * tick, -0.99)) + _OUTWARD

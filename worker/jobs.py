@@ -15,7 +15,8 @@ from models import catalog, state
 from shared.candle import Series, Timeframe
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.store import Store
-from worker.update import Model, Updater
+from worker.teaching import Model
+from worker.update import Updater
 
 if TYPE_CHECKING:
     from worker.registry import MlflowRegistry

@@ -7,6 +7,7 @@ from typing import Any
 
 from models import state
 from models.learner import Learner
+from models.learners import Outlook
 from shared.candle import Candle
 from shared.records import Claim, Commit, DeadLetter, Entry
 from shared.wire import decode_candle
@@ -23,10 +24,12 @@ class Progress:
     learned: int = 0
     entries: list[Entry] = field(default_factory=list)
     dead_letter: DeadLetter | None = None
+    said: Outlook | None = None
+    """What the learner says now, where that was asked for together with others'."""
+    scores: Mapping[str, Any] | None = None
     since: int | None = field(init=False)
     saved: bytes = field(init=False)
     """As it was claimed, until something was learned and saved."""
-    scores: Mapping[str, Any] | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.since, self.saved = self.claim.since, self.claim.state or b""
@@ -40,6 +43,10 @@ class Progress:
         """Learn one entry; whatever the model raises is raised on."""
         candle = decode_candle(*entry)
         self.learner.learn_one(candle)
+        self.note(entry, candle)
+
+    def note(self, entry: Entry, candle: Candle) -> None:
+        """Take down that an entry has been learned."""
         self.last = candle
         self.learned += 1
         self.entries.append(entry)
@@ -60,7 +67,7 @@ class Progress:
         """Take down what the learner knows now; without anything learned all stands as it is."""
         if self.learned:
             self.saved = state.dump(self.learner, signer, self.claim.series)
-            self.scores = self.learner.scores()
+            self.scores = self.scores or self.learner.scores()
 
     def commit(self, forecast: bytes | None) -> Commit:
         """Return what is to be made durable, and published with it."""

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.learner import Outlook
+from models.learners import Outlook
 from shared.candle import Candle, Series
 from shared.forecast import MEDIAN, QUANTILE_LEVELS, Forecast, ModelName, Snapshot
 

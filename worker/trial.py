@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from models.evaluation import below, changes, coverage, diebold_mariano, inside, losses, shares
 from models.forecaster import ScaleMixtureForecaster
-from models.learner import Learner, Outlook
+from models.learner import Learner
+from models.learners import Outlook
 from models.memory import Array
 from models.solo import ExpertsAlone
 from shared.candle import Candle

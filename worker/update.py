@@ -9,34 +9,17 @@ from itertools import accumulate
 import structlog
 
 from models import state
-from models.learner import Learner
-from shared.errors import DecodeError, StateError, StoreError
-from shared.records import Claim, Commit, Entry
+from shared.errors import StateError, StoreError
+from shared.records import Claim, Commit
 from shared.store import Store
 from shared.wire import encode_forecast
 from worker.progress import Progress
 from worker.publish import forecast_of
-from worker.spares import Spares
+from worker.teaching import NEVER_THE_CANDLES_FAULT, Model, Teacher
 
 log = structlog.get_logger(__name__)
 
-_NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
-# A candle is condemned after three claims of it alone. Where three that were only to bury it have
-# died too, it is not the candle that does the harm.
-_HOPELESS = 6
 _MOST_TOGETHER = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """Which model the workers run, and how its states are signed."""
-
-    name: str
-    signer: state.Signer
-    horizon: Callable[[str], int]
-    """Candles ahead for a series."""
-    fleet: str
-    """Names the model, its horizons and the signing key: workers of another name wait."""
 
 
 @dataclass(slots=True)
@@ -71,7 +54,7 @@ class Updater:
         self._clock = clock
         self._flush_s = store.limits.flush_ms / 1_000
         self._together = 1
-        self._spares = Spares(_MOST_TOGETHER)
+        self._teacher = Teacher(model, store.limits, _MOST_TOGETHER, clock)
 
     def run(self) -> Tally:
         """Work for at most the job's time; what is left rings for the next job."""
@@ -148,94 +131,25 @@ class Updater:
         Each step is done for all before the next: what it runs and reads is in the processor's
         caches then, and an update takes a sixth less.
         """
+        self._teacher.start()
+        # In step learn those with as many candles: the most first, who goes on to the end is last.
+        claims = sorted(claims, key=lambda claim: -len(claim.entries))
         begun = [work for claim in claims if (work := self._begun(claim, tally))]
-        taught = [self._taught(work, work.claim.entries) for work in begun]
-        kept = [self._kept(work) for work in taught]
-        commits = [work.commit(self._publishable(work, offset, tally)) for work in kept]
-        self._spares.put(work.learner for work in kept)
-        return commits
+        kept = [self._teacher.kept(work) for work in self._teacher.taught(begun)]
+        return [work.commit(self._publishable(work, offset, tally)) for work in kept]
 
     def _begun(self, claim: Claim, tally: Tally) -> Progress | None:
         try:
-            return self._begin(claim)
+            return self._teacher.begin(claim)
         except StateError as error:
             self._rebuild(claim, str(error), tally)
             return None
-
-    def _begin(self, claim: Claim) -> Progress:
-        horizon = self.model.horizon(str(claim.series))
-        fingerprint = state.fingerprint(self.model.name, horizon)
-        return Progress(claim, fingerprint, self._learner(claim, fingerprint, horizon))
-
-    def _learner(self, claim: Claim, fingerprint: str, horizon: int) -> Learner:
-        if claim.condemned and claim.attempts >= _HOPELESS:
-            raise StateError("claims died that had only to load it and to bury a candle")
-        if claim.spoilt:
-            raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
-        if claim.state:
-            used = self._spares.take(claim.series.timeframe, horizon)
-            learner = state.load(claim.state, self.model.signer, fingerprint, claim.series, used)
-            if learner.sequence != claim.sequence:
-                raise StateError(
-                    f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
-                )
-            if (learner.hours.open_time or 0) > (claim.cursor or 0):
-                raise StateError(
-                    f"the state has learned up to {learner.hours.open_time}, the series up to "
-                    f"{claim.cursor}"
-                )
-            return learner
-        if claim.sequence:
-            raise StateError("the state is missing")
-        return Learner(claim.series.timeframe, horizon, self.model.name)
-
-    def _taught(self, work: Progress, entries: Sequence[Entry]) -> Progress:
-        """Learn entries in order until one raises or the series' time is over."""
-        claim = work.claim
-        if claim.condemned:
-            work.bury(entries[0], "kills workers", "three claims of it alone died")
-            return work
-        deadline = self._clock() + self.store.limits.series_ms / 1_000
-        for entry in entries:
-            try:
-                work.learn(entry)
-            except _NEVER_THE_CANDLES_FAULT:
-                raise
-            except Exception as error:  # noqa: BLE001 -- whatever a model raises is its candle's
-                # The raise may have left the model half-taught: take it up again before the candle.
-                good, work = work.entries, self._begin(claim)
-                for learned in good:
-                    work.learn(learned)
-                reason = "undecodable" if isinstance(error, DecodeError) else "model raised"
-                work.bury(entry, reason, error)
-                break
-            if self._clock() > deadline:
-                break
-        return work
-
-    def _kept(self, work: Progress) -> Progress:
-        """Save what was learned, or as much of it as leaves a state that can be saved."""
-        while True:
-            try:
-                work.save(self.model.signer)
-            except _NEVER_THE_CANDLES_FAULT:
-                raise
-            except Exception as error:  # noqa: BLE001 -- what a candle leaves behind is its own too
-                claim, entries = work.claim, work.entries
-                work = self._begin(claim)
-                if len(entries) == 1:
-                    work.bury(entries[0], "model raised", error)
-                    return work
-                # Any of them may have done it: keep what can be kept, and the rest has its turn.
-                work = self._taught(work, entries[: len(entries) // 2])
-            else:
-                return work
 
     def _publishable(self, work: Progress, offset: float, tally: Tally) -> bytes | None:
         """Return the forecast; None where the model says what cannot be published."""
         try:
             return self._forecast(work, offset)
-        except _NEVER_THE_CANDLES_FAULT:
+        except NEVER_THE_CANDLES_FAULT:
             raise
         except Exception:  # one series' nonsense must not cost its neighbours their commits
             tally.withheld += 1
@@ -253,7 +167,7 @@ class Updater:
         forecast = forecast_of(
             claim.series,
             work.last,
-            work.learner.outlook(),
+            work.said or work.learner.outlook(),
             model=self.model.name,
             fingerprint=work.fingerprint,
             snapshot=claim.snapshot,

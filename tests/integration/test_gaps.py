@@ -26,7 +26,8 @@ from shared.wire import decode_forecast
 from tests.integration.steps import FLEET
 from tests.unit.fake_exchange import Fake, feed
 from worker.publish import significant
-from worker.update import Model, Updater
+from worker.teaching import Model
+from worker.update import Updater
 
 pytestmark = pytest.mark.usefixtures("field")
 

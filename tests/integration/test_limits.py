@@ -11,7 +11,8 @@ from shared.errors import InvalidValue
 from shared.records import DeadLetter, Limits
 from shared.store import Store
 from tests.integration.steps import FLEET, SERIES, candles, learned, only, walk
-from worker.update import Model, Updater
+from worker.teaching import Model
+from worker.update import Updater
 
 STATED_BYTES = 850_000
 LETTER = DeadLetter(candle="7", reason="invalid", error="no candle")

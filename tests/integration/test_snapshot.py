@@ -21,7 +21,8 @@ from tests.integration.steps import FLEET
 from tests.priors import draw_prior
 from worker.publish import significant
 from worker.snapshot import metrics_of
-from worker.update import Model, Updater
+from worker.teaching import Model
+from worker.update import Updater
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("field")]
 

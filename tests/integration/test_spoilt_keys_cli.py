@@ -12,7 +12,8 @@ from shared.records import DeadLetter
 from shared.store import Store
 from tests.integration.spoilt import SIGNER, many
 from tests.integration.steps import FLEET, T0, candles
-from worker.update import Model, Updater
+from worker.teaching import Model
+from worker.update import Updater
 
 pytestmark = pytest.mark.timeout(120)
 

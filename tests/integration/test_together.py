@@ -12,7 +12,8 @@ from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.store import Store
 from tests.integration.steps import FLEET, walk
-from worker.update import Model, Updater
+from worker.teaching import Model
+from worker.update import Updater
 
 pytestmark = pytest.mark.usefixtures("field")
 
@@ -56,9 +57,9 @@ def _names(count: int) -> list[Series]:
     return [Series.parse(f"test:{'LONG' if i % 2 else 'S'}{i}/USDT:1h") for i in range(count)]
 
 
-def _taught(series: Series, candles: list[Candle]) -> bytes:
+def _taught(series: Series, candles: list[Candle], model: str = "scripted") -> bytes:
     """The state of a series that was always alone."""
-    learner = Learner(series.timeframe, _horizon(str(series)), "scripted")
+    learner = Learner(series.timeframe, _horizon(str(series)), model)
     for candle in candles:
         learner.learn_one(candle)
     return state.dump(learner, SIGNER, series)
@@ -123,6 +124,29 @@ def test_a_slow_model_s_claims_are_given_back_when_the_time_is_over(
 
     assert 4 <= tally.commits <= 7
     assert tally.released == 20 - tally.commits
+
+
+def test_series_with_backlogs_of_any_length_learn_in_step(store: Store) -> None:
+    """Each is where it would be alone; and none of them is taught alone."""
+    names, model = _names(7), Model("default", SIGNER, _horizon, FLEET)
+    updater, lengths = Updater(store, model), [4, 1, 12, 4, 7, 2, 9]
+    for series in names:
+        store.append(series, BASE[:1])
+    _until_learned(store, updater)  # its first group is of one, for it does not know its pace yet
+    for series, length in zip(names, lengths, strict=True):
+        store.append(series, BASE[1 : 1 + length], after=BASE[0].open_time)
+    with patch.object(Learner, "learn_one", side_effect=AssertionError("alone")):
+        _until_learned(store, updater)
+
+    pairs = zip(names, lengths, strict=True)
+    states = [_taught(series, BASE[: 1 + length], "default") for series, length in pairs]
+    assert [store.model(series).state for series in names] == states
+    assert not store.overview()["dead_letters"]
+
+
+def _until_learned(store: Store, updater: Updater) -> None:
+    while store.overview()["pending"]:
+        updater.run()
 
 
 def _append_to_all(store: Store, updater: Updater, count: int) -> None:

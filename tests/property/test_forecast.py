@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from models.learner import Outlook
+from models.learners import Outlook
 from shared.candle import Candle, Series
 from shared.forecast import QUANTILE_LEVELS, Forecast
 from shared.wire import decode_forecast, encode_forecast

@@ -213,7 +213,7 @@ def test_doubt_fades_with_the_candles() -> None:
     """The variance of a young series counts 1 + 1 / candles times, that of an old one once."""
     forecaster, scale = ScaleMixtureForecaster(), np.full(9, -9.0)
     for forecaster.candles, factor in ((20, 1.05), (499, 1 + 1 / 499), (500, 1)):
-        assert np.exp(forecaster._widened(scale) + 9) == pytest.approx(factor, rel=1e-6)
+        assert np.exp(forecaster.widened(scale) + 9) == pytest.approx(factor, rel=1e-6)
 
 
 def test_still_markets_lean_on_the_slow_level() -> None:

@@ -14,7 +14,8 @@ import pytest
 from models import catalog
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import HOUR_MS, MONDAY_MS
-from models.learner import Learner, Outlook
+from models.learner import Learner
+from models.learners import Outlook
 from models.memory import Array
 from models.scale import RecursiveLeastSquares
 from shared.candle import Candle, Timeframe
@@ -162,7 +163,8 @@ def test_a_million_candles_are_no_limit() -> None:
     learner = taught(candles(300))
     forecaster = learner.forecaster
     assert isinstance(forecaster, ScaleMixtureForecaster)
-    learner.sequence = forecaster.candles = forecaster.tracker.candles = 10**8
+    learner.sequence = forecaster.candles = 10**8
+    forecaster.tracker.candles[:] = 10**8
     learner.hours.position = forecaster.hours.position = 10**8 // 24 * 24 + 299
     learner.prequential.total *= 10**6
 

@@ -98,7 +98,7 @@ def test_quantiles_are_those_of_the_recipe(seen: int, start: Array | None) -> No
     """Hundreds of errors leave the quantiles of a plain transcription of the recipe, part 6."""
     rng, horizons = np.random.default_rng(7), (1, 6)
     tracker = QuantileTracker(horizons, start)
-    tracker.candles = seen
+    tracker.candles[:] = seen
     tail = (0.5, 0.8, 0.9, 0.95)
     size, tilt = np.tile((0.6745, 1.2816, 1.6449, 1.96), (2, 1)), np.zeros((2, 9))
     if start is not None:

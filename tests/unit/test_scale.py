@@ -5,11 +5,12 @@ import pickle
 import numpy as np
 import pytest
 
-from models.features import SIZE
+from models.features import SIZE, clock
 from models.memory import Array
 from models.scale import INPUTS, Origin, RecursiveLeastSquares, SlowLevel, regressors
 
 HORIZONS = (1, 3)
+CLOCK = np.array(clock(0))
 
 
 def origin(position: int, inputs: Array, log_return: float = 0.0) -> Origin:
@@ -19,7 +20,7 @@ def origin(position: int, inputs: Array, log_return: float = 0.0) -> Origin:
 
 def draw(rng: np.random.Generator) -> Array:
     """Draw the inputs of one candle."""
-    return regressors(rng.normal(0, 1, INPUTS - 7), 0)
+    return regressors(rng.normal(0, 1, INPUTS - 7), CLOCK)
 
 
 def taught(candles: int, *, skip: int = 0) -> tuple[RecursiveLeastSquares, Array]:
@@ -90,7 +91,7 @@ def test_regression_forgets() -> None:
 def test_regression_survives_constant_inputs() -> None:
     """A hundred thousand identical candles blow nothing up: the ridge is kept alive."""
     model = RecursiveLeastSquares((1,), forgetting=0.999)
-    still = Origin(0, regressors(np.zeros(37), 0), np.zeros(1), 0.0)
+    still = Origin(0, regressors(np.zeros(37), CLOCK), np.zeros(1), 0.0)
     for position in range(100_000):
         still.position = position
         model.observe(still)
@@ -135,7 +136,7 @@ def test_slow_level_is_the_mean_squared_return() -> None:
 def test_regression_remembers_ten_thousand_candles() -> None:
     """By default a thousand recent labels do not outweigh two thousand older ones."""
     model = RecursiveLeastSquares((1,))
-    still = regressors(np.zeros(SIZE), 0)
+    still = regressors(np.zeros(SIZE), CLOCK)
     for position in range(3000):
         label = 1.0 if position < 2000 else -1.0
         model.learn_one(np.array([label]), position, np.array([float(position > 0)]))

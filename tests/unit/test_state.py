@@ -114,12 +114,13 @@ def test_a_used_learner_takes_up_another_series_state(model: str, learned: int) 
 
 
 def _attributes(learner: Learner) -> list[tuple[str, str, bytes]]:
-    """All that can be read in a learner and its parts, but for room for sums and lists of names."""
+    """All that can be read in a learner and its parts, but for lists of them and of names."""
+    lists = {"all_parts", "part_names", "members", "plain", "read_plain", "_holders"}
     return [
         (type(part).__name__, name, pickle.dumps(value))
         for part in learner.all_parts
         for name, value in sorted(vars(part).items())
-        if name not in {"_scratch", "all_parts", "_holders", "plain", "read_plain"}
+        if name not in {*lists, "alone"}
     ]
 
 

@@ -13,7 +13,8 @@ import pytest
 from models import catalog
 from models.baseline import RandomWalk
 from models.hours import HOUR_MS, MONDAY_MS
-from models.learner import Learner, Outlook
+from models.learner import Learner
+from models.learners import Outlook
 from models.memory import Array
 from shared.candle import Candle, Timeframe
 from shared.forecast import QUANTILE_LEVELS

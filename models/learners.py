@@ -1,0 +1,197 @@
+"""Learners of a kind that learn in step, and what they say."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.cohort import Cohort
+from models.distribution import chance_of_rise, deviation
+from models.forecaster import ScaleMixtureForecaster
+from models.memory import Array, column, each, rows, stacked
+from models.moves import fields_of
+from models.pending import Whole
+from shared.candle import Candle
+from shared.errors import InvalidValue
+from shared.forecast import MEDIAN, QUANTILE_LEVELS, Skill, Status
+
+if TYPE_CHECKING:
+    from models.learner import Learner
+
+_WARM = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a learner says after its last candle, for H candles ahead and L levels.
+
+    Attributes
+    ----------
+    target_times
+        Close times (UTC ms) of the candles that are forecast, H of them.
+    quantiles
+        Prices, shape (H, L), non-decreasing along the levels of `shared.forecast`.
+    median
+        Prices, shape (H,).
+    volatility
+        Standard deviation of the log return from the last close, shape (H,).
+    prob_up
+        Probability of a close above the last one (plus half that of no change), shape (H,).
+    status
+        ``warming_up`` during the first candles, ``fallback`` while the baseline speaks.
+    skill
+        Recent skill of the model (never of the fallback) at the scored horizons: of what it said,
+        forecasts that are not finite left out.
+    """
+
+    target_times: tuple[int, ...]
+    quantiles: Array
+    median: Array
+    volatility: Array
+    prob_up: Array
+    status: Status
+    skill: tuple[Skill, ...]
+
+
+class Learners:
+    """Several learners of a kind, each of its own series: see `models.cohort.Cohort`.
+
+    Forecasters that are not of the default kind learn one after the other; what is scored and
+    said is worked out for all at once all the same.
+
+    Parameters
+    ----------
+    members
+        n of them; where there are several, their arrays lie in the rows of one: see
+        `models.memory.stacked`.
+    """
+
+    def __init__(self, members: "Sequence[Learner]") -> None:
+        self.members = members
+        self._prequential = stacked([member.prequential for member in members])
+        forecasters = [member.forecaster for member in members]
+        stackable = [one for one in forecasters if isinstance(one, ScaleMixtureForecaster)]
+        self._cohort = Cohort(stackable) if len(stackable) == len(members) else None
+
+    def learn(self, candles: Sequence[Candle]) -> None:
+        """Score what was forecast for the next candle of each, then learn it.
+
+        Raises whatever a model raises; the learners are of no use after that.
+        """
+        members = self.members
+        for member, candle in zip(members, candles, strict=True):
+            member.hours.learn_one(candle.open_time)
+        position = column([member.hours.position for member in members])
+        closes = column([candle.close for candle in candles])
+        times = column([candle.open_time for candle in candles])
+        self._prequential.score(position, times, closes)
+        for member, candle in zip(members, candles, strict=True):
+            member.prequential.take_in(candle.close)
+            member.baseline.learn_one(candle.close)
+        self._teach(candles)
+        for member, candle in zip(members, candles, strict=True):
+            member.close = candle.close
+            member.sequence += 1
+        self._forecast()
+        self._keep(position, closes)
+
+    def outlooks(self) -> list[Outlook]:
+        """Return what each says now; defined from the first candle on."""
+        members, unheard = self.members, False
+        for member in members:
+            if not member.sequence:
+                raise InvalidValue("sequence", 0, "learn a candle before asking for an outlook")
+            unheard |= member.said_after != member.sequence
+        if unheard:
+            self._forecast()
+        worse = each(self._prequential.is_worse.tolist(), members)
+        models = [
+            None if fails else member.said for member, fails in zip(members, worse, strict=True)
+        ]
+        quantiles = rows(
+            [
+                _baseline_of(member) if said is None else said
+                for member, said in zip(members, models, strict=True)
+            ]
+        )
+        returns = np.log(quantiles) - np.log(rows([[[member.close]] for member in members]))
+        arrays = (quantiles, deviation(returns), chance_of_rise(returns))
+        columns = zip(
+            *(members, models, *(each(array, members) for array in arrays)),
+            self._prequential.skills(),
+            strict=True,
+        )
+        return [
+            Outlook(
+                target_times=tuple((member.hours.path + member.timeframe.ms).tolist()),
+                quantiles=own,
+                median=own[:, MEDIAN],
+                volatility=volatility,
+                prob_up=prob_up,
+                status=_status(member, is_fallback=said is None),
+                skill=skill,
+            )
+            for member, said, own, volatility, prob_up, skill in columns
+        ]
+
+    def scores(self) -> list[dict[str, Any]]:
+        """Return everything about the skill of each, ready for JSON."""
+        worse = each(self._prequential.is_worse.tolist(), self.members)
+        columns = self.members, worse, self._prequential.all_scores()
+        return [
+            {"sequence": member.sequence, "worse_than_baseline": is_worse, "horizons": scores}
+            for member, is_worse, scores in zip(*columns, strict=True)
+        ]
+
+    def _teach(self, candles: Sequence[Candle]) -> None:
+        fields = [fields_of(candle) for candle in candles]
+        if self._cohort:
+            self._cohort.learn([candle.close for candle in candles], fields)
+            return
+        for member, candle, x in zip(self.members, candles, fields, strict=True):
+            member.forecaster.learn_one(candle.close, x)
+
+    def _forecast(self) -> None:
+        """Ask the models for price quantiles (H, 9); those that are not finite are not heard."""
+        if self._cohort:
+            quantiles = self._cohort.forecast_quantiles(QUANTILE_LEVELS)
+        else:
+            quantiles = rows([_quantiles_of(member) for member in self.members])
+        # One sum tells: it is finite only if all are (prices cannot cancel).
+        sums = np.add.reduce(quantiles, (-2, -1)).tolist()
+        parts = (each(part, self.members) for part in (quantiles, sums))
+        for member, said, total in zip(self.members, *parts, strict=True):
+            member.said = said if math.isfinite(total) else None
+            member.said_after = member.sequence
+
+    def _keep(self, position: Whole, closes: float | Array) -> None:
+        """Keep what was said, to be scored when the targets arrive."""
+        heard = [member for member in self.members if member.said is not None]
+        if len(heard) < len(self.members):
+            for member in heard:
+                Learners((member,))._keep(member.hours.position, member.close)  # noqa: SLF001
+            return
+        self._prequential.put(
+            position,
+            rows([member.hours.path for member in heard]),
+            closes,
+            rows([member.said for member in heard]),
+            column([member.baseline.volatility for member in heard]),
+            column([member.prequential.least_variance(member.close) for member in heard]),
+        )
+
+
+def _baseline_of(member: "Learner") -> Array:
+    return member.baseline.forecast_quantiles(member.horizon, QUANTILE_LEVELS)
+
+
+def _quantiles_of(member: "Learner") -> Array:
+    return member.forecaster.forecast_quantiles(member.horizon, QUANTILE_LEVELS)
+
+
+def _status(member: "Learner", *, is_fallback: bool) -> Status:
+    if is_fallback:
+        return "fallback"
+    return "live" if member.sequence >= _WARM else "warming_up"

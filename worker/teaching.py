@@ -1,0 +1,201 @@
+"""Teaching: claimed learners are taken up, taught what was claimed, and saved."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from models import state
+from models.learner import Learner
+from shared.candle import Timeframe
+from shared.errors import DecodeError, StateError, StoreError
+from shared.records import Claim, Entry, Limits
+from shared.wire import decode_candle
+from worker.progress import Progress
+from worker.spares import Spares
+
+NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
+# A candle is condemned after three claims of it alone. Where three that were only to bury it have
+# died too, it is not the candle that does the harm.
+_HOPELESS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Which model the workers run, and how its states are signed."""
+
+    name: str
+    signer: state.Signer
+    horizon: Callable[[str], int]
+    """Candles ahead for a series."""
+    fleet: str
+    """Names the model, its horizons and the signing key: workers of another name wait."""
+
+
+class Teacher:
+    """Teaches some claims at a time.
+
+    Parameters
+    ----------
+    model
+        Which model all of them run.
+    limits
+        How long one series, or several in step, may learn at a stretch.
+    most
+        Claims that are taught at a time.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        limits: Limits,
+        most: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model = model
+        self._series_s = limits.series_ms / 1_000
+        self._clock = clock
+        self._spares = Spares(model.name, most)
+
+    def start(self) -> None:
+        """Be done with the claims before."""
+        self._spares.give_back()
+
+    def begin(self, claim: Claim) -> Progress:
+        """Take up what a claim's series has learned.
+
+        Raises
+        ------
+        StateError
+            When it cannot be gone on from: the series has to be learned again.
+        """
+        horizon = self._model.horizon(str(claim.series))
+        fingerprint = state.fingerprint(self._model.name, horizon)
+        _refuse(claim)
+        learner = self._spares.free(claim.series.timeframe, horizon)
+        if claim.state:
+            used, series = learner, claim.series
+            learner = state.load(claim.state, self._model.signer, fingerprint, series, used)
+            _check(learner, claim)
+        else:
+            self._spares.blank(learner)
+        self._spares.take(learner)
+        return Progress(claim, fingerprint, learner)
+
+    def _again(self, work: Progress) -> Progress:
+        """Take it up once more, in a new learner: nobody knows what a raise has left in the other.
+
+        Nor may that one take up any other state, or one of those that were taught with it.
+        """
+        self._spares.let_go(work.learner)
+        return self.begin(work.claim)
+
+    def taught(self, works: Sequence[Progress]) -> list[Progress]:
+        """Learn what was claimed, series of a kind in step; some may learn but a part of it."""
+        taught = [self._alone(work) for work in works if work.claim.condemned]
+        for group in _kinds([work for work in works if not work.claim.condemned]):
+            if len(group) > 1 and self._in_step(group):
+                taught += group
+            elif len(group) > 1:
+                taught += [self._alone(self._again(work)) for work in group]
+            else:
+                taught += [self._alone(work) for work in group]
+        return taught
+
+    def _in_step(self, works: Sequence[Progress]) -> bool:
+        """Learn series of a kind candle by candle; whether all went well.
+
+        Where it did not, none of the learners is of use any more: which candle of which series it
+        was shows when each is taught alone.
+        """
+        deadline = self._clock() + self._series_s
+        try:
+            for at in range(max(len(work.claim.entries) for work in works)):
+                active = [work for work in works if len(work.claim.entries) > at]
+                entries = [work.claim.entries[at] for work in active]
+                candles = [decode_candle(*entry) for entry in entries]
+                self._spares.together([work.learner for work in active]).learn(candles)
+                for work, entry, candle in zip(active, entries, candles, strict=True):
+                    work.note(entry, candle)
+                if self._clock() > deadline:
+                    break
+            group = self._spares.together([work.learner for work in works])
+            heard = zip(works, group.outlooks(), group.scores(), strict=True)
+            for work, said, scores in heard:
+                work.said, work.scores = said, scores
+        except NEVER_THE_CANDLES_FAULT:
+            raise
+        except Exception:  # noqa: BLE001 -- see above
+            return False
+        return True
+
+    def _alone(self, work: Progress, entries: Sequence[Entry] | None = None) -> Progress:
+        """Learn entries in order until one raises or the series' time is over."""
+        claim = work.claim
+        if claim.condemned:
+            work.bury(claim.entries[0], "kills workers", "three claims of it alone died")
+            return work
+        deadline = self._clock() + self._series_s
+        for entry in claim.entries if entries is None else entries:
+            try:
+                work.learn(entry)
+            except NEVER_THE_CANDLES_FAULT:
+                raise
+            except Exception as error:  # noqa: BLE001 -- whatever a model raises is its candle's
+                # The raise may have left the model half-taught: take it up again before the candle.
+                good, work = work.entries, self._again(work)
+                for learned in good:
+                    work.learn(learned)
+                reason = "undecodable" if isinstance(error, DecodeError) else "model raised"
+                work.bury(entry, reason, error)
+                break
+            if self._clock() > deadline:
+                break
+        return work
+
+    def kept(self, work: Progress) -> Progress:
+        """Save what was learned, or as much of it as leaves a state that can be saved."""
+        while True:
+            try:
+                work.save(self._model.signer)
+            except NEVER_THE_CANDLES_FAULT:
+                raise
+            except Exception as error:  # noqa: BLE001 -- what a candle leaves behind is its own too
+                entries, work = work.entries, self._again(work)
+                if len(entries) == 1:
+                    work.bury(entries[0], "model raised", error)
+                    return work
+                # Any of them may have done it: keep what can be kept, and the rest has its turn.
+                work = self._alone(work, entries[: len(entries) // 2])
+            else:
+                return work
+
+
+def _refuse(claim: Claim) -> None:
+    """Refuse a record that nobody can go on from."""
+    if claim.condemned and claim.attempts >= _HOPELESS:
+        raise StateError("claims died that had only to load it and to bury a candle")
+    if claim.spoilt:
+        raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
+    if claim.sequence and not claim.state:
+        raise StateError("the state is missing")
+
+
+def _check(learner: Learner, claim: Claim) -> None:
+    """Refuse a state that is of another time than its record."""
+    if learner.sequence != claim.sequence:
+        raise StateError(
+            f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
+        )
+    if (learner.hours.open_time or 0) > (claim.cursor or 0):
+        raise StateError(
+            f"the state has learned up to {learner.hours.open_time}, the series up to "
+            f"{claim.cursor}"
+        )
+
+
+def _kinds(works: Iterable[Progress]) -> Iterable[list[Progress]]:
+    """Put works together whose learners are of a kind."""
+    kinds: dict[tuple[Timeframe, int], list[Progress]] = {}
+    for work in works:
+        kinds.setdefault((work.learner.timeframe, work.learner.horizon), []).append(work)
+    return kinds.values()
