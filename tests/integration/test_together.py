@@ -132,7 +132,8 @@ def test_series_with_backlogs_of_any_length_learn_in_step(store: Store) -> None:
     updater, lengths = Updater(store, model), [4, 1, 12, 4, 7, 2, 9]
     for series in names:
         store.append(series, BASE[:1])
-    _until_learned(store, updater)  # its first group is of one, for it does not know its pace yet
+    _until_learned(store, updater)
+    updater._together = 64  # it does not know its pace yet, and would begin with groups of few
     for series, length in zip(names, lengths, strict=True):
         store.append(series, BASE[1 : 1 + length], after=BASE[0].open_time)
     with patch.object(Learner, "learn_one", side_effect=AssertionError("alone")):
