@@ -49,8 +49,10 @@ def redis_server(folder: Path, password: str) -> Iterator[str]:
 def _start(folder: Path, link: Path) -> ValkeyServer:
     # The wheel writes paths unquoted into the server's settings: a space would break them.
     link.symlink_to(folder.resolve())
-    pidfile = {"pidfile": "redis.pid"}
-    config = {"appendonly": "yes", "appendfsync": "everysec", "save": ""} | pidfile
+    config = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "pidfile": "redis.pid"}
+    # States are numbers that hardly compress, and written again and again: rewriting the file at
+    # its default of 64 MB would take more of the processor than all commits.
+    config |= {"auto-aof-rewrite-min-size": "256mb", "rdbcompression": "no"}
     port, cause = _last_port(folder), None
     for _ in range(_STARTS):
         # Told a folder, the wheel makes none of its own that would be left behind.
