@@ -325,9 +325,10 @@ class _Working:
         bells = rules.ring(self.config.rules, redis)
         if rest:
             yield self._step("commit", does, Worker(WORK, rest, began=True), redis)
-        elif bells:
+        elif any(row.mark == DUE for row in redis.rows):
             yield self._step("commit", does, Worker(JOB), redis)
-            yield self._step("commit", f"{does}, its time is over", Worker(OWES, ring=bells), redis)
+            after = Worker(OWES, ring=bells) if bells else Worker()
+            yield self._step("commit", f"{does}, its time is over", after, redis)
         else:
             yield self._step("commit", does, Worker(), redis)
 
