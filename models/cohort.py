@@ -72,7 +72,7 @@ class Cohort:
         returns = bounded(returns, _LARGEST_RETURN)
         for member, own in zip(members, each(returns, members), strict=True):
             member.ticks.snap(own)
-        closes = rows([[[member.ticks.close]] for member in members])
+        closes = column([member.ticks.close for member in members], axes=2)
         return to_prices(at_levels(returns, levels), closes)
 
     def _standing_still(self) -> list[int]:

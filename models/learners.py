@@ -116,7 +116,7 @@ class Learners:
                 for member, said in zip(members, models, strict=True)
             ]
         )
-        returns = np.log(quantiles) - np.log(rows([[[member.close]] for member in members]))
+        returns = np.log(quantiles) - np.log(column([member.close for member in members], axes=2))
         arrays = (quantiles, deviation(returns), chance_of_rise(returns))
         columns = zip(
             *(members, models, *(each(array, members) for array in arrays)),

@@ -207,9 +207,9 @@ def stacked(parts: Sequence[MemoryT]) -> MemoryT:
     return stack
 
 
-def column(values: Sequence[float]) -> Any:
-    """Return a number for each of several series, shape (n, 1); of one alone just the number."""
-    return np.array(values)[:, None] if len(values) > 1 else values[0]
+def column(values: Sequence[float], axes: int = 1) -> Any:
+    """Return a number for each of several series, shape (n, 1, ...); of one alone just that."""
+    return np.array(values).reshape(-1, *(1,) * axes) if len(values) > 1 else values[0]
 
 
 def rows(values: Sequence[Any]) -> Any:
