@@ -6,8 +6,8 @@ In each repetition all three have their turn on the same machine with the same l
 so that the ratios hold when the machine's speed does not. The service's time runs from the first
 append to the last forecast that can be read; the appends are made by one process that shares the
 machine's cores. RQ's workers run their jobs without a fork, which is the faster way for them;
---forking measures RQ's default too. With --stages one updater in this process tells where the time
-of an update goes.
+--forking measures RQ's default too. With --stages one updater in this process tells where the
+processor's time of an update goes.
 """
 
 import time
@@ -27,7 +27,7 @@ def main() -> None:
     parser = options(__doc__, repeat=5)
     parser.add_argument("--series", type=int, nargs="+", default=[500, 2_000])
     parser.add_argument("--forking", action="store_true", help="measure RQ's forking worker too")
-    parser.add_argument("--stages", action="store_true", help="where the time of an update goes")
+    parser.add_argument("--stages", action="store_true", help="what each step takes")
     args = parser.parse_args()
     report = Report(
         "Series closing a candle at once", series=args.series, workers=args.workers, warm=WARM
@@ -45,6 +45,7 @@ def measure(report: Report, sizes: list[int], workers: int, repeat: int, *, fork
     service: dict[int, list[float]] = {size: [] for size in sizes}
     jobs: dict[str, list[float]] = {way: [] for way in ways}
     bare: list[float] = []
+    in_step: list[float] = []
     with stage(workers) as made:
         markets = {size: Market(made.store, size, candles, f"N{size}N") for size in sizes}
         for market in markets.values():
@@ -55,6 +56,7 @@ def measure(report: Report, sizes: list[int], workers: int, repeat: int, *, fork
                 service[size].append(market.close())
             names = markets[sizes[0]].names[:JOBS]
             bare.append(rivals.bare_loop(names, candles[: WARM + 1]))
+            in_step.append(rivals.bare_steps(names, candles[: WARM + 1]))
             for way in ways:
                 rate = rivals.job_per_candle(workers, way, names, candles[: WARM + 1])
                 jobs[way].append(rate)
@@ -67,6 +69,7 @@ def measure(report: Report, sizes: list[int], workers: int, repeat: int, *, fork
         times = [ours / theirs for ours, theirs in zip(rates, jobs[way], strict=True)]
         report.add(f"service of one RQ job per candle, {way}", "times", times)
     report.add("bare loop, one process", "updates/s", bare)
+    report.add("bare loop, in step", "updates/s", in_step)
     report.add("service of bare loop", "times", [a / b for a, b in zip(rates, bare, strict=True)])
 
 

@@ -27,11 +27,13 @@ from shared.candle import Candle, Series
 from shared.wire import encode_forecast
 from worker.embedded import redis_server
 from worker.publish import forecast_of
+from worker.spares import Spares
 
 HORIZON = 24
 _RQ = str(Path(sys.executable).with_name("rq"))
 _QUEUE = "one-job-per-candle"
 _LEARNED = "learned"
+_CLAIM = 64
 _CLASSES = {"no fork": "rq.worker.SimpleWorker", "fork": "rq.worker.Worker"}
 
 
@@ -81,6 +83,21 @@ def bare_loop(names: Sequence[Series], candles: Sequence[Candle]) -> float:
         learner.learn_one(candles[-1])
         learner.outlook()
     return len(names) / (time.perf_counter() - began)
+
+
+def bare_steps(names: Sequence[Series], candles: Sequence[Candle]) -> float:
+    """Return updates a second of the same learners in step, as many at a time as a claim has."""
+    spares, together = Spares("default", _CLAIM), []
+    for _ in names[:_CLAIM]:
+        together.append(spares.free(names[0].timeframe, HORIZON))
+        spares.take(together[-1])
+    group = spares.together(together)
+    for candle in candles[:-1]:
+        group.learn([candle] * len(together))
+    began = time.perf_counter()
+    group.learn([candles[-1]] * len(together))
+    group.outlooks()
+    return len(together) / (time.perf_counter() - began)
 
 
 def _taught(series: Series, candles: Sequence[Candle]) -> Learner:
