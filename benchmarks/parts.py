@@ -66,7 +66,7 @@ def without_calendar(timeframe_ms: int) -> ScaleMixtureForecaster:
 def without_ticks(timeframe_ms: int) -> ScaleMixtureForecaster:
     """Make the model for which prices are smooth."""
     made = whole(timeframe_ms)
-    made.ticks.transform_one = lambda returns: returns  # type: ignore[method-assign]
+    made.ticks.snap = lambda _: None  # type: ignore[assignment, method-assign]
     return without_counts_of(made)
 
 

@@ -23,7 +23,8 @@ from rq import Queue
 
 from benchmarks.stage import ended
 from models.learner import Learner
-from shared.candle import Candle, Series
+from models.learners import Learners
+from shared.candle import Candle, Series, Timeframe
 from shared.wire import encode_forecast
 from worker.embedded import redis_server
 from worker.publish import forecast_of
@@ -87,17 +88,25 @@ def bare_loop(names: Sequence[Series], candles: Sequence[Candle]) -> float:
 
 def bare_steps(names: Sequence[Series], candles: Sequence[Candle]) -> float:
     """Return updates a second of the same learners in step, as many at a time as a claim has."""
-    spares, together = Spares("default", _CLAIM), []
-    for _ in names[:_CLAIM]:
-        together.append(spares.free(names[0].timeframe, HORIZON))
-        spares.take(together[-1])
-    group = spares.together(together)
-    for candle in candles[:-1]:
-        group.learn([candle] * len(together))
+    groups = [
+        _in_step(len(names[start : start + _CLAIM])) for start in range(0, len(names), _CLAIM)
+    ]
+    for group in groups:
+        for candle in candles[:-1]:
+            group.learn([candle] * len(group.members))
     began = time.perf_counter()
-    group.learn([candles[-1]] * len(together))
-    group.outlooks()
-    return len(together) / (time.perf_counter() - began)
+    for group in groups:
+        group.learn([candles[-1]] * len(group.members))
+        group.outlooks()
+    return len(names) / (time.perf_counter() - began)
+
+
+def _in_step(count: int) -> Learners:
+    spares, learners = Spares("default", count, count), []
+    for _ in range(count):
+        learners.append(spares.free(Timeframe("1h"), HORIZON))
+        spares.take(learners[-1])
+    return spares.together(learners)
 
 
 def _taught(series: Series, candles: Sequence[Candle]) -> Learner:

@@ -159,6 +159,8 @@ class Market:
 @contextmanager
 def stage(workers: int, supervisors: int = 1, **settings: str) -> Iterator[Stage]:
     """Start a server and supervisors with so many workers each, and wait until they are ready."""
+    # Ended from outside it has to end them too: they would look for their server for ever.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory() as folder, redis_server(Path(folder), "bench") as url:
         env = {
             "CANDLECAST_REDIS_URL": url,

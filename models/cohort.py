@@ -10,7 +10,7 @@ from models.features import clock
 from models.memory import Array, bounded, column, each, rows, stacked
 from models.moves import Move
 from models.pending import Slots
-from models.scale import Origin, ScaleExpert, regressors, together
+from models.scale import Origin, ScaleExpert, regressors
 from models.stillness import AWAKE
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Cohort:
         self._calendar, self._features = stack.calendar, stack.features
         self._mixture, self._tracker = stack.mixture, stack.tracker
         panels = zip(*(member.experts for member in members), strict=True)
-        self._experts: list[ScaleExpert] = [together(experts) for experts in panels]
+        # One alone may have any experts: they are left as they are.
+        self._experts: list[ScaleExpert] = [stacked(experts) for experts in panels]
 
     def learn(self, ys: Sequence[float], xs: Sequence[Mapping[str, Any]]) -> None:
         """Learn the next candle of each, as its `learn_one` would."""

@@ -146,7 +146,7 @@ class Features(Memory):
         known = zip(*(each(a.tolist(), moves) for a in (means, deviations)), strict=True)
         candles = zip(self.members, moves, seasons, known, strict=True)
         features[..., 17:30] = rows(
-            [own.shape(move, season, *its) for own, move, season, its in candles]
+            [own.told(move, season, *its) for own, move, season, its in candles]
         )
         features[..., 30:35] = ahead.take(_SEASONS_AHEAD, -1, mode="clip")
         features[..., 35] = self._log_hours
@@ -159,7 +159,7 @@ class Features(Memory):
         levels: float | Array = column([own.level for own in self.members])
         return levels
 
-    def shape(self, move: Move, season: float, means: list[float], deviation: float) -> list[float]:
+    def told(self, move: Move, season: float, means: list[float], deviation: float) -> list[float]:
         """Activity, the newest return, drift, downside share, place in the range, and season."""
         activity = self._activity(move)
         short, medium, long = means[_AT["activity"]]

@@ -95,7 +95,7 @@ class Learners:
             member.close = candle.close
             member.sequence += 1
         self._forecast()
-        self._keep(position, closes)
+        self.keep(position, closes)
 
     def outlooks(self) -> list[Outlook]:
         """Return what each says now; defined from the first candle on."""
@@ -127,7 +127,7 @@ class Learners:
             Outlook(
                 target_times=tuple((member.hours.path + member.timeframe.ms).tolist()),
                 quantiles=own,
-                median=own[:, MEDIAN],
+                median=own[:, MEDIAN].copy(),
                 volatility=volatility,
                 prob_up=prob_up,
                 status=_status(member, is_fallback=said is None),
@@ -159,6 +159,8 @@ class Learners:
             quantiles = self._cohort.forecast_quantiles(QUANTILE_LEVELS)
         else:
             quantiles = rows([_quantiles_of(member) for member in self.members])
+        quantiles = quantiles.view()
+        quantiles.flags.writeable = False  # they are handed out, and asked for again
         # One sum tells: it is finite only if all are (prices cannot cancel).
         sums = np.add.reduce(quantiles, (-2, -1)).tolist()
         parts = (each(part, self.members) for part in (quantiles, sums))
@@ -166,12 +168,12 @@ class Learners:
             member.said = said if math.isfinite(total) else None
             member.said_after = member.sequence
 
-    def _keep(self, position: Whole, closes: float | Array) -> None:
+    def keep(self, position: Whole, closes: float | Array) -> None:
         """Keep what was said, to be scored when the targets arrive."""
         heard = [member for member in self.members if member.said is not None]
         if len(heard) < len(self.members):
             for member in heard:
-                Learners((member,))._keep(member.hours.position, member.close)  # noqa: SLF001
+                member.alone.keep(member.hours.position, member.close)
             return
         self._prequential.put(
             position,

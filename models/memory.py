@@ -42,6 +42,7 @@ class Memory(base.Estimator):
     _layout: tuple[tuple[str, tuple[int, ...], DTypeLike], ...] = ()
     buffer: Array = np.zeros(0)
     whole: Array | None = None
+    _stacked: Sequence["Memory"] = ()
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -83,7 +84,7 @@ class Memory(base.Estimator):
         for part, own in zip(self.all_parts, self._split(self.whole), strict=True):
             part.lie_in(own)
 
-    @property
+    @cached_property
     def extent(self) -> int:
         """How many numbers the arrays of all parts hold."""
         return sum(part.buffer.size for part in self.all_parts)
@@ -103,6 +104,8 @@ class Memory(base.Estimator):
         """Put back what `memory` returned."""
         arrays, *values = memory
         whole = np.frombuffer(arrays)
+        if len(whole) != self.extent:
+            raise ValueError(f"a memory of {len(whole)} numbers, wanted {self.extent}")
         if self.whole is not None:
             self.whole[:] = whole
         else:
@@ -120,10 +123,7 @@ class Memory(base.Estimator):
     def _split(self, whole: Array) -> list[Array]:
         """Cut a buffer into those of all parts."""
         ends = accumulate((part.buffer.size for part in self.all_parts), initial=0)
-        parts = [whole[start:end] for start, end in pairwise(ends)]
-        if sum(map(len, parts)) != len(whole):
-            raise ValueError(f"a memory of {len(whole)} numbers, wanted {sum(map(len, parts))}")
-        return parts
+        return [whole[start:end] for start, end in pairwise(ends)]
 
     @cached_property
     def all_parts(self) -> list["Memory"]:
@@ -154,10 +154,10 @@ class Memory(base.Estimator):
             return lambda part: (getattr(part, name),)
         return attrgetter(*self.plain)
 
-    @cached_property
+    @property
     def members(self) -> Sequence[Any]:
         """Return those that are stacked here; this one alone, where it is no stack."""
-        return (self,)
+        return self._stacked or (self,)
 
     @property
     def leading(self) -> tuple[NDArray[np.int64], ...]:
@@ -195,13 +195,13 @@ def stacked(parts: Sequence[MemoryT]) -> MemoryT:
         return first
     starts = np.array([part.buffer.__array_interface__["data"][0] for part in parts])
     stride, *others = set(np.diff(starts).tolist())
-    if others:
+    if others or any(part.buffer.base is not first.buffer.base for part in parts):
         raise ValueError("these do not lie in the rows of one array: gather them there first")
     stack = object.__new__(type(first))
     stack.__dict__.update(first.__dict__)
     shape, strides = (len(parts), first.buffer.size), (stride, first.buffer.itemsize)
     stack.lie_in(as_strided(first.buffer, shape, strides))
-    stack.members = parts
+    stack._stacked = parts
     for name in first.part_names:
         setattr(stack, name, stacked([getattr(part, name) for part in parts]))
     return stack

@@ -25,8 +25,6 @@ class PooledNetwork(Memory):
         The weights.
     """
 
-    stacks = True
-
     def __init__(self, horizons: tuple[int, ...], prior: Prior) -> None:
         self.horizons = horizons
         self.prior = prior

@@ -1,16 +1,15 @@
 """The scale experts: each says how wide the next candles will be, as log variance a candle."""
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.ewma import Ewma
 from models.features import SIZE
-from models.memory import Array, Memory, bounded, column, stacked
+from models.memory import Array, Memory, bounded, column
 from models.pending import Whole
 
 INPUTS = 1 + SIZE + 6
@@ -45,12 +44,6 @@ class Origin:
     inputs: Array
     expected: Array
     log_return: float
-
-    def apart(self) -> "Iterator[Origin]":
-        """Yield the origins of several series one by one."""
-        positions, returns = np.ravel(self.position).tolist(), np.ravel(self.log_return).tolist()
-        several = zip(positions, self.inputs, self.expected, returns, strict=True)
-        return (Origin(*one) for one in several)
 
 
 class ScaleExpert(Protocol):
@@ -101,8 +94,6 @@ class RecursiveLeastSquares(Memory):
     ----------
     Ljung & Söderström, "Theory and Practice of Recursive Identification" (1983).
     """
-
-    stacks = True
 
     def __init__(
         self,
@@ -194,7 +185,6 @@ class SlowLevel(Memory):
     """
 
     _learned = ("square",)
-    stacks = True
 
     def __init__(self, span: int = 2000) -> None:
         self.span = span
@@ -220,34 +210,3 @@ class SlowLevel(Memory):
 
     def learn_one(self, y: Array, position: Whole, known: Array) -> None:
         """Learn nothing: returns are all that this expert needs."""
-
-
-class _Apart:
-    """Experts that do not stack, each of its own series: every one works for itself."""
-
-    def __init__(self, experts: Sequence[ScaleExpert]) -> None:
-        self._experts = experts
-
-    def observe(self, origin: Origin) -> None:
-        for expert, own in zip(self._experts, origin.apart(), strict=True):
-            expert.observe(own)
-
-    def predict_one(self, origin: Origin) -> Array:
-        said = zip(self._experts, origin.apart(), strict=True)
-        shape = np.shape(origin.expected[0])
-        return np.array([np.broadcast_to(expert.predict_one(own), shape) for expert, own in said])
-
-    def learn_one(self, y: Array, position: Whole, known: Array) -> None:
-        lessons = zip(self._experts, y, np.ravel(position).tolist(), known, strict=True)
-        for expert, *lesson in lessons:
-            expert.learn_one(*lesson)
-
-
-def together(experts: Sequence[ScaleExpert]) -> ScaleExpert:
-    """Return experts of a kind, each of its own series, as one: its arrays have one more axis."""
-    if len(experts) == 1:
-        return experts[0]
-    if getattr(experts[0], "stacks", False):
-        stack: Any = stacked(experts)  # type: ignore[type-var]
-        return stack  # type: ignore[no-any-return]
-    return _Apart(experts)

@@ -9,52 +9,46 @@ from models.learner import Learner
 from models.learners import Learners
 from shared.candle import Timeframe
 
+_Name = tuple[Timeframe, int]
+
 
 class Spares:
-    """Learners of each kind, in the rows of one array; to make one takes twenty times its loading.
+    """Learners of each kind, in the rows of one array: loading into one is quicker than making it.
 
     Parameters
     ----------
     model
         Name in the catalog.
     most
-        How many of a kind there may be at once; one has about 100 KB.
+        How many of a kind can be taken at once.
+    kept
+        How many there may be in all when none is taken; one has about 100 KB.
     """
 
-    def __init__(self, model: str, most: int) -> None:
+    def __init__(self, model: str, most: int, kept: int) -> None:
         self._model = model
         self._most = most
-        self._kinds: dict[tuple[Timeframe, int], _Kind] = {}
+        self._kept = kept
+        self._kinds: dict[_Name, _Kind] = {}  # the one wanted last is the last
 
     def free(self, timeframe: Timeframe, horizon: int) -> Learner:
         """Return the next one of a kind that nobody has; whoever has a use for it takes it."""
-        kind = self._kinds.get((timeframe, horizon))
+        name = timeframe, horizon
+        kind = self._kinds.pop(name, None)
         if kind is None:
             kind = _Kind(Learner(timeframe, horizon, self._model), self._most)
-            self._kinds[timeframe, horizon] = kind
+        self._kinds[name] = kind
         return kind.free()
 
     def blank(self, learner: Learner) -> None:
         """Make one of them as if it were new."""
-        learner.recall(deepcopy(self._kinds[learner.timeframe, learner.horizon].nothing))
+        learner.recall(deepcopy(self._kinds[_name(learner)].nothing))
 
     def take(self, learner: Learner) -> None:
-        """Have one of them, until all are given back."""
-        self._kinds[learner.timeframe, learner.horizon].taken += 1
-
-    def let_go(self, learner: Learner) -> None:
-        """Never give this one again, nor any other that is of its kind and there by now."""
-        kind = self._kinds.get((learner.timeframe, learner.horizon))
-        if kind and any(learner is one for one in kind.learners):
-            del self._kinds[learner.timeframe, learner.horizon]
-
-    def give_back(self) -> None:
-        """Let go of all; of kinds that were not wanted lately too, if there are many learners."""
-        learners = sum(len(kind.learners) for kind in self._kinds.values())
-        if learners > 2 * self._most:
-            self._kinds = {name: kind for name, kind in self._kinds.items() if kind.taken}
-        for kind in self._kinds.values():
-            kind.taken = 0
+        """Have the one that is the next of its kind, until all are given back."""
+        kind = self._kinds[_name(learner)]
+        if learner is kind.free():
+            kind.taken += 1
 
     def together(self, learners: Sequence[Learner]) -> Learners:
         """Return the first that were taken of a kind as a group.
@@ -64,24 +58,47 @@ class Spares:
         ValueError
             When they are others, or in another order.
         """
-        first = learners[0]
-        return self._kinds[first.timeframe, first.horizon].together(learners)
+        return self._kinds[_name(learners[0])].together(learners)
+
+    def let_go(self, learner: Learner) -> None:
+        """Never give this one again, nor any other that is of its kind and there by now."""
+        kind = self._kinds.get(_name(learner))
+        if kind and any(learner is one for one in kind.learners):
+            del self._kinds[_name(learner)]
+
+    def let_go_of_taken(self) -> None:
+        """Never give those again that were taken and not given back, nor others of their kinds."""
+        self._kinds = {name: kind for name, kind in self._kinds.items() if not kind.taken}
+
+    def give_back(self) -> None:
+        """Let all be free again; of too many those kinds go that were not wanted longest."""
+        for kind in self._kinds.values():
+            kind.taken = 0
+        there = sum(len(kind.learners) for kind in self._kinds.values())
+        while there > self._kept and len(self._kinds) > 1:
+            there -= len(self._kinds.pop(next(iter(self._kinds))).learners)
+
+
+def _name(learner: Learner) -> _Name:
+    return learner.timeframe, learner.horizon
 
 
 class _Kind:
     """Learners of one kind; ``taken`` of them, from the first on, are in use."""
 
+    _GROUPS = 8
+
     def __init__(self, first: Learner, most: int) -> None:
         self.nothing = first.memory()
-        self.learners: list[Learner] = []
+        self.learners = [first]
         self.taken = 0
-        self._parameters = first.parameters
         self._rows = np.zeros((most, first.extent))
         self._groups: dict[int, Learners] = {}
+        first.gather(self._rows[0])
 
     def free(self) -> Learner:
         if self.taken == len(self.learners):
-            learner = Learner(**self._parameters)
+            learner = Learner(**self.learners[0].parameters)
             learner.gather(self._rows[self.taken])
             self.learners.append(learner)
         return self.learners[self.taken]
@@ -89,7 +106,9 @@ class _Kind:
     def together(self, learners: Sequence[Learner]) -> Learners:
         if any(one is not other for one, other in zip(learners, self.learners, strict=False)):
             raise ValueError("these do not lie in the first rows, in order")
-        count = len(learners)
-        if count not in self._groups:
-            self._groups[count] = Learners(self.learners[:count])
-        return self._groups[count]
+        group = self._groups.get(len(learners))
+        if group is None:
+            if len(self._groups) == self._GROUPS:
+                self._groups.clear()  # claims that are full come again and again, others do not
+            group = self._groups[len(learners)] = Learners(self.learners[: len(learners)])
+        return group

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from models import state
 from models.learner import Learner
 from shared.candle import Timeframe
@@ -17,6 +19,10 @@ NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
 # A candle is condemned after three claims of it alone. Where three that were only to bury it have
 # died too, it is not the candle that does the harm.
 _HOPELESS = 6
+# Learners that a worker keeps, in claims: as many kinds of series can have a turn each.
+_KEPT = 4
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +60,14 @@ class Teacher:
         self._model = model
         self._series_s = limits.series_ms / 1_000
         self._clock = clock
-        self._spares = Spares(model.name, most)
+        self._spares = Spares(model.name, most, kept=_KEPT * most)
 
     def start(self) -> None:
-        """Be done with the claims before."""
+        """Begin with other claims; learners that were not done with those before are let go."""
+        self._spares.let_go_of_taken()
+
+    def done(self) -> None:
+        """Be done with these claims: their learners can take up others."""
         self._spares.give_back()
 
     def begin(self, claim: Claim) -> Progress:
@@ -90,16 +100,20 @@ class Teacher:
         return self.begin(work.claim)
 
     def taught(self, works: Sequence[Progress]) -> list[Progress]:
-        """Learn what was claimed, series of a kind in step; some may learn but a part of it."""
-        taught = [self._alone(work) for work in works if work.claim.condemned]
-        for group in _kinds([work for work in works if not work.claim.condemned]):
-            if len(group) > 1 and self._in_step(group):
+        """Learn what was claimed, series of a kind in step; some may learn but a part of it.
+
+        Those of a kind come in the order in which they were begun, the longest first: who still
+        has candles to learn then lies in the first rows.
+        """
+        taught: list[Progress] = []
+        for group in _kinds(work for work in works if not work.claim.condemned):
+            if len(group) == 1:
+                taught.append(self._alone(group[0]))
+            elif self._in_step(group):
                 taught += group
-            elif len(group) > 1:
-                taught += [self._alone(self._again(work)) for work in group]
             else:
-                taught += [self._alone(work) for work in group]
-        return taught
+                taught += [self._alone(self._again(work)) for work in group]
+        return taught + [self._alone(work) for work in works if work.claim.condemned]
 
     def _in_step(self, works: Sequence[Progress]) -> bool:
         """Learn series of a kind candle by candle; whether all went well.
@@ -108,8 +122,9 @@ class Teacher:
         was shows when each is taught alone.
         """
         deadline = self._clock() + self._series_s
+        everyone = self._spares.together([work.learner for work in works])
         try:
-            for at in range(max(len(work.claim.entries) for work in works)):
+            for at in range(len(works[0].claim.entries)):
                 active = [work for work in works if len(work.claim.entries) > at]
                 entries = [work.claim.entries[at] for work in active]
                 candles = [decode_candle(*entry) for entry in entries]
@@ -118,13 +133,14 @@ class Teacher:
                     work.note(entry, candle)
                 if self._clock() > deadline:
                     break
-            group = self._spares.together([work.learner for work in works])
-            heard = zip(works, group.outlooks(), group.scores(), strict=True)
+            heard = zip(works, everyone.outlooks(), everyone.scores(), strict=True)
             for work, said, scores in heard:
                 work.said, work.scores = said, scores
         except NEVER_THE_CANDLES_FAULT:
             raise
-        except Exception:  # noqa: BLE001 -- see above
+        except Exception:
+            # As a rule a candle does it, and is named when its series is taught alone.
+            log.warning("taught one by one", series=len(works), exc_info=True)
             return False
         return True
 

@@ -4,7 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import islice, takewhile
 
 import structlog
 
@@ -84,10 +84,11 @@ class Updater:
 
     def _work(self, claims: Sequence[Claim], offset: float, deadline: float, tally: Tally) -> int:
         """Learn the claims in turn; commits leave together. Return the doorbells missing."""
+        claims = sorted(claims, key=lambda claim: len(claim.entries))
         ready: list[Commit] = []
         done, ring, flushed = 0, 0, self._clock()
         while done < len(claims) and not (done and self._clock() > deadline):
-            group = _first(claims[done:], self._together)
+            group = _alike(claims[done:], self._together)
             ready += self._learn_at_pace(group, offset, tally)
             done += len(group)
             if ready and self._clock() - flushed > self._flush_s:
@@ -122,7 +123,7 @@ class Updater:
         return ring
 
     def _learn_at_pace(self, claims: Sequence[Claim], offset: float, tally: Tally) -> list[Commit]:
-        """Learn claims together, next time as many as take no longer than a flush may wait."""
+        """Learn claims together, next time as many as learn a candle while a flush may wait."""
         began = self._clock()
         commits = self._learn(claims, offset, tally)
         pace_s = (self._clock() - began) / max(1, sum(len(commit.entries) for commit in commits))
@@ -133,14 +134,16 @@ class Updater:
         """Learn some claims; those whose series has to be rebuilt first are left out.
 
         Each step is done for all before the next: what it runs and reads is in the processor's
-        caches then, and an update takes a sixth less.
+        caches then.
         """
         self._teacher.start()
-        # In step learn those with as many candles: the most first, who goes on to the end is last.
+        # Who has candles left when others are done has to lie in the first rows.
         claims = sorted(claims, key=lambda claim: -len(claim.entries))
         begun = [work for claim in claims if (work := self._begun(claim, tally))]
         kept = [self._teacher.kept(work) for work in self._teacher.taught(begun)]
-        return [work.commit(self._publishable(work, offset, tally)) for work in kept]
+        commits = [work.commit(self._publishable(work, offset, tally)) for work in kept]
+        self._teacher.done()
+        return commits
 
     def _begun(self, claim: Claim, tally: Tally) -> Progress | None:
         try:
@@ -207,7 +210,11 @@ class Updater:
         log.warning("series is learned again", **facts)
 
 
-def _first(claims: Sequence[Claim], most: int) -> Sequence[Claim]:
-    """Return the first claims that have at most so many candles between them; at least one."""
-    candles = accumulate(len(claim.entries) for claim in claims)
-    return claims[: max(1, sum(count <= most for count in candles))]
+def _alike(claims: Sequence[Claim], most: int) -> Sequence[Claim]:
+    """Return the first claims, at most so many: those of one candle each, or those of more.
+
+    A series with a backlog takes its time, which others should not have to wait for.
+    """
+    is_live = len(claims[0].entries) == 1
+    alike = takewhile(lambda claim: (len(claim.entries) == 1) == is_live, claims)
+    return tuple(islice(alike, most))

@@ -128,8 +128,8 @@ def test_a_slow_model_s_claims_are_given_back_when_the_time_is_over(
 
 def test_series_with_backlogs_of_any_length_learn_in_step(store: Store) -> None:
     """Each is where it would be alone; and none of them is taught alone."""
-    names, model = _names(7), Model("default", SIGNER, _horizon, FLEET)
-    updater, lengths = Updater(store, model), [4, 1, 12, 4, 7, 2, 9]
+    names, model = _names(8), Model("default", SIGNER, _horizon, FLEET)
+    updater, lengths = Updater(store, model), [4, 1, 12, 4, 7, 1, 9, 3]
     for series in names:
         store.append(series, BASE[:1])
     _until_learned(store, updater)

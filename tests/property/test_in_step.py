@@ -103,5 +103,7 @@ def test_only_rows_of_one_array_are_stacked() -> None:
     learners = in_rows(HOUR, 24, 4)
 
     assert stacked([learner.prequential for learner in learners[::2]]).total.shape[0] == 2
-    with pytest.raises(ValueError, match="rows of one array"):
-        stacked([learners[at].prequential for at in (0, 1, 3)])
+    apart = Learner(HOUR, 24), Learner(HOUR, 24)
+    for others in ([learners[at] for at in (0, 1, 3)], apart, (apart[0], learners[0])):
+        with pytest.raises(ValueError, match="rows of one array"):
+            stacked([learner.prequential for learner in others])

@@ -20,7 +20,7 @@ def taken(spares: Spares, timeframe: Timeframe, horizon: int, count: int) -> lis
 
 def test_each_kind_gets_its_own_again() -> None:
     """By timeframe and horizon; no learner twice until it has been given back."""
-    spares, kinds = Spares("random-walk", 4), [(HOUR, 24), (HOUR, 3), (DAY, 24)]
+    spares, kinds = Spares("random-walk", 4, 8), [(HOUR, 24), (HOUR, 3), (DAY, 24)]
 
     first = [taken(spares, *kind, 2) for kind in kinds]
     spares.give_back()
@@ -34,31 +34,52 @@ def test_each_kind_gets_its_own_again() -> None:
 
 def test_what_is_not_taken_is_free_for_the_next() -> None:
     """A state that could not be loaded leaves no hole."""
-    spares = Spares("random-walk", 4)
+    spares = Spares("random-walk", 4, 8)
 
     assert spares.free(HOUR, 3) is spares.free(HOUR, 3)
     (only,) = taken(spares, HOUR, 3, 1)
     assert spares.free(HOUR, 3) is not only
 
 
-def test_kinds_that_nobody_wants_any_more_are_let_go() -> None:
+def test_kinds_that_nobody_wanted_longest_are_let_go() -> None:
     """A worker of many timeframes and horizons does not keep them all for ever."""
-    spares = Spares("random-walk", 4)
-    for horizon in range(1, 6):
-        taken(spares, HOUR, horizon, 2)
-    (kept, _), (gone, _) = taken(spares, HOUR, 7, 2), taken(spares, HOUR, 8, 2)
+    spares, kinds = Spares("random-walk", 4, 8), range(1, 4)
+    learners = {horizon: taken(spares, HOUR, horizon, 3)[0] for horizon in kinds}
     spares.give_back()
 
-    taken(spares, HOUR, 7, 1)
-    spares.give_back()
+    assert [spares.free(HOUR, horizon) is learners[horizon] for horizon in (2, 3)] == [True, True]
+    assert spares.free(HOUR, 1) is not learners[1]
 
-    assert spares.free(HOUR, 7) is kept
-    assert spares.free(HOUR, 8) is not gone
+
+def test_kinds_in_turn_are_all_kept_while_there_is_room() -> None:
+    """Though no group wants more than one of them."""
+    spares, seen = Spares("random-walk", 4, 12), set()
+    for _ in range(3):
+        for horizon in (1, 2, 3):
+            seen |= {id(learner) for learner in taken(spares, HOUR, horizon, 4)}
+            spares.give_back()
+
+    assert len(seen) == 12
+
+
+@pytest.mark.parametrize("raised", [True, False])
+def test_what_may_be_half_taught_takes_up_nothing_any_more(raised: bool) -> None:  # noqa: FBT001
+    """Where a model raised, and where a claim was left before its end."""
+    spares = Spares("random-walk", 4, 8)
+    (used,), (other,) = taken(spares, HOUR, 3, 1), taken(spares, DAY, 3, 1)
+    if raised:
+        spares.let_go(used)
+        spares.give_back()
+    else:
+        spares.let_go_of_taken()
+
+    assert spares.free(HOUR, 3) is not used
+    assert (spares.free(DAY, 3) is other) == raised
 
 
 def test_only_the_first_ones_in_order_are_a_group() -> None:
     """Their arrays lie in rows one below the other."""
-    spares = Spares("default", 4)
+    spares = Spares("default", 4, 8)
     one, two, three = taken(spares, HOUR, 3, 3)
 
     assert spares.together([one, two]) is spares.together([one, two])
