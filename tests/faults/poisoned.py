@@ -3,12 +3,13 @@
 import os
 import signal
 import time
+from collections.abc import Sequence
 
 import candlecast
-from models.learner import Learner
+from models.learners import Learners
 from shared.candle import Candle
 
-_learn_one = Learner.learn_one
+_learn = Learners.learn
 
 
 def _raise() -> None:
@@ -36,15 +37,16 @@ def volume(name: str) -> float:
 _BY_VOLUME = {volume(name): deed for name, deed in _DEEDS.items()}
 
 
-def learn_one(learner: Learner, candle: Candle) -> None:
+def learn(learners: Learners, candles: Sequence[Candle]) -> None:
     """Learn half of a poisonous candle before it does harm, and any other as always."""
-    deed = _BY_VOLUME.get(candle.volume)
-    if deed:
-        learner.hours.learn_one(candle.open_time)
-        deed()
-    _learn_one(learner, candle)
+    for learner, candle in zip(learners.members, candles, strict=True):
+        deed = _BY_VOLUME.get(candle.volume)
+        if deed:
+            learner.hours.learn_one(candle.open_time)
+            deed()
+    _learn(learners, candles)
 
 
 if __name__ == "__main__":
-    Learner.learn_one = learn_one  # type: ignore[assignment, method-assign]
+    Learners.learn = learn  # type: ignore[assignment, method-assign]
     candlecast.main()
