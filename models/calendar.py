@@ -92,7 +92,7 @@ class Seasonality(Memory):
     def ahead(self, open_times: NDArray[np.int64]) -> Array:
         """Return ln mean exp(season) over the first 1, 2, ... H of ``open_times``, shape (H,)."""
         week = (open_times // HOUR_MS + 72) % 168
-        series: tuple[Any, ...] = (*self._series, _SEASON)
+        series: tuple[Any, ...] = (*self.leading, _SEASON)
         season = self.weekday[(*series, week // 24)]
         if self._intraday:
             season += self.hour[(*series, week % 24)]
@@ -103,11 +103,6 @@ class Seasonality(Memory):
         season = np.add.accumulate(season, axis=-1)
         season /= np.arange(1.0, season.shape[-1] + 1)
         return np.log(season, out=season)
-
-    def lie_in(self, buffer: Array) -> None:
-        """Make the arrays views into a buffer."""
-        super().lie_in(buffer)
-        self._series = self.leading
 
     def _begin_with(self, prior: Prior) -> None:
         """Put the prior's seasons into the tables, and count it as some hours seen."""

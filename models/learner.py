@@ -67,6 +67,11 @@ class Learner(Memory):
         super().lie_in(buffer)
         self.__dict__.pop("alone", None)
 
+    @property
+    def kind(self) -> tuple[Timeframe, int]:
+        """Whose learners of one model can take up its state, and learn in step with it."""
+        return self.timeframe, self.horizon
+
     @cached_property
     def alone(self) -> Learners:
         """Return the group of this one: all that is learned in step is written once."""

@@ -33,6 +33,8 @@ class Memory(base.Estimator):
     Parts that are of this kind too are found once and for all, when something is first saved,
     loaded or gathered: from then on they may change, but not be replaced.
 
+    Where several are `stacked`, ``leading`` is the index of the series, shape (n, 1).
+
     One that has learned may be given the memory of another of its kind, and then is that other:
     what is neither memory nor derived from the parameters must not outlast `recalled`.
     """
@@ -42,6 +44,7 @@ class Memory(base.Estimator):
     _layout: tuple[tuple[str, tuple[int, ...], DTypeLike], ...] = ()
     buffer: Array = np.zeros(0)
     whole: Array | None = None
+    leading: tuple[NDArray[np.int64], ...] = ()
     _stacked: Sequence["Memory"] = ()
 
     def __init_subclass__(cls) -> None:
@@ -68,6 +71,7 @@ class Memory(base.Estimator):
             Shape (..., size); arrays of a declared shape become (..., *shape).
         """
         self.buffer, start = buffer, 0
+        self.leading = (np.arange(len(buffer))[:, None],) if buffer.ndim > 1 else ()
         for name, shape, kind in self._layout:
             end = start + prod(shape) * np.dtype(kind).itemsize // 8
             view = buffer[..., start:end].view(kind)
@@ -158,11 +162,6 @@ class Memory(base.Estimator):
     def members(self) -> Sequence[Any]:
         """Return those that are stacked here; this one alone, where it is no stack."""
         return self._stacked or (self,)
-
-    @property
-    def leading(self) -> tuple[NDArray[np.int64], ...]:
-        """Index of the series, shape (n, 1), where several are stacked; else nothing."""
-        return (np.arange(len(self.buffer))[:, None],) if self.buffer.ndim > 1 else ()
 
     @property
     def parameters(self) -> dict[str, Any]:

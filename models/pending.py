@@ -47,11 +47,6 @@ class Pending(Memory):
         self._lengths = np.array(horizons)
         self._starts = np.cumsum(self._lengths) - self._lengths
 
-    def lie_in(self, buffer: Array) -> None:
-        """Make the arrays views into a buffer."""
-        super().lie_in(buffer)
-        self._series = self.leading
-
     def slots(self, position: Whole) -> Slots:
         """Where the rows of the candle at ``position`` go, and those it completes lie: (m,)."""
         slots: Slots = self._starts + position % self._lengths
@@ -68,13 +63,13 @@ class Pending(Memory):
             Shape (m,): 1 where the candle of ``open_time`` is the row's target, else 0. Learning
             with steps multiplied by it learns nothing from the rest.
         """
-        at = (*self._series, slots)
+        at = (*self.leading, slots)
         known = self.targets[at] == open_time
         return self.rows[at], known.astype(np.float64)
 
     def put(self, slots: Slots, targets: NDArray[np.int64], rows: Array) -> None:
         """Keep a row for each horizon: open times of the targets (m,), numbers (m, width)."""
-        at = (*self._series, slots)
+        at = (*self.leading, slots)
         self.targets[at] = targets
         self.rows[at] = rows
 

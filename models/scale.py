@@ -129,17 +129,12 @@ class RecursiveLeastSquares(Memory):
         """Covariance of the coefficients but for the noise, shape (44, 44)."""
         return self.half.take(_WHOLE, -1)
 
-    def lie_in(self, buffer: Array) -> None:
-        """Make the arrays views into a buffer."""
-        super().lie_in(buffer)
-        self._series = self.leading
-
     def observe(self, origin: Origin) -> None:
         """Narrow the covariance by the newest inputs and keep them until their labels come."""
         x = origin.inputs
         direction = np.matvec(self.covariance, x)
         spread = (self.forgetting + np.vecdot(x, direction))[..., None]
-        slot = (*self._series, origin.position % self._back[-1])
+        slot = (*self.leading, origin.position % self._back[-1])
         self.inputs[slot] = x[..., None, :]
         self.gains[slot] = (direction / spread)[..., None, :]
         direction /= np.sqrt(spread)
@@ -156,7 +151,7 @@ class RecursiveLeastSquares(Memory):
 
     def learn_one(self, y: Array, position: Whole, known: Array) -> None:
         """Learn labels by the gains of their origins."""
-        slots = (*self._series, (position - self._back) % self._back[-1])
+        slots = (*self.leading, (position - self._back) % self._back[-1])
         predicted = np.vecdot(self.inputs[slots], self.coefficients)
         self.coefficients += self.gains[slots] * ((y - predicted) * known)[..., None]
 

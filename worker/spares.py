@@ -9,8 +9,6 @@ from models.learner import Learner
 from models.learners import Learners
 from shared.candle import Timeframe
 
-_Name = tuple[Timeframe, int]
-
 
 class Spares:
     """Learners of each kind, in the rows of one array: loading into one is quicker than making it.
@@ -29,7 +27,7 @@ class Spares:
         self._model = model
         self._most = most
         self._kept = kept
-        self._kinds: dict[_Name, _Kind] = {}  # the one wanted last is the last
+        self._kinds: dict[tuple[Timeframe, int], _Kind] = {}  # the one wanted last is the last
 
     def free(self, timeframe: Timeframe, horizon: int) -> Learner:
         """Return the next one of a kind that nobody has; whoever has a use for it takes it."""
@@ -42,11 +40,11 @@ class Spares:
 
     def blank(self, learner: Learner) -> None:
         """Make one of them as if it were new."""
-        learner.recall(deepcopy(self._kinds[_name(learner)].nothing))
+        learner.recall(deepcopy(self._kinds[learner.kind].nothing))
 
     def take(self, learner: Learner) -> None:
         """Have the one that is the next of its kind, until all are given back."""
-        kind = self._kinds[_name(learner)]
+        kind = self._kinds[learner.kind]
         if learner is kind.free():
             kind.taken += 1
 
@@ -58,13 +56,13 @@ class Spares:
         ValueError
             When they are others, or in another order.
         """
-        return self._kinds[_name(learners[0])].together(learners)
+        return self._kinds[learners[0].kind].together(learners)
 
     def let_go(self, learner: Learner) -> None:
         """Never give this one again, nor any other that is of its kind and there by now."""
-        kind = self._kinds.get(_name(learner))
+        kind = self._kinds.get(learner.kind)
         if kind and any(learner is one for one in kind.learners):
-            del self._kinds[_name(learner)]
+            del self._kinds[learner.kind]
 
     def let_go_of_taken(self) -> None:
         """Never give those again that were taken and not given back, nor others of their kinds."""
@@ -77,10 +75,6 @@ class Spares:
         there = sum(len(kind.learners) for kind in self._kinds.values())
         while there > self._kept and len(self._kinds) > 1:
             there -= len(self._kinds.pop(next(iter(self._kinds))).learners)
-
-
-def _name(learner: Learner) -> _Name:
-    return learner.timeframe, learner.horizon
 
 
 class _Kind:

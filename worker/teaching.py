@@ -213,5 +213,5 @@ def _kinds(works: Iterable[Progress]) -> Iterable[list[Progress]]:
     """Put works together whose learners are of a kind."""
     kinds: dict[tuple[Timeframe, int], list[Progress]] = {}
     for work in works:
-        kinds.setdefault((work.learner.timeframe, work.learner.horizon), []).append(work)
+        kinds.setdefault(work.learner.kind, []).append(work)
     return kinds.values()

@@ -131,15 +131,14 @@ class Updater:
         return commits
 
     def _learn(self, claims: Sequence[Claim], offset: float, tally: Tally) -> list[Commit]:
-        """Learn some claims; those whose series has to be rebuilt first are left out.
+        """Learn some claims, the shortest first; those to be rebuilt first are left out.
 
         Each step is done for all before the next: what it runs and reads is in the processor's
         caches then.
         """
         self._teacher.start()
-        # Who has candles left when others are done has to lie in the first rows.
-        claims = sorted(claims, key=lambda claim: -len(claim.entries))
-        begun = [work for claim in claims if (work := self._begun(claim, tally))]
+        # Who has candles left when others are done has to lie in the first rows: the longest first.
+        begun = [work for claim in reversed(claims) if (work := self._begun(claim, tally))]
         kept = [self._teacher.kept(work) for work in self._teacher.taught(begun)]
         commits = [work.commit(self._publishable(work, offset, tally)) for work in kept]
         self._teacher.done()

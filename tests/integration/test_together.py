@@ -1,5 +1,6 @@
 """Claims that one worker learns together: none touches another, and a slow model's are fewer."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 from unittest.mock import patch
@@ -143,6 +144,19 @@ def test_series_with_backlogs_of_any_length_learn_in_step(store: Store) -> None:
     states = [_taught(series, BASE[: 1 + length], "default") for series, length in pairs]
     assert [store.model(series).state for series in names] == states
     assert not store.overview()["dead_letters"]
+
+
+def test_a_job_goes_on_though_doorbells_wait(store: Store) -> None:
+    """One job learns all that is due: the next one would cost more than these updates."""
+    hasty = Store(store.link, dataclasses.replace(store.limits, claim_series=2))
+    for series in _names(7):
+        store.append(series, BASE[:1])
+    store.ring(20)
+
+    tally = Updater(hasty, Model("default", SIGNER, _horizon, FLEET)).run()
+
+    assert tally.commits == 7
+    assert not store.overview()["pending"]
 
 
 def _until_learned(store: Store, updater: Updater) -> None:
