@@ -24,11 +24,12 @@ WARM = 200
 _FLEET = "stages"
 _STEPS: tuple[tuple[str, Any, str], ...] = (
     ("claim", Store, "claim"),
-    ("load the state", state, "load"),
+    ("take up the learner", state, "take_up"),
     ("learn and score", Learners, "learn"),
     ("outlook", Learners, "outlooks"),
     ("scores", Learners, "scores"),
-    ("save the state", state, "dump"),
+    ("keep the learner", state, "body"),
+    ("sign the state", state, "sealed"),
     ("forecast", update, "forecast_of"),
     ("forecast as JSON", update, "encode_forecast"),
     ("commit", Store, "commit"),
@@ -44,6 +45,7 @@ def add_stages(report: Report, size: int, repeat: int) -> None:
     spent: dict[str, list[float]] = defaultdict(list)
     with stage(0) as made:
         updater = Updater(made.store, _model())
+        updater.worker = "alone"
         market = Market(made.store, size, random_walk(WARM + repeat, seed=1), "S")
         market.append(WARM)
         _drain(updater)

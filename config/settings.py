@@ -78,6 +78,12 @@ class Settings(BaseSettings):
     lease_ms: int = Field(
         default=2_000, ge=1_500, description="milliseconds until an unfinished claim is due again"
     )
+    state_every: int = Field(
+        default=8, ge=1, le=500, description="candles after which a kept model's state is written"
+    )
+    kept_series: int = Field(
+        default=2_000, ge=0, description="models that a worker keeps in memory, 38 KB each"
+    )
     max_waiting: int = Field(
         default=10_000, ge=500, description="unlearned candles of a series before producers wait"
     )
@@ -141,6 +147,8 @@ class Settings(BaseSettings):
         return {
             "claim_series": self.claim_series,
             "lease_ms": self.lease_ms,
+            "state_every": self.state_every,
+            "kept_series": self.kept_series,
             "max_waiting": self.max_waiting,
             "max_series": self.max_series,
             "allowed_series": self.allowed_series,

@@ -4,7 +4,7 @@ from fnmatch import fnmatchcase
 
 from shared.candle import Series
 from shared.errors import InvalidValue
-from shared.records import Limits
+from shared.limits import Limits
 
 
 def check_allowed(series: Series, limits: Limits) -> None:

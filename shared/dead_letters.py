@@ -6,8 +6,9 @@ from typing import Any, Self
 
 from shared.allowed import check_allowed, one_too_many
 from shared.candle import Series
+from shared.limits import Limits
 from shared.link import Link
-from shared.records import DeadLetter, Limits
+from shared.records import DeadLetter
 
 REASONS = ("invalid", "revised", "undecodable", "model raised", "kills workers")
 _PAGE = 500

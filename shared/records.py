@@ -1,7 +1,8 @@
-"""What the store takes and gives: limits, claims, commits and the record of a model."""
+"""What the store takes and gives: appends, claims, commits and the record of a model."""
 
 import json
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -9,7 +10,10 @@ from typing import Any, Self
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
 
-_NUMBERS = ("cursor", "since", "suspect", "appended_at", "snapshot_version", "snapshot_revision")
+_NUMBERS = (
+    *("cursor", "saved", "since", "suspect"),
+    *("appended_at", "snapshot_version", "snapshot_revision"),
+)
 _COUNTS = (
     *("sequence", "revision", "attempts", "appended", "settled", "rebuilds"),
     *("dead_letters", "duplicates", "revised", "refused", "holes", "missing"),
@@ -43,35 +47,15 @@ def _text(raw: bytes | None) -> str | None:
     return raw.decode(errors="replace") if raw else None
 
 
+def _entries(raw: list[Any]) -> list[Entry]:
+    return [(entry_id, values) for entry_id, values in raw]
+
+
 def _scores(raw: bytes | None) -> dict[str, Any]:
     try:
         return dict(json.loads(raw or b"{}"))
     except (RecursionError, TypeError, ValueError):
         return {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Constants of the protocol; times in milliseconds, other numbers counts."""
-
-    claim_series: int = 64
-    claim_candles: int = 2_000
-    series_candles: int = 500
-    lease_ms: int = 2_000
-    job_ms: int = 1_000
-    series_ms: int = 250
-    flush_ms: int = 50
-    max_waiting: int = 10_000
-    max_series: int = 20_000
-    allowed_series: tuple[str, ...] = ("*",)
-    """Shell patterns of the series that may be appended to."""
-    unclosed_grace_ms: int = 5_000
-    retention: int = 2_000
-    history: int = 100
-    dead_letters: int = 10_000
-    fleet_ttl_ms: int = 60_000
-    tick_guard_ms: int = 500
-    snapshot_period_ms: int = 900_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +130,10 @@ class Claim:
     entries: list[Entry]
     spoilt: str | None
     """A field of the record that is not as ours are: the series has to be learned again."""
+    behind: list[Entry] = field(default_factory=list)
+    """Entries up to the cursor that the state has not learned."""
+    is_kept: bool = False
+    """The worker that claims it has committed it last, and kept it: the state is not handed out."""
 
     @classmethod
     def read(cls, row: list[Any]) -> Self:
@@ -165,8 +153,10 @@ class Claim:
             fingerprint=_text(row[10]),
             appended_at=_int(row[11]),
             snapshot=(version, _text(row[13])) if version and version > 0 else None,
-            entries=[(entry_id, values) for entry_id, values in row[14]],
+            entries=_entries(row[14]),
             spoilt=_text(row[15]),
+            behind=_entries(row[16]),
+            is_kept=bool(row[17]),
         )
 
 
@@ -208,13 +198,18 @@ class Commit:
     claim: Claim
     entries: list[Entry]
     learned: int
-    state: bytes
+    state: bytes | None
+    """None where that which is there stands, and this worker keeps the newer one."""
     fingerprint: str
     scores: Mapping[str, Any] | None
     """None where nothing was learned: those that are there stand."""
     since: int | None
     forecast: bytes | None = None
     dead_letter: DeadLetter | None = None
+    keeper: str = ""
+    """Name of the worker that keeps what was learned in its memory."""
+    etag: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Token of the series from then on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +233,11 @@ class ModelRecord:
     since: int | None
     revision: int
     etag: str | None
+    saved: int | None
+    """Open time of the newest candle that the state has learned."""
     state: bytes | None = field(repr=False)
+    behind: list[Entry] = field(repr=False)
+    """Entries up to the cursor that the state has not learned."""
     fingerprint: str | None
     scores: dict[str, Any] = field(repr=False)
     attempts: int
@@ -268,7 +267,12 @@ class ModelRecord:
 
     @classmethod
     def read(
-        cls, series: Series, fields: Mapping[str, bytes | None], last: bytes | None, waiting: int
+        cls,
+        series: Series,
+        fields: Mapping[str, bytes | None],
+        last: bytes | None,
+        waiting: int,
+        behind: list[Any] | None = None,
     ) -> Self:
         """Type fields of a model hash and the end of its log."""
         numbers: dict[str, Any] = {name: _int(fields[name]) for name in _NUMBERS}
@@ -280,6 +284,7 @@ class ModelRecord:
             etag=_text(fields["etag"]),
             paused=fields["paused"] == _PAUSED,
             state=fields.get("state"),
+            behind=_entries(behind or []),
             fingerprint=_text(fields["fingerprint"]),
             scores=_scores(fields["scores"]),
             snapshot_alias=_text(fields["snapshot_alias"]),

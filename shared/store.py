@@ -6,6 +6,7 @@ The rules are in the Lua scripts beside this file; here they are called and thei
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import to_json
@@ -14,6 +15,7 @@ from shared import doorbell
 from shared.allowed import check_allowed, one_too_many
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreFull
+from shared.limits import Limits
 from shared.records import (
     BEFORE_ALL,
     Append,
@@ -21,7 +23,6 @@ from shared.records import (
     Batch,
     Claim,
     Commit,
-    Limits,
     Tick,
     parsed_series,
 )
@@ -135,15 +136,26 @@ class Store(View):
         claim, limits, dead = commit.claim, self.limits, commit.dead_letter
         frame_ms = claim.series.timeframe.ms
         return [
-            *(limits.claim_series, str(claim.series), claim.etag, uuid.uuid4().hex),
+            *(limits.claim_series, str(claim.series), claim.etag, commit.etag),
             *(_or_empty(claim.cursor), commit.entries[-1][0].partition(b"-")[0]),
-            *(slice_digest(commit.entries), commit.learned, commit.state, commit.fingerprint),
+            *(
+                slice_digest(commit.entries),
+                commit.learned,
+                commit.state or b"",
+                commit.fingerprint,
+            ),
             b"" if commit.scores is None else to_json(commit.scores),
             *(_or_empty(commit.since), commit.forecast or b""),
             *(max(3 * frame_ms, _FORECAST_TTL_MS), limits.history),
             *((limits.retention - 1) * frame_ms, limits.dead_letters),
             *(dead.fields.values() if dead else ("", "", "")),
+            *(commit.keeper, int(commit.state is not None)),
         ]
+
+    def with_state(self, claim: Claim) -> Claim:
+        """Return a claim with the state that was not handed out, as it is by now."""
+        record = self.model(claim.series)
+        return replace(claim, state=record.state, behind=record.behind, is_kept=False)
 
     def release(self, claims: Sequence[Claim]) -> int:
         """Give untouched claims back; return the doorbells missing."""

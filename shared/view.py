@@ -8,8 +8,9 @@ from shared.candle import Candle, Series
 from shared.dead_letters import DeadLetters
 from shared.header import key_of
 from shared.keys import DEFAULT_PREFIX, RQ_SUSPENDED, Keys
+from shared.limits import Limits
 from shared.link import Link
-from shared.records import MODEL_FIELDS, Limits, ModelRecord, parsed_series
+from shared.records import MODEL_FIELDS, ModelRecord, parsed_series
 from shared.wire import decode_candle
 
 # How much is read at once: Redis does nothing else meanwhile.
@@ -123,12 +124,19 @@ class View:
         return [key_of(head) for page in heads for head in page]
 
     def model(self, series: Series) -> ModelRecord:
-        """Return one series' record, with its state."""
-        return self._records([series], "state")[0]
+        """Return one series' record, with its state and the entries that this has not learned."""
+        fields = [*MODEL_FIELDS, "state"]
+        with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
+            self.link.run("waiting", _PAGE_CANDLES, str(series), pipe=pipe)
+            pipe.hmget(self.keys.model(str(series)), fields)
+            self.link.run("behind", str(series), pipe=pipe)
+            ((last, waiting),), row, (behind,) = pipe.execute()
+        found = dict(zip(fields, row, strict=True))
+        return ModelRecord.read(series, found, last, waiting, behind)
 
-    def _records(self, names: Sequence[Series], *more: str) -> list[ModelRecord]:
+    def _records(self, names: Sequence[Series]) -> list[ModelRecord]:
         """Read the first of these, at least one: so many as cost little to count."""
-        fields = [*MODEL_FIELDS, *more]
+        fields = MODEL_FIELDS
         with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
             self.link.run("waiting", _PAGE_CANDLES, *map(str, names), pipe=pipe)
             for series in names:

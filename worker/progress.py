@@ -1,9 +1,12 @@
 """How far one claim got: what was learned of it, what was buried, and what is to be kept."""
 
 import traceback
-from collections.abc import Mapping
+import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+from zlib import crc32
 
 from models import state
 from models.learner import Learner
@@ -28,11 +31,14 @@ class Progress:
     """What the learner says now, where that was asked for together with others'."""
     scores: Mapping[str, Any] | None = None
     since: int | None = field(init=False)
-    saved: bytes = field(init=False)
-    """As it was claimed, until something was learned and saved."""
+    etag: str = field(default_factory=lambda: uuid.uuid4().hex)
+    """Token of the series once this is committed."""
+    saved: bytes | None = None
+    """The state to be written; None where that which is there will do."""
+    is_kept: bool = False
 
     def __post_init__(self) -> None:
-        self.since, self.saved = self.claim.since, self.claim.state or b""
+        self.since = self.claim.since
 
     @property
     def sequence(self) -> int:
@@ -63,13 +69,44 @@ class Progress:
             candle=candle.decode(errors="replace"), reason=reason, error=error
         )
 
-    def save(self, signer: state.Signer) -> None:
-        """Take down what the learner knows now; without anything learned all stands as it is."""
-        if self.learned:
-            self.saved = state.dump(self.learner, signer, self.claim.series)
-            self.scores = self.scores or self.learner.scores()
+    def save(self, signer: state.Signer, keep: Callable[[str, bytes], bool], every: int) -> None:
+        """Take down what the learner knows now.
 
-    def commit(self, forecast: bytes | None) -> Commit:
+        Parameters
+        ----------
+        signer
+            Signs the state.
+        keep
+            Told the new token and the learner's body, keeps it in memory if it can.
+        every
+            Candles after which the state of a learner that is kept is written all the same.
+        """
+        if not self.sequence:
+            self.saved = b""
+            return
+        body = state.body(self.learner)
+        if self.learned:
+            self.scores = self.scores or self.learner.scores()
+        # What raises has to do so before the learner is kept in place of that which was claimed.
+        sealed = partial(state.sealed, body, self.learner, signer, self.claim.series)
+        self.saved = sealed() if self._is_due(every) else None
+        self.is_kept = keep(self.etag, body)
+        if not self.is_kept and self.saved is None:
+            self.saved = sealed()
+
+    def _is_due(self, every: int) -> bool:
+        """Whether the state has to be written though this worker keeps it.
+
+        Whoever takes the series up learns what comes after the state again, so a state is behind by
+        less than ``every`` candles, and never by one that was buried. What had to be read to be
+        learned is written at once: such a series may well go on to the next worker. Not all series
+        have their turn at the same candle.
+        """
+        offset = crc32(str(self.claim.series).encode())
+        turns = [(number + offset) // every for number in (self.claim.sequence, self.sequence)]
+        return not self.claim.is_kept or self.dead_letter is not None or turns[0] != turns[1]
+
+    def commit(self, forecast: bytes | None, worker: str) -> Commit:
         """Return what is to be made durable, and published with it."""
         return Commit(
             claim=self.claim,
@@ -81,4 +118,6 @@ class Progress:
             since=self.since,
             forecast=forecast,
             dead_letter=self.dead_letter,
+            keeper=worker if self.is_kept else "",
+            etag=self.etag,
         )

@@ -6,7 +6,7 @@ Orchestration only: MLflow itself is behind `Registry`, implemented in ``worker.
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import structlog
@@ -15,6 +15,7 @@ from models import state
 from shared.candle import Series
 from shared.errors import CandlecastError, StateError, StoreError
 from shared.records import ModelRecord
+from worker.recall import recalled
 
 log = structlog.get_logger(__name__)
 
@@ -240,7 +241,9 @@ def _write(records: Records, registry: Registry, signer: state.Signer, record: M
     series = record.series
     if not record.state or record.fingerprint is None:
         raise StateError("the state is missing; the next candle makes a worker learn it again")
-    learner = state.load(record.state, signer, record.fingerprint, series)
+    learner = recalled(record.state, record.behind, signer, record.fingerprint, series)
+    if record.behind:
+        record = replace(record, state=state.dump(learner, signer, series), behind=[])
     # Nobody vouches for the scores that lie beside the state.
     version = registry.write(record, metrics_of(learner.scores()))
     records.set_snapshot(series, version=version, alias=None, revision=record.revision)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -10,9 +11,12 @@ from models import state
 from models.learner import Learner
 from shared.candle import Timeframe
 from shared.errors import DecodeError, StateError, StoreError
-from shared.records import Claim, Entry, Limits
+from shared.limits import Limits
+from shared.records import Claim, Entry
 from shared.wire import decode_candle
+from worker.kept import KeptLearners
 from worker.progress import Progress
+from worker.recall import recalled
 from worker.spares import Spares
 
 NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
@@ -60,6 +64,8 @@ class Teacher:
         self._model = model
         self._series_s = limits.series_ms / 1_000
         self._clock = clock
+        self._state_every = limits.state_every
+        self._kept = KeptLearners(limits.kept_series, clock)
         self._spares = Spares(model.name, most, kept=_KEPT * most)
 
     def start(self) -> None:
@@ -82,14 +88,26 @@ class Teacher:
         fingerprint = state.fingerprint(self._model.name, horizon)
         _refuse(claim)
         learner = self._spares.free(claim.series.timeframe, horizon)
-        if claim.state:
-            used, series = learner, claim.series
-            learner = state.load(claim.state, self._model.signer, fingerprint, series, used)
+        if claim.state or claim.is_kept:
+            learner = self._recalled(claim, fingerprint, learner)
             _check(learner, claim)
         else:
             self._spares.blank(learner)
         self._spares.take(learner)
         return Progress(claim, fingerprint, learner)
+
+    def _recalled(self, claim: Claim, fingerprint: str, into: Learner) -> Learner:
+        if not claim.is_kept:
+            raw, signer = claim.state or b"", self._model.signer
+            return recalled(raw, claim.behind, signer, fingerprint, claim.series, into)
+        body = self._kept.find(claim.series, claim.etag)
+        if body is None:
+            raise StateError("the learner was kept by nobody")
+        return state.take_up(body, into)
+
+    def keeps(self, claim: Claim) -> bool:
+        """Whether a claim's learner is kept here, as it was when it was claimed."""
+        return self._kept.find(claim.series, claim.etag) is not None
 
     def _again(self, work: Progress) -> Progress:
         """Take it up once more, in a new learner: nobody knows what a raise has left in the other.
@@ -168,17 +186,22 @@ class Teacher:
                 break
         return work
 
-    def kept(self, work: Progress) -> Progress:
-        """Save what was learned, or as much of it as leaves a state that can be saved."""
+    def saved(self, work: Progress, *, keep: bool) -> Progress:
+        """Save what was learned, or as much of it as leaves a state that can be saved.
+
+        With ``keep`` the learner is kept here too, if there is room.
+        """
+        keeps = partial(self._kept.keep, work.claim.series) if keep else _keeps_nothing
         while True:
             try:
-                work.save(self._model.signer)
+                work.save(self._model.signer, keeps, self._state_every)
             except NEVER_THE_CANDLES_FAULT:
                 raise
             except Exception as error:  # noqa: BLE001 -- what a candle leaves behind is its own too
                 entries, work = work.entries, self._again(work)
                 if len(entries) == 1:
                     work.bury(entries[0], "model raised", error)
+                    work.save(self._model.signer, keeps, self._state_every)
                     return work
                 # Any of them may have done it: keep what can be kept, and the rest has its turn.
                 work = self._alone(work, entries[: len(entries) // 2])
@@ -192,7 +215,7 @@ def _refuse(claim: Claim) -> None:
         raise StateError("claims died that had only to load it and to bury a candle")
     if claim.spoilt:
         raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
-    if claim.sequence and not claim.state:
+    if claim.sequence and not claim.state and not claim.is_kept:
         raise StateError("the state is missing")
 
 
@@ -207,6 +230,10 @@ def _check(learner: Learner, claim: Claim) -> None:
             f"the state has learned up to {learner.hours.open_time}, the series up to "
             f"{claim.cursor}"
         )
+
+
+def _keeps_nothing(*_: object) -> bool:
+    return False
 
 
 def _kinds(works: Iterable[Progress]) -> Iterable[list[Progress]]:

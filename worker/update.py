@@ -139,12 +139,17 @@ class Updater:
         self._teacher.start()
         # Who has candles left when others are done has to lie in the first rows: the longest first.
         begun = [work for claim in reversed(claims) if (work := self._begun(claim, tally))]
-        kept = [self._teacher.kept(work) for work in self._teacher.taught(begun)]
-        commits = [work.commit(self._publishable(work, offset, tally)) for work in kept]
+        named = bool(self.worker)
+        saved = [self._teacher.saved(work, keep=named) for work in self._teacher.taught(begun)]
+        commits = [
+            work.commit(self._publishable(work, offset, tally), self.worker) for work in saved
+        ]
         self._teacher.done()
         return commits
 
     def _begun(self, claim: Claim, tally: Tally) -> Progress | None:
+        if claim.is_kept and not self._teacher.keeps(claim):
+            claim = self.store.with_state(claim)
         try:
             return self._teacher.begin(claim)
         except StateError as error:

@@ -3,8 +3,11 @@
 local max_series, max_candles, per_series = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local lease, fleet, nonce, worker = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local BATCH_FAILURES, ALONE_FAILURES = 2, 3
+-- So many claims' worth of due series are looked at to find those that are this worker's.
+local WINDOW = 8
 -- Of the fields asked for below, those that hold numbers.
-local NUMBERS = {[2] = 'cursor', [3] = 'attempts', [4] = 'suspect', [5] = 'until', [6] = 'revision', [7] = 'sequence', [8] = 'since'}
+local NUMBERS = {[2] = 'cursor', [3] = 'attempts', [4] = 'suspect', [5] = 'until', [6] = 'revision', [7] = 'sequence',
+  [8] = 'since', [9] = 'saved'}
 local now = now_ms()
 
 -- Only a tick gives an empty field away: it knows who has to look first.
@@ -22,18 +25,31 @@ local function spoilt_field(m)
       m[i] = false
     end
   end
-  -- No commit leaves a cursor without a state, were it an empty one.
-  if m[2] and not m[9] then spoilt = spoilt or 'state' end
   if m[1] and not string.match(m[1], '^[%w-]+$') then m[1] = false end
   return spoilt or ''
 end
 
+-- The due series to look at: first those that no other worker has in its memory. A series that has waited
+-- for a lease, or died in a claim, is anybody's.
+local function candidates()
+  local due = redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, max_series * WINDOW, 'WITHSCORES')
+  local mine, others = {}, {}
+  for i = 1, #due, 2 do
+    local m = redis.pcall('HMGET', MODEL .. due[i], 'keeper', 'attempts')
+    local free = m.err or not m[1] or m[1] == '' or m[1] == worker or m[2] or tonumber(due[i + 1]) < now - lease
+    local list = free and mine or others
+    if #list < max_series then list[#list + 1] = due[i] end
+    if #mine == max_series then break end
+  end
+  return #mine > 0 and mine or others
+end
+
 local claims = {}
-for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, max_series)) do
+for _, series in ipairs(candidates()) do
   if max_candles <= 0 then break end
   local model = MODEL .. series
   local m = redis.pcall('HMGET', model, 'etag', 'cursor', 'attempts', 'suspect', 'until', 'revision', 'sequence',
-    'since', 'state', 'fingerprint', 'appended_at', 'snapshot_version', 'snapshot_alias', 'paused')
+    'since', 'saved', 'fingerprint', 'appended_at', 'snapshot_version', 'snapshot_alias', 'paused', 'keeper')
   local spoilt = not m.err and spoilt_field(m)
   local etag, cursor, attempts, suspect = m[1], m[2], tonumber(m[3] or 0), m[4]
   local alone = attempts > 0 or suspect
@@ -58,8 +74,15 @@ for _, series in ipairs(redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCOR
       redis.call('ZADD', PENDING, text(now + lease), series)
       max_candles = max_candles - #entries
       local condemned = suspect and attempts >= ALONE_FAILURES
+      local is_kept, state, lacking = worker ~= '' and m[15] == worker, nil, {}
+      if not is_kept then
+        state, lacking = redis.call('HGET', model, 'state'), behind(series, m[9], cursor)
+        -- No commit leaves a cursor without a state, were it an empty one.
+        if cursor and not state and spoilt == '' then spoilt = 'state' end
+      end
       claims[#claims + 1] = {series, etag, cursor or '', attempts, condemned and 1 or 0, suspect and 1 or 0, m[6] or '0', m[7] or '0',
-        m[8] or '', m[9] or '', m[10] or '', m[11] or '', m[12] or '', m[13] or '', entries, spoilt}
+        m[8] or '', state or '', m[10] or '', m[11] or '', m[12] or '', m[13] or '', entries, spoilt, lacking,
+        is_kept and 1 or 0}
       if alone then break end
     end
   end

@@ -6,6 +6,7 @@ local state, fingerprint, scores, since = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local forecast, forecast_ttl, history = ARGV[13], ARGV[14], ARGV[15]
 local retention_ms, cap = tonumber(ARGV[16]), ARGV[17]
 local dead_candle, dead_reason, dead_error = ARGV[18], ARGV[19], ARGV[20]
+local keeper, is_saved = ARGV[21], ARGV[22] == '1'
 local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
@@ -21,8 +22,9 @@ if redis.sha1hex(table.concat(parts)) ~= digest then return {0, ring(now, per_cl
 
 -- The letter comes first: were it refused, a candle would be passed over that is nowhere.
 if dead_reason ~= '' then bury(series, dead_candle, dead_reason, dead_error, cap) end
-redis.call('HSET', model, 'etag', new_etag, 'cursor', cursor, 'state', state, 'fingerprint', fingerprint,
-  'since', since)
+redis.call('HSET', model, 'etag', new_etag, 'cursor', cursor, 'fingerprint', fingerprint, 'since', since,
+  'keeper', keeper)
+if is_saved then redis.call('HSET', model, 'state', state, 'saved', cursor) end
 if scores ~= '' then redis.call('HSET', model, 'scores', scores) end
 redis.call('HDEL', model, 'attempts', 'until')
 count(model, 'revision', 1)
@@ -39,7 +41,10 @@ if forecast ~= '' and not (is_whole(published) and (tonumber(published or nil) o
   redis.call('HSET', model, 'published', cursor)
 end
 
-redis.call('XTRIM', log, 'MINID', text(math.max(0, tonumber(cursor) - retention_ms)) .. '-0')
+-- What the state has not learned stays, whatever its age: whoever takes the series up needs it.
+local saved = tonumber(redis.call('HGET', model, 'saved') or cursor) or 0
+local oldest = math.min(tonumber(cursor) - retention_ms, saved + 1)
+redis.call('XTRIM', log, 'MINID', text(math.max(0, oldest)) .. '-0')
 if log_end(log) > tonumber(cursor) then
   redis.call('ZADD', PENDING, text(now), series)
 else

@@ -57,6 +57,13 @@ local function count_learned(log, cursor)
   return learned, learned
 end
 
+-- Entries up to the cursor that the state of a series has not learned. It is written more often than
+-- every 500 candles, so that there are no more of them.
+local function behind(series, saved, cursor)
+  if not saved or not cursor or saved == cursor then return {} end
+  return redis.call('XRANGE', LOG .. series, '(' .. saved .. '-0', cursor .. '-0', 'COUNT', 500)
+end
+
 -- How many doorbells are missing: one for each claim's worth of due series.
 local function ring(now, per_claim)
   local due = redis.call('ZCOUNT', PENDING, '-inf', text(now))

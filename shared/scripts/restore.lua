@@ -34,8 +34,12 @@ else
   redis.call('HSET', model, 'appended', text(appended), 'settled', text(appended - held + known))
 end
 redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', fingerprint, 'scores', scores,
-  'sequence', sequence, 'since', since)
-if cursor ~= '' then redis.call('HSET', model, 'cursor', cursor) else redis.call('HDEL', model, 'cursor') end
+  'sequence', sequence, 'since', since, 'keeper', '')
+if cursor ~= '' then
+  redis.call('HSET', model, 'cursor', cursor, 'saved', cursor)
+else
+  redis.call('HDEL', model, 'cursor', 'saved')
+end
 redis.call('HDEL', model, 'attempts', 'suspect', 'until')
 count(model, 'revision', 1)
 if cursor == '' then count(model, 'rebuilds', 1) end

@@ -2,16 +2,19 @@
 
 import hashlib
 import json
-import struct
 from dataclasses import dataclass, fields
 from typing import Any
 
+from models import state
+from models.learner import Learner
 from shared.candle import Series
+from shared.header import START, split
+from shared.records import ModelRecord
 from shared.store import Store
+from shared.wire import decode_candle
 from tests.faults.sources import Source
 
 _MAY_DIFFER = ("issued_at", "latency_ms", "revision")
-_HEADER_AT = 4 + 32  # after magic and signature: its length, then itself, then the pickle
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def outcome_of(store: Store, series: Series) -> Outcome:
     for name in _MAY_DIFFER:
         forecast.pop(name, None)
     forecast.get("model", {}).pop("snapshot", None)
-    return Outcome(forecast, record.sequence, record.since, _digest(record.state or b""))
+    return Outcome(forecast, record.sequence, record.since, _digest(record))
 
 
 def lost_and_doubled(store: Store, source: Source, dead: int = 0) -> tuple[int, int]:
@@ -78,8 +81,12 @@ def _pairs(values: list[bytes]) -> Any:
     return zip(values[::2], values[1::2], strict=True)
 
 
-def _digest(state: bytes) -> str:
-    if not state:
+def _digest(record: ModelRecord) -> str:
+    """Digest what has been learned, however much of it is in the state."""
+    if not record.state:
         return "none"
-    (length,) = struct.unpack_from(">H", state, _HEADER_AT)
-    return hashlib.sha256(state[_HEADER_AT + 2 + length :]).hexdigest()
+    body = split(record.state[START:])[1]
+    learner = state.take_up(body, Learner(record.series.timeframe, 1))
+    for entry in record.behind:
+        learner.learn_one(decode_candle(*entry))
+    return hashlib.sha256(state.body(learner)).hexdigest()

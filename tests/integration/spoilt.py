@@ -17,7 +17,8 @@ from tests.integration.steps import candles
 SIGNER = state.Signer(b"0123456789abcdef" * 2)
 FIRST, MORE = candles(0, 20), candles(20, 5)
 # Fields that scripts and snapshots write beside those that are read into a record.
-ALL_FIELDS = sorted({*MODEL_FIELDS, "state", "until", "published", "last_revised", "worker"})
+_MORE = {"state", "until", "published", "last_revised", "worker", "keeper"}
+ALL_FIELDS = sorted({*MODEL_FIELDS, *_MORE})
 
 
 class Charge:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from shared.candle import Candle, Series
-from shared.records import Batch, Claim, Commit, DeadLetter, Limits
+from shared.limits import Limits
+from shared.records import Batch, Claim, Commit, DeadLetter
 from shared.store import Store
 
 HOUR = 3_600_000

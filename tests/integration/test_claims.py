@@ -8,7 +8,8 @@ import pytest
 
 from shared.candle import Series
 from shared.errors import StoreError
-from shared.records import DeadLetter, Limits
+from shared.limits import Limits
+from shared.records import DeadLetter
 from shared.store import Store
 from tests.integration.steps import (
     FLEET,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.records import Limits
+from shared.limits import Limits
 from shared.store import Store
 from tests.faults.stage import children
 from tests.integration.steps import CLASS, RQ, SERIES, candles

@@ -8,7 +8,8 @@ import pytest
 from models import state
 from shared.candle import Series
 from shared.errors import InvalidValue
-from shared.records import DeadLetter, Limits
+from shared.limits import Limits
+from shared.records import DeadLetter
 from shared.store import Store
 from tests.integration.steps import FLEET, SERIES, candles, learned, only, walk
 from worker.teaching import Model

@@ -7,7 +7,8 @@ import pytest
 
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreUnavailable
-from shared.records import BEFORE_ALL, Append, DeadLetter, Limits
+from shared.limits import Limits
+from shared.records import BEFORE_ALL, Append, DeadLetter
 from shared.store import Store
 from tests.integration.steps import (
     FLEET,

@@ -81,7 +81,7 @@ def test_what_befalls_one_of_them_leaves_the_others_as_if_alone(
     store.link.redis.hdel(store.keys.model(str(lost)), "state")
     monkeypatch.setattr(Scripted, "raises", True)
 
-    with patch.object(state, "dump", side_effect=_fails_once_for(unsaved)):
+    with patch.object(state, "sealed", side_effect=_fails_once_for(unsaved)):
         while store.overview()["pending"]:
             updater.run()
 
@@ -92,16 +92,16 @@ def test_what_befalls_one_of_them_leaves_the_others_as_if_alone(
 
 
 def _fails_once_for(series: Series) -> Any:
-    original = state.dump
+    original = state.sealed
     failed: list[Series] = []
 
-    def dump(learner: Learner, signer: state.Signer, of: Series) -> bytes:
+    def sealed(body: bytes, learner: Learner, signer: state.Signer, of: Series) -> bytes:
         if of == series and not failed:
             failed.append(of)
             raise ArithmeticError("cannot be saved")
-        return original(learner, signer, of)
+        return original(body, learner, signer, of)
 
-    return dump
+    return sealed
 
 
 def test_a_fast_model_s_claims_are_committed_at_once(store: Store, updater: Updater) -> None:

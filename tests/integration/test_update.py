@@ -15,7 +15,7 @@ from models.baseline import RandomWalk
 from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.errors import StoreUnavailable
-from shared.records import Limits
+from shared.limits import Limits
 from shared.store import Store
 from shared.wire import decode_forecast
 from tests.integration.steps import FLEET, hasty
@@ -134,7 +134,7 @@ def test_a_candle_at_which_memory_fails_is_buried_and_a_failing_system_buries_no
     assert (record.sequence, record.dead_letters, record.lost) == (3 - buried, buried, 0)
 
 
-@pytest.mark.parametrize("fails", ["dump", "scores"])
+@pytest.mark.parametrize("fails", ["body", "scores"])
 def test_a_candle_after_which_nothing_can_be_kept_is_stepped_over(
     store: Store, updater: Updater, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
@@ -166,18 +166,18 @@ def test_a_series_of_which_nothing_can_ever_be_kept_holds_up_nobody(
 ) -> None:
     """Its candles go to the dead letters one by one, before and after it has had a state."""
     other = Series.parse("other:BTC/USDT:1h")
-    dump = state.dump
+    body = state.body
 
-    def fail(learner: Learner, signer: state.Signer, series: Series) -> bytes:
-        if series != other and learner.close > 102:
+    def fail(learner: Learner) -> bytes:
+        if 102 < learner.close < 200:
             raise error("not today")
-        return dump(learner, signer, series)
+        return body(learner)
 
-    monkeypatch.setattr(state, "dump", fail)
+    monkeypatch.setattr(state, "body", fail)
     third = Series.parse("third:BTC/USDT:1h")
     store.append(SERIES, candles(100, 101, 103, 104))
     store.append(third, candles(103, 104))
-    store.append(other, candles(100, 101, 103, 104))
+    store.append(other, candles(200, 201, 203, 204))
     eager = Updater(hasty(store), updater.model)
 
     for _ in range(40):
@@ -193,7 +193,7 @@ def test_a_series_of_which_nothing_can_ever_be_kept_holds_up_nobody(
     ]
     assert all(record.rebuilds == 0 for record in records)
     assert [record.scores.get("sequence") for record in records] == [2, None, 4]
-    monkeypatch.setattr(state, "dump", dump)
+    monkeypatch.setattr(state, "body", body)
     for series in (SERIES, third):
         store.append(series, candles(100, 101, 103, 104, 105)[-1:], after=store.end(series) or 0)
     run(updater)

@@ -8,6 +8,7 @@ from tests.protocol.search import Result, search
 from tests.protocol.world import Config, Faults
 
 _TWO: dict[str, Any] = {"sources": ((1, 2),), "producers": ((0, (1, 2)),)}
+_FOUR: dict[str, Any] = {"sources": ((1, 2, 3, 4),), "producers": ((0, (1, 2, 3, 4)),), "batch": 4}
 _RACING: dict[str, Any] = {"sources": ((1, 2),), "producers": ((0, (1, 2)), (0, (1, 102)))}
 _NEIGHBOURS: dict[str, Any] = {"sources": ((1,), (2,)), "producers": ((0, (1,)), (1, (2,)))}
 _SECOND, _FIRST = frozenset({2}), frozenset({1})
@@ -34,6 +35,16 @@ CONFIGURATIONS = {
         workers=1,
         batch=1,
         faults=Faults(failover=1),
+    ),
+    "kept": Config(**_FOUR, faults=Faults(crash=1), rules=Rules(retention=1, state_every=8)),
+    "kept and a raiser": Config(
+        raisers=_SECOND, faults=Faults(crash=1), rules=Rules(state_every=8)
+    ),
+    "kept and a restore": Config(
+        workers=1, faults=Faults(restore=1, snapshot=1), rules=Rules(state_every=8)
+    ),
+    "kept and failover": Config(
+        **_TWO, batch=1, faults=Faults(failover=1), rules=Rules(state_every=8)
     ),
     "clock": Config(**_TWO, faults=Faults(clock=1, queue=1)),
     "killer": Config(**_TWO, killers=_SECOND, faults=Faults(crash=1)),
@@ -107,6 +118,10 @@ GUARDS = {
     "slice": "failover",
     "published never goes back": "restore",
     "retention spares the unlearned": "two restores",
+    "retention spares what the state lacks": "kept",
+    "a burial is written": "kept and a raiser",
+    "what is kept asks for the token": "kept and a restore",
+    "restore says where its state stands": "kept and a restore",
     "restore asks for the series": "retirement and rebuild",
     "no hole at a restore": "two restores",
     "restore marks the series": "two restores",

@@ -22,7 +22,7 @@ def faults(config: Config, world: World) -> Iterator[Step]:
             stepped = world._replace(redis=rules.clock_back(redis, stuck=stuck))
             yield _fault("clock", says, stepped)
     if left.lost_state and row.state is not None:
-        rows = (row._replace(state=None), *redis.rows[1:])
+        rows = (row._replace(state=None, written=None), *redis.rows[1:])
         spoilt = world._replace(redis=redis._replace(rows=rows))
         yield _fault("lost_state", "the state is spoilt", spoilt)
     yield from _operator(config, world)

@@ -30,6 +30,10 @@ class Row(NamedTuple):
     cursor: int = 0
     etag: int = 0
     state: State | None = None
+    """What has been learned, whoever has it."""
+    written: State | None = None
+    saved: int = 0
+    """What Redis holds of it, and the cursor at which that was written."""
     attempts: int = 0
     until: int = 0
     suspect: int = 0
@@ -59,6 +63,8 @@ class Claim(NamedTuple):
     condemned: bool
     entries: tuple[int, ...]
     alone: bool
+    is_kept: bool = False
+    """The worker has the state itself, and did not read it."""
     overdue: bool = False
     """Its lease ran out while the worker had it in hand."""
 
@@ -72,6 +78,7 @@ class Rules(NamedTuple):
     series_candles: int = 2
     max_waiting: int = 10
     retention: int = 10
+    state_every: int = 1
 
 
 def time(candle: int) -> int:
@@ -197,7 +204,7 @@ def _hand_out(
     rules: Rules, row: Row, series: int, entries: tuple[int, ...], fresh: int
 ) -> tuple[Row, Claim]:
     condemned = bool(row.suspect) and row.attempts >= ALONE_FAILURES
-    state = row.state
+    state = recalled(row)
     if state is None and not row.cursor:
         state = State(row.trimmed, ())
     row = row._replace(
@@ -209,8 +216,33 @@ def _hand_out(
     return row, Claim(series, row.etag, row.cursor, state, condemned, entries, alone=False)
 
 
+def recalled(row: Row) -> State | None:
+    """What can be learned again of a state and the log after it; None if it is not what it was."""
+    if row.written is None:
+        return None
+    lineage = row.written.lineage + _retained(row, row.saved + 1, row.cursor)
+    learned = sum(candle > 0 for candle in lineage)
+    return State(row.written.base, lineage) if learned == row.sequence else None
+
+
+def is_written(rules: Rules, redis: Redis, held: Claim, count: int, *, dead: bool) -> bool:
+    """Whether a worker writes the state with this commit."""
+    if dead and "a burial is written" not in rules.off:
+        return True
+    learned = redis.rows[held.series].sequence
+    turns = [number // rules.state_every for number in (learned, learned + count - dead)]
+    return not held.is_kept or turns[0] != turns[1]
+
+
 def commit(
-    rules: Rules, redis: Redis, held: Claim, count: int, *, dead: bool, fresh: int
+    rules: Rules,
+    redis: Redis,
+    held: Claim,
+    count: int,
+    *,
+    dead: bool,
+    fresh: int,
+    written: bool = True,
 ) -> tuple[Redis, bool]:
     """Make the first ``count`` candles of a claim learned, the last of them buried if ``dead``."""
     row, entries = redis.rows[held.series], held.entries[:count]
@@ -221,10 +253,13 @@ def commit(
         return redis, False
     old = held.state or State(row.trimmed, ())
     taught = entries[:-1] + ((-entries[-1],) if dead else entries[-1:])
+    state = State(old.base, old.lineage + taught)
     row = row._replace(
         etag=row.etag if "new token at each commit" in rules.off else fresh,
         cursor=cursor,
-        state=State(old.base, old.lineage + taught),
+        state=state,
+        written=state if written else row.written,
+        saved=cursor if written else row.saved,
         attempts=row.attempts if "commit clears attempts" in rules.off else 0,
         until=0,
         suspect=row.suspect if cursor < row.suspect else 0,
@@ -240,8 +275,11 @@ def commit(
 def _after_commit(rules: Rules, row: Row) -> Row:
     """Trim the log, and keep the mark or take it away."""
     end = time(row.log[-1]) if row.log else 0
-    known = end if "retention spares the unlearned" in rules.off else row.cursor
-    oldest = known - (rules.retention - 1)
+    oldest = row.cursor - (rules.retention - 1)
+    if "retention spares what the state lacks" not in rules.off:
+        oldest = min(oldest, row.saved + 1)
+    if "retention spares the unlearned" in rules.off:
+        oldest = end - (rules.retention - 1)
     trimmed = max(row.trimmed, sum(time(candle) < oldest for candle in row.log))
     mark = DUE if end > row.cursor else 0
     if mark and "due after a partial commit" in rules.off:
@@ -286,10 +324,13 @@ def restore(
     if not row.cursor and "restore counts what it skips" in rules.off:
         again = 0
     unclean = "restore clears attempts and suspect" in rules.off
+    state = snapshot.state or State(row.trimmed, ())
     row = row._replace(
         etag=row.etag if "new token at a restore" in rules.off else fresh,
         cursor=cursor,
-        state=snapshot.state or State(row.trimmed, ()),
+        state=state,
+        written=state,
+        saved=row.saved if "restore says where its state stands" in rules.off else cursor,
         attempts=row.attempts if unclean else 0,
         until=row.until if unclean else 0,
         suspect=row.suspect if unclean else 0,

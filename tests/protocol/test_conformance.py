@@ -11,7 +11,8 @@ import pytest
 from shared.candle import Candle, Series
 from shared.errors import StoreError
 from shared.keys import CANDLES_QUEUE
-from shared.records import BEFORE_ALL, Claim, Commit, DeadLetter, Limits
+from shared.limits import Limits
+from shared.records import BEFORE_ALL, Claim, Commit, DeadLetter, Entry
 from shared.store import Store
 from tests.protocol import configurations, rules
 from tests.protocol.rules import AHEAD, DUE, LEASED, Redis, Row, Rules, Snapshot, State
@@ -30,7 +31,7 @@ LIMITS = Limits(
     lease_ms=600_000,
 )
 STEPS = 200
-FIELDS = ("cursor", "until", "suspect", "published")
+FIELDS = ("cursor", "saved", "until", "suspect", "published")
 
 
 def candle(code: int) -> Candle:
@@ -41,6 +42,11 @@ def candle(code: int) -> Candle:
 def code(found: Candle) -> int:
     """The number that stands for a candle."""
     return round(found.close - 100)
+
+
+def opened(entries: list[Entry]) -> list[int]:
+    """Open times of log entries."""
+    return [int(entry_id.partition(b"-")[0]) for entry_id, _ in entries]
 
 
 def encode(state: State) -> bytes:
@@ -84,7 +90,7 @@ class Walk:
         steps = [step for step, weight in often.items() for _ in range(weight)]
         steps += [self.release, self.restore, self.tick, self.hear, self.abandon]
         steps += [self.clock_back, self.spoil, self.put_aside, self.fail_over, self.empty_queue]
-        steps += [self.drop_marks, self.pause, self.resume]
+        steps += [self.drop_marks, self.pause, self.pause]
         steps += [self.retire] if self.chance(0.2) else []
         chosen = steps[self.below(len(steps))]
         self.done.append(chosen.__name__)
@@ -105,11 +111,8 @@ class Walk:
         after = end if self.chance(0.5) else self.below(first)
         self.redis, expected = rules.append(RULES, self.redis, series, codes, after)
         self.rung(rules.ring(RULES, self.redis))
-        answer = self.store.append(
-            NAMES[series],
-            [candle(c) for c in codes],
-            after=T0 + after * HOUR if after else BEFORE_ALL,
-        )
+        before = T0 + after * HOUR if after else BEFORE_ALL
+        answer = self.store.append(NAMES[series], list(map(candle, codes)), after=before)
         assert (answer.taken, answer.accepted, answer.stopped or "") == expected[:3]
 
     def rung(self, bells: int) -> None:
@@ -126,13 +129,13 @@ class Walk:
         found = self.store.claim("fleet", "worker").claims
         assert len(found) == len(expected)
         for model, real in zip(expected, found, strict=True):
-            assert NAMES[model.series] == real.series
-            assert model.condemned == real.condemned
+            assert (NAMES[model.series], model.condemned) == (real.series, real.condemned)
             assert (model.cursor and T0 + model.cursor * HOUR) == (real.cursor or 0)
-            assert [T0 + rules.time(c) * HOUR for c in model.entries] == [
-                int(entry_id.partition(b"-")[0]) for entry_id, _ in real.entries
-            ]
-            assert real.state in (None, model.state and encode(model.state))
+            assert [T0 + rules.time(c) * HOUR for c in model.entries] == opened(real.entries)
+            row = self.redis.rows[model.series]
+            assert real.state == (row.written and encode(row.written))
+            lacks = [c for c in row.log[row.trimmed :] if row.saved < rules.time(c) <= row.cursor]
+            assert [T0 + rules.time(c) * HOUR for c in lacks] == opened(real.behind)
             self.held.append((model, real))
 
     def commit(self) -> None:
@@ -144,18 +147,20 @@ class Walk:
             self.put_back(model.series, Snapshot(0, None, 0), (model.etag, real.etag))
             return
         count, dead = 1 + self.below(len(model.entries)), self.chance(0.2)
+        written = dead or not self.redis.rows[model.series].saved or self.chance(0.6)
         self.redis, won = rules.commit(
-            RULES, self.redis, model, count, dead=dead, fresh=self.fresh()
+            *(RULES, self.redis, model, count), dead=dead, fresh=self.fresh(), written=written
         )
         taught = model.entries[: count - 1]
         taught += (-model.entries[count - 1] if dead else model.entries[count - 1],)
+        state = encode(State(model.state.base, model.state.lineage + taught))
         answer, bells = self.store.commit(
             [
                 Commit(
                     claim=real,
                     entries=real.entries[:count],
                     learned=count - dead,
-                    state=encode(State(model.state.base, model.state.lineage + taught)),
+                    state=state if written else None,
                     fingerprint="f",
                     scores={},
                     since=None,
@@ -164,8 +169,7 @@ class Walk:
                 )
             ]
         )
-        assert answer == [won]
-        assert bells == rules.ring(RULES, self.redis)
+        assert (answer, bells) == ([won], rules.ring(RULES, self.redis))
         self.revisions[model.series] += won
 
     def release(self) -> None:
@@ -204,16 +208,12 @@ class Walk:
         self.revisions[series] += answer == "ok"
 
     def pause(self) -> None:
-        """An operator lets the first series rest."""
-        self.redis = rules.pause(RULES, self.redis, 0, paused=True)
-        assert self.store.pause(NAMES[0]) == bool(self.redis.rows[0].log)
-
-    def resume(self) -> None:
-        """An operator lets it go on."""
-        self.redis = rules.pause(RULES, self.redis, 0, paused=False)
-        known = self.store.pause(NAMES[0], paused=False)
+        """An operator lets the first series rest, or go on."""
+        paused = self.chance(0.5)
+        self.redis = rules.pause(RULES, self.redis, 0, paused=paused)
+        known = self.store.pause(NAMES[0], paused=paused)
         assert known == bool(self.redis.rows[0].log)
-        self.rung(known and rules.ring(RULES, self.redis))
+        self.rung(known and not paused and rules.ring(RULES, self.redis))
 
     def retire(self) -> None:
         """An operator removes the first series."""
@@ -274,7 +274,7 @@ class Walk:
 
     def spoil(self) -> None:
         """The first series' state is gone."""
-        row = self.redis.rows[0]._replace(state=None)
+        row = self.redis.rows[0]._replace(state=None, written=None)
         self.redis = self.redis._replace(rows=(row, self.redis.rows[1]))
         self.client.hdel(self.store.keys.model(str(NAMES[0])), "state")
 
@@ -300,9 +300,9 @@ class Walk:
 
     def now(self) -> int:
         """Redis's time, a millisecond after the last one: equal scores would have no order."""
-        start = now = self._ms()
-        while now == start:
-            now = self._ms()
+        start = self._ms()
+        while (now := self._ms()) == start:
+            pass
         return now
 
     def _ms(self) -> int:
@@ -340,7 +340,7 @@ class Walk:
         return {
             "log": list(row.log[row.trimmed :]),
             "mark": row.mark,
-            "state": row.state and encode(row.state),
+            "state": row.written and encode(row.written),
             "paused": row.paused,
             "attempts": row.attempts,
             "sequence": row.sequence,

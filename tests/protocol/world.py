@@ -3,12 +3,16 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from tests.protocol import rules
-from tests.protocol.rules import DUE, LEASED, Claim, Redis, Row, Rules, Snapshot, time
+from tests.protocol.rules import DUE, LEASED, Claim, Redis, Row, Rules, Snapshot, State, time
 
 IDLE, JOB, WORK, OWES = "idle", "job", "work", "owes"
+
+
+Kept: TypeAlias = tuple[tuple[int, int, State], ...]
+"""What a worker has committed: series, the token from then on, and the state."""
 
 
 class Worker(NamedTuple):
@@ -18,6 +22,7 @@ class Worker(NamedTuple):
     claims: tuple[Claim, ...] = ()
     began: bool = False
     ring: int = 0
+    kept: Kept = ()
 
 
 class Producer(NamedTuple):
@@ -153,6 +158,7 @@ def fresh_tokens(world: World) -> list[int]:
     used = {row.etag for row in world.redis.rows}
     used |= {row.etag for row in world.copy.rows} if world.copy else set()
     used |= {held.etag for worker in world.workers for held in worker.claims}
+    used |= {etag for worker in world.workers for _, etag, _ in worker.kept}
     return [number for number in range(1, len(used) + 4) if number not in used]
 
 
@@ -270,8 +276,9 @@ class _Working:
             step = self._step("release", "loses Redis, gives its claims back", Worker(), given)
             yield step._replace(fault=True, after=step.after._replace(left=left))
 
-    def _step(self, kind: str, does: str, own: Worker, redis: Redis) -> Step:
+    def _step(self, kind: str, does: str, own: Worker, redis: Redis, kept: Kept = ()) -> Step:
         workers = self.world.workers
+        own = own._replace(kept=kept or workers[self.number].kept)
         workers = (*workers[: self.number], own, *workers[self.number + 1 :])
         name = "the worker" if len(workers) == 1 else f"worker {self.number + 1}"
         world = self.world._replace(workers=workers, redis=redis)
@@ -282,9 +289,26 @@ class _Working:
         fresh = fresh_tokens(self.world)
         for order in permutations(due):
             after, claims = rules.claim(self.config.rules, redis, order, fresh)
+            claims = tuple(map(self._with_kept, claims))
             shown = " ".join(_shown(self.config, held.series, held.entries) for held in claims)
             own = Worker(WORK, claims) if claims else Worker()
             yield self._step("claim", f"{does} claims {shown or 'nothing'}", own, after)
+
+    def _with_kept(self, held: Claim) -> Claim:
+        """Put what the worker keeps of a series in place of what it would have to read."""
+        for series, etag, state in self.world.workers[self.number].kept:
+            asks = "what is kept asks for the token" not in self.config.rules.off
+            if series == held.series and (etag == held.etag or not asks):
+                return held._replace(state=state, is_kept=True)
+        return held
+
+    def _keeping(self, held: Claim, redis: Redis) -> Kept:
+        """Return what the worker keeps after a commit."""
+        own, row = self.world.workers[self.number], redis.rows[held.series]
+        if not row.state or self.config.rules.state_every == 1:
+            return ()
+        others = (kept for kept in own.kept if kept[0] != held.series)
+        return (*others, (held.series, row.etag, row.state))
 
     def _work(self, own: Worker) -> Iterator[Step]:
         held = own.claims[0]
@@ -311,26 +335,33 @@ class _Working:
 
     def _commit(self, own: Worker, held: Claim, count: int, *, dead: bool) -> Iterator[Step]:
         fresh = fresh_tokens(self.world)[0]
+        written = rules.is_written(self.config.rules, self.world.redis, held, count, dead=dead)
         redis, won = rules.commit(
-            self.config.rules, self.world.redis, held, count, dead=dead, fresh=fresh
+            *(self.config.rules, self.world.redis, held, count),
+            dead=dead,
+            fresh=fresh,
+            written=written,
         )
         shown = _shown(self.config, held.series, held.entries[:count])
         does = f"commits {shown}{' as a dead letter' * dead}"
         if not won:
             does = f"loses its commit of {shown}"
-        yield from self._job_over(redis, own.claims[1:], does)
+        kept = self._keeping(held, redis) if won else ()
+        yield from self._job_over(redis, own.claims[1:], does, kept)
 
-    def _job_over(self, redis: Redis, rest: tuple[Claim, ...], does: str) -> Iterator[Step]:
+    def _job_over(
+        self, redis: Redis, rest: tuple[Claim, ...], does: str, kept: Kept = ()
+    ) -> Iterator[Step]:
         """Go on with the rest, claim again, or end the job and leave doorbells."""
         bells = rules.ring(self.config.rules, redis)
         if rest:
-            yield self._step("commit", does, Worker(WORK, rest, began=True), redis)
+            yield self._step("commit", does, Worker(WORK, rest, began=True), redis, kept)
         elif any(row.mark == DUE for row in redis.rows):
-            yield self._step("commit", does, Worker(JOB), redis)
+            yield self._step("commit", does, Worker(JOB), redis, kept)
             after = Worker(OWES, ring=bells) if bells else Worker()
-            yield self._step("commit", f"{does}, its time is over", after, redis)
+            yield self._step("commit", f"{does}, its time is over", after, redis, kept)
         else:
-            yield self._step("commit", does, Worker(), redis)
+            yield self._step("commit", does, Worker(), redis, kept)
 
     def _rebuild(self, own: Worker, held: Claim) -> Step:
         fresh = fresh_tokens(self.world)[0]
@@ -345,7 +376,10 @@ class _Working:
 
     def _dies(self, does: str, left: Faults, *, stray: bool) -> Step:
         step = self._step("death", does, Worker(), self.world.redis)
-        after, claims = step.after, self.world.workers[self.number].claims
+        workers = list(step.after.workers)
+        workers[self.number] = Worker()
+        after = step.after._replace(workers=tuple(workers))
+        claims = self.world.workers[self.number].claims
         if stray and self.config.counts_hits:
             after = _hit(after, [held for held in claims if not held.overdue])
         return step._replace(after=after._replace(left=left), fault=stray)

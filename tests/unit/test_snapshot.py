@@ -28,6 +28,7 @@ def record(series: Series, **fields: Any) -> ModelRecord:
     values = dict.fromkeys(field.name for field in dataclasses.fields(ModelRecord))
     values |= {"series": series, "cursor": series.timeframe.ms, "sequence": 2, "revision": 2}
     values |= {"state": state.dump(learner, SIGNER, series), "scores": learner.scores()}
+    values["behind"] = []
     return ModelRecord(**{**values, "fingerprint": state.fingerprint("default", 2), **fields})
 
 

@@ -1,0 +1,270 @@
+"""Learners that workers keep: what is written less often is never lost, doubled or out of date."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from models import catalog, state
+from models.baseline import RandomWalk
+from models.learner import Learner
+from shared.candle import Candle, Series
+from shared.errors import StoreUnavailable
+from shared.limits import Limits
+from shared.records import Commit
+from shared.store import Store
+from tests.integration.spoilt import SIGNER
+from tests.integration.steps import FLEET, HOUR, SERIES, T0, hasty, only, patient, times, walk
+from worker.recall import recalled
+from worker.snapshot import take_snapshots
+from worker.teaching import Model
+from worker.update import Updater
+
+pytestmark = pytest.mark.usefixtures("field")
+
+EVERY = Limits().state_every
+WALK = walk(40)
+OTHER = Series.parse("test:ETH/USDT:1h")
+
+
+class Raising(RandomWalk):
+    """Raises at one price."""
+
+    def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
+        """Learn any other."""
+        if y == 113.0:
+            raise ArithmeticError("113")
+        super().learn_one(y, x)
+
+
+def worker(store: Store, name: str, model: str = "default") -> Updater:
+    """A worker of this name that has learned nothing yet."""
+    made = Updater(store, Model(model, SIGNER, lambda _: 24, FLEET))
+    made.worker = name
+    return made
+
+
+def feed(store: Store, updater: Updater, candles: list[Candle], series: Series = SERIES) -> None:
+    """Append and learn candle by candle."""
+    for candle in candles:
+        store.append(series, [candle])
+        updater.run()
+
+
+def learner_of(store: Store, series: Series = SERIES) -> bytes:
+    """What has been learned, by what is in Redis."""
+    record = store.model(series)
+    assert record.state is not None
+    assert record.fingerprint is not None
+    made = recalled(record.state, record.behind, SIGNER, record.fingerprint, series)
+    assert made.sequence == record.sequence
+    return state.body(made)
+
+
+def alone(candles: list[Candle]) -> bytes:
+    """What a learner has learned that nobody ever saved."""
+    learner = Learner(SERIES.timeframe, 24)
+    for candle in candles:
+        learner.learn_one(candle)
+    return state.body(learner)
+
+
+def test_a_kept_learner_s_state_is_written_now_and_then(store: Store) -> None:
+    """It lacks fewer candles than the setting says, and with them it is what was learned."""
+    keeper, lacking = worker(store, "a"), []
+
+    for number, candle in enumerate(WALK, 1):
+        feed(store, keeper, [candle])
+        lacking.append(len(store.model(SERIES).behind))
+        assert learner_of(store) == alone(WALK[:number])
+
+    assert max(lacking) == EVERY - 1
+    assert lacking[0] == 0
+    assert lacking.count(0) == 1 + len(WALK) // EVERY
+
+
+def test_its_keeper_is_handed_no_state_and_others_all(store: Store) -> None:
+    """What another worker is handed is enough to go on from."""
+    feed(store, worker(store, "a"), WALK[:20])
+    store.append(SERIES, [WALK[20]])
+    hurried = hasty(store)
+
+    own = only(hurried.claim(FLEET, "a"))
+    strange = only(hurried.claim(FLEET, "b"))
+
+    assert (own.is_kept, own.state, own.behind) == (True, None, [])
+    assert not strange.is_kept
+    assert strange.state
+    assert times(strange.entries) == [20]
+    assert times(strange.behind) == list(range(20 - len(strange.behind), 20))
+    assert strange.behind == store.model(SERIES).behind != []
+
+
+def test_a_series_goes_from_worker_to_worker(store: Store) -> None:
+    """What comes next is as if it had been one; what was read is written at once."""
+    workers = [worker(store, name) for name in "abc"]
+
+    for number, candle in enumerate(WALK):
+        feed(store, workers[number * number % 3], [candle])
+
+    assert learner_of(store) == alone(WALK)
+    assert store.model(SERIES).rebuilds == 0
+
+
+def test_a_worker_that_starts_again_by_its_name_reads_what_it_kept(store: Store) -> None:
+    """Redis takes it for the keeper; it knows better."""
+    feed(store, worker(store, "a"), WALK[:20])
+
+    again = worker(store, "a")
+    feed(store, again, WALK[20:21])
+
+    assert learner_of(store) == alone(WALK[:21])
+    record = store.model(SERIES)
+    assert (record.behind, record.rebuilds) == ([], 0)
+
+
+def test_a_rebuild_is_not_undone_by_what_is_kept(store: Store) -> None:
+    """The token tells: whoever committed before learns it again like everybody else."""
+    keeper = worker(store, "a")
+    feed(store, keeper, WALK[:10])
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "", "scores": {}}
+
+    store.restore(SERIES, etag=None, cursor=None, sequence=0, since=None, **nothing)
+    keeper.run()
+
+    assert learner_of(store) == alone(WALK[:10])
+    assert store.model(SERIES).sequence == 10
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_an_unconfirmed_commit_is_not_kept_from(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, arrives: bool
+) -> None:
+    """Where it is not known whether a commit arrived, the token says so at the next claim."""
+    keeper, commit = worker(store, "a"), store.commit
+    feed(store, keeper, WALK[:10])
+    store.append(SERIES, [WALK[10]])
+
+    def cut_off(commits: Sequence[Commit]) -> None:
+        if arrives:
+            commit(commits)
+        raise StoreUnavailable("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit", cut_off)
+        with pytest.raises(StoreUnavailable):
+            keeper.run()
+    assert store.model(SERIES).sequence == 10 + arrives
+
+    feed(store, keeper, WALK[11:12])
+
+    assert learner_of(store) == alone(WALK[:12])
+    assert store.model(SERIES).rebuilds == 0
+
+
+def test_a_buried_candle_is_never_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever learned it again would learn it after all."""
+    raising = catalog.Model(version=1, create=lambda _timeframe, _horizon: Raising())
+    monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "raising": raising})
+    keeper = worker(store, "a", "raising")
+    closes = [100.0, 101.0, 113.0, 102.0]
+
+    lacking = []
+    for hour, close in enumerate(closes):
+        feed(store, keeper, [Candle(T0 + hour * HOUR, close, close, close, close, 1.0)])
+        lacking.append(times(store.model(SERIES).behind))
+
+    record = store.model(SERIES)
+    assert (record.sequence, record.dead_letters) == (3, 1)
+    assert lacking[2] == []
+    assert lacking[3] in ([], [3])
+
+
+def test_what_the_state_lacks_is_never_trimmed(store: Store) -> None:
+    """However short the log is kept."""
+    short = Store(store.link, Limits(retention=1))
+    keeper = worker(short, "a")
+
+    for number, candle in enumerate(WALK, 1):
+        feed(short, keeper, [candle])
+        assert learner_of(store) == alone(WALK[:number])
+
+    assert len(store.candles(SERIES)) <= EVERY
+
+
+def test_a_claim_takes_first_what_its_worker_keeps(store: Store) -> None:
+    """Then what nobody keeps, or what has waited for a lease: nobody waits for a dead keeper."""
+    for name, series in (("a", SERIES), ("b", OTHER)):
+        feed(store, worker(store, name), WALK[:2], series)
+    for series in (OTHER, SERIES):
+        store.append(series, WALK[2:3])
+    long, short = patient(store), Store(store.link, Limits(lease_ms=0))
+
+    assert [claim.series for claim in long.claim(FLEET, "a").claims] == [SERIES]
+    assert [claim.series for claim in long.claim(FLEET, "a").claims] == [OTHER]
+    for series in (OTHER, SERIES):
+        store.link.redis.zadd(store.keys.pending, {str(series): 0})
+        store.link.redis.hdel(store.keys.model(str(series)), "attempts")
+    assert {claim.series for claim in short.claim(FLEET, "a").claims} == {SERIES, OTHER}
+
+
+def test_a_claim_that_died_is_anybody_s_at_once(store: Store) -> None:
+    """The series of a dead worker do not wait behind those of the living."""
+    for name, series in (("a", SERIES), ("b", OTHER)):
+        feed(store, worker(store, name), WALK[:2], series)
+    store.append(OTHER, WALK[2:3])
+    only(store.claim(FLEET, "b"))
+    store.abandon("b")
+    store.append(SERIES, WALK[2:3])
+    store.link.redis.zincrby(store.keys.pending, -1, str(OTHER))
+
+    assert only(patient(store).claim(FLEET, "a")).series == OTHER
+
+
+def test_a_spoilt_state_that_nobody_reads_is_written_over(store: Store) -> None:
+    """Its keeper goes on, and no candle is learned again."""
+    keeper = worker(store, "a")
+    feed(store, keeper, WALK[:3])
+    store.link.redis.hset(store.keys.model(str(SERIES)), "state", b"spoilt")
+
+    feed(store, keeper, WALK[3 : 3 + EVERY])
+
+    assert learner_of(store) == alone(WALK[: 3 + EVERY])
+    assert store.model(SERIES).rebuilds == 0
+
+
+def test_a_log_that_lost_what_the_state_lacks_is_learned_again(store: Store) -> None:
+    """As much of it as is there; the worker that kept it would have gone on."""
+    keeper, count = worker(store, "a"), 2
+    feed(store, keeper, WALK[:2])
+    while len(store.model(SERIES).behind) < 2:
+        feed(store, keeper, WALK[count : count + 1])
+        count += 1
+    first, _ = store.model(SERIES).behind
+    store.link.redis.xdel(store.keys.candles(str(SERIES)), first[0])
+
+    feed(store, worker(store, "b"), WALK[count : count + 1])
+
+    record = store.model(SERIES)
+    assert (record.rebuilds, record.sequence) == (1, count)
+
+
+def test_a_snapshot_holds_what_the_state_lacks(store: Store) -> None:
+    """A version is the model as it was committed, not as it was written last."""
+    feed(store, worker(store, "a"), WALK[:12])
+    assert store.model(SERIES).behind
+    written: dict[str, Any] = {}
+
+    class Registry:
+        def write(self, record: Any, metrics: Mapping[str, float]) -> int:
+            written.update(state=record.state, cursor=record.cursor, metrics=metrics)
+            return 1
+
+    take_snapshots(store, Registry(), SIGNER, budget_s=60)
+
+    print_ = state.fingerprint("default", 24)
+    assert state.body(state.load(written["state"], SIGNER, print_, SERIES)) == alone(WALK[:12])
+    assert written["cursor"] == WALK[11].open_time
+    scores = json.loads(json.dumps(store.model(SERIES).scores))
+    assert written["metrics"]["crps_h1"] == scores["horizons"]["1"]["recent"]["crps"]
