@@ -6,8 +6,8 @@ In each repetition all three have their turn on the same machine with the same l
 so that the ratios hold when the machine's speed does not. The service's time runs from the first
 append to the last forecast that can be read; the appends are made by one process that shares the
 machine's cores. RQ's workers run their jobs without a fork, which is the faster way for them;
---forking measures RQ's default too. With --stages one updater in this process tells where the
-processor's time of an update goes.
+--forking measures RQ's default too, as it is and with the model imported before it forks. With
+--stages one updater in this process tells where the processor's time of an update goes.
 """
 
 import time
@@ -26,7 +26,7 @@ def main() -> None:
     """Measure and print."""
     parser = options(__doc__, repeat=5)
     parser.add_argument("--series", type=int, nargs="+", default=[500, 2_000])
-    parser.add_argument("--forking", action="store_true", help="measure RQ's forking worker too")
+    parser.add_argument("--forking", action="store_true", help="measure RQ's forking workers too")
     parser.add_argument("--stages", action="store_true", help="what each step takes")
     args = parser.parse_args()
     report = Report(
@@ -41,7 +41,7 @@ def main() -> None:
 def measure(report: Report, sizes: list[int], workers: int, repeat: int, *, forking: bool) -> None:
     """Let all have their turn, repetition by repetition."""
     candles = random_walk(WARM + repeat, seed=1)
-    ways = ["no fork", *(["fork"] if forking else [])]
+    ways = rivals.WAYS if forking else rivals.WAYS[:1]
     service: dict[int, list[float]] = {size: [] for size in sizes}
     jobs: dict[str, list[float]] = {way: [] for way in ways}
     bare: list[float] = []

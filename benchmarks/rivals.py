@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from rq import Queue
+from rq import Queue, Worker
 
 from benchmarks.stage import ended
 from models.learner import Learner
@@ -35,7 +35,17 @@ _RQ = str(Path(sys.executable).with_name("rq"))
 _QUEUE = "one-job-per-candle"
 _LEARNED = "learned"
 _CLAIM = 64
-_CLASSES = {"no fork": "rq.worker.SimpleWorker", "fork": "rq.worker.Worker"}
+_CLASSES = {
+    "no fork": "rq.worker.SimpleWorker",
+    "fork, imported before": "benchmarks.rivals.PreloadedWorker",
+    "fork": "rq.worker.Worker",
+}
+WAYS = tuple(_CLASSES)
+"""How RQ's worker may run its jobs."""
+
+
+class PreloadedWorker(Worker):
+    """RQ's forking worker as its documentation advises: what jobs need is imported beforehand."""
 
 
 def learn_candle(series: str, fields: Sequence[float]) -> None:
