@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         default=2_000, ge=1_500, description="milliseconds until an unfinished claim is due again"
     )
     state_every: int = Field(
-        default=8, ge=1, le=500, description="candles after which a kept model's state is written"
+        default=8, ge=1, le=32, description="candles after which a kept model's state is written"
     )
     kept_series: int = Field(
         default=2_000, ge=0, description="models that a worker keeps in memory, 38 KB each"

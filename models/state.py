@@ -141,8 +141,19 @@ def sealed(body: bytes, learner: Learner, signer: Signer, series: Series) -> byt
 
 
 def take_up(body: bytes, into: Learner) -> Learner:
-    """Read what `body` returned in this process; ``into`` is as for `load`."""
-    return _take_up(pickle.loads(body), into)  # noqa: S301 -- it never left the process
+    """Read what `body` returned in this process; ``into`` is as for `load`.
+
+    Raises
+    ------
+    StateError
+        When it cannot be read.
+    """
+    try:
+        return _take_up(pickle.loads(body), into)  # noqa: S301 -- it never left the process
+    except _SURROUNDINGS:
+        raise
+    except Exception as error:
+        raise StateError(f"{type(error).__name__}: {error}") from error
 
 
 def load(

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+RULES = 2
+"""Version of the rules: workers of another wait, as for another model. In 2 states are behind."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:

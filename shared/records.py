@@ -133,7 +133,7 @@ class Claim:
     behind: list[Entry] = field(default_factory=list)
     """Entries up to the cursor that the state has not learned."""
     is_kept: bool = False
-    """The worker that claims it has committed it last, and kept it: the state is not handed out."""
+    """The worker that claims it is named as its keeper: the state is not handed out."""
 
     @classmethod
     def read(cls, row: list[Any]) -> Self:

@@ -110,7 +110,8 @@ class Store(View):
     def claim(self, fleet: str, worker: str = "") -> Batch:
         """Take due series for the lease; nothing unless this fleet holds the field (see `tick`).
 
-        ``worker`` is the name under which `abandon` gives them back.
+        ``worker`` is the name under which `abandon` gives them back. What a worker of this name has
+        committed last comes first, and without its state, which it has: see `with_state`.
         """
         limits = self.limits
         while True:
@@ -155,7 +156,14 @@ class Store(View):
     def with_state(self, claim: Claim) -> Claim:
         """Return a claim with the state that was not handed out, as it is by now."""
         record = self.model(claim.series)
-        return replace(claim, state=record.state, behind=record.behind, is_kept=False)
+        missing = "state" if claim.cursor is not None and record.state is None else None
+        return replace(
+            claim,
+            state=record.state,
+            behind=record.behind,
+            spoilt=claim.spoilt or missing,
+            is_kept=False,
+        )
 
     def release(self, claims: Sequence[Claim]) -> int:
         """Give untouched claims back; return the doorbells missing."""

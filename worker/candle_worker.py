@@ -221,7 +221,7 @@ def _difference(holder: str, own: str) -> str:
             "waiting: the same model learns with another signing key; set CANDLECAST_STATE_KEY (or "
             "CANDLECAST_DATA_DIR) as its workers have it, or use --take-over to learn anew"
         )
-    return "waiting: another model or other horizons learn now; --take-over ends that at once"
+    return "waiting: another model, rules or horizons learn now; --take-over ends that at once"
 
 
 def _identity(client: Any) -> tuple[str, int]:

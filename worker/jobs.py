@@ -14,6 +14,7 @@ from config import logs, settings
 from models import catalog, state
 from shared.candle import Series, Timeframe
 from shared.keys import HOUSEKEEPING_QUEUE
+from shared.limits import RULES
 from shared.store import Store
 from worker.teaching import Model
 from worker.update import Updater
@@ -60,7 +61,8 @@ def model() -> Model:
     for wanted_by, _ in horizons:
         Series.parse(wanted_by) if ":" in wanted_by else Timeframe(wanted_by)
     wanted = {str(horizon): state.fingerprint(name, horizon) for _, horizon in horizons}
-    digest = hashlib.sha256(json.dumps([horizons, wanted], sort_keys=True).encode()).hexdigest()
+    facts = json.dumps([horizons, wanted, RULES], sort_keys=True)
+    digest = hashlib.sha256(facts.encode()).hexdigest()
     fleet = f"{name}-{digest[:16]}-{signer().key_id}"
     return Model(name, signer(), read.horizon, fleet)
 

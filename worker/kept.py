@@ -34,7 +34,9 @@ class KeptLearners:
     def __init__(self, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._most = most
         self._clock = clock
-        self._kept: dict[Series, _Kept] = {}  # the one kept last is the last
+        self._kept: dict[Series, _Kept] = {}
+        # What is kept again is kept for longer: nobody goes before the time of the first at a look.
+        self._nobody_before = 0.0
 
     def find(self, series: Series, etag: str) -> bytes | None:
         """Return the learner that was kept under this token."""
@@ -52,9 +54,12 @@ class KeptLearners:
         return True
 
     def _let_go(self, now: float) -> bool:
-        """Let the one go that was kept longest ago, if it is not to come back."""
-        first = next(iter(self._kept), None)
-        if first is None or self._kept[first].until > now:
+        """Let one go that is not to come back; whether there was one."""
+        if now < self._nobody_before or not self._kept:
+            return False
+        first = min(self._kept, key=lambda series: self._kept[series].until)
+        self._nobody_before = self._kept[first].until
+        if self._nobody_before > now:
             return False
         del self._kept[first]
         return True

@@ -23,6 +23,8 @@ class Progress:
     claim: Claim
     fingerprint: str
     learner: Learner
+    body: bytes | None = None
+    """The learner as it was taken up, where it had been kept in memory."""
     last: Candle | None = None
     learned: int = 0
     entries: list[Entry] = field(default_factory=list)
@@ -81,8 +83,8 @@ class Progress:
         every
             Candles after which the state of a learner that is kept is written all the same.
         """
-        if not self.sequence:
-            self.saved = b""
+        if not self.learned and self.body is None and not self.claim.behind:
+            self.saved = self.claim.state or b""
             return
         body = state.body(self.learner)
         if self.learned:

@@ -1,6 +1,7 @@
 """A committed learner from what Redis holds of it: a state, and candles that it has not learned."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from models import state
 from models.learner import Learner
@@ -10,37 +11,74 @@ from shared.records import Entry
 from shared.wire import decode_candle
 
 
+class Held(Protocol):
+    """What a claim, or the record of a model, says of what was learned."""
+
+    @property
+    def series(self) -> Series:
+        """Of which series."""
+
+    @property
+    def cursor(self) -> int | None:
+        """Open time of the last candle learned."""
+
+    @property
+    def sequence(self) -> int:
+        """Candles learned."""
+
+    @property
+    def state(self) -> bytes | None:
+        """A learner as it was at some candle up to the cursor, signed."""
+
+    @property
+    def behind(self) -> Sequence[Entry]:
+        """Entries of the log from there up to the cursor."""
+
+
 def recalled(
-    raw: bytes,
-    behind: Sequence[Entry],
-    signer: state.Signer,
-    fingerprint: str,
-    series: Series,
-    into: Learner | None = None,
+    held: Held, signer: state.Signer, fingerprint: str, into: Learner | None = None
 ) -> Learner:
     """Load a state and learn the entries after it, which some worker has learned already.
 
     Parameters
     ----------
-    raw, signer, fingerprint, series, into
+    held
+        What there is.
+    signer, fingerprint, into
         As for `models.state.load`.
-    behind
-        Entries of the log after those that the state has learned.
 
     Raises
     ------
     StateError
-        When the state cannot be loaded, or an entry cannot be learned: it is not the one that was.
+        When the state cannot be loaded, an entry cannot be learned, or all of it is not as many
+        candles as were learned: nobody can go on from it.
     """
-    learner = state.load(raw, signer, fingerprint, series, into)
-    for entry in behind:
+    learner = state.load(held.state or b"", signer, fingerprint, held.series, into)
+    for entry in held.behind:
         try:
             learner.learn_one(decode_candle(*entry))
         except (MemoryError, OSError):
             raise
         except Exception as error:  # whatever a model makes of a candle that is not its own
             at = entry[0].decode(errors="replace")
-            raise StateError(
-                f"the entry {at} after the state cannot be learned: {error}"
-            ) from error
+            raise StateError(f"entry {at} after the state cannot be learned: {error}") from error
+    check(learner, held)
     return learner
+
+
+def check(learner: Learner, held: Held) -> None:
+    """Refuse a learner that is of another time than its record.
+
+    Raises
+    ------
+    StateError
+        When it has learned another number of candles, or one beyond the cursor.
+    """
+    if learner.sequence != held.sequence:
+        raise StateError(
+            f"the state has learned {learner.sequence} candles, the series {held.sequence}"
+        )
+    if (learner.hours.open_time or 0) > (held.cursor or 0):
+        raise StateError(
+            f"the state has learned up to {learner.hours.open_time}, the series up to {held.cursor}"
+        )

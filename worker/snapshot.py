@@ -241,8 +241,10 @@ def _write(records: Records, registry: Registry, signer: state.Signer, record: M
     series = record.series
     if not record.state or record.fingerprint is None:
         raise StateError("the state is missing; the next candle makes a worker learn it again")
-    learner = recalled(record.state, record.behind, signer, record.fingerprint, series)
+    learner = recalled(record, signer, record.fingerprint)
     if record.behind:
+        if record.fingerprint != state.fingerprint(learner.model, learner.horizon):
+            raise StateError("the state is of another model; the next candle learns it again")
         record = replace(record, state=state.dump(learner, signer, series), behind=[])
     # Nobody vouches for the scores that lie beside the state.
     version = registry.write(record, metrics_of(learner.scores()))

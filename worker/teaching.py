@@ -16,15 +16,15 @@ from shared.records import Claim, Entry
 from shared.wire import decode_candle
 from worker.kept import KeptLearners
 from worker.progress import Progress
-from worker.recall import recalled
+from worker.recall import check, recalled
 from worker.spares import Spares
 
 NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
 # A candle is condemned after three claims of it alone. Where three that were only to bury it have
 # died too, it is not the candle that does the harm.
 _HOPELESS = 6
-# Learners that a worker keeps, in claims: as many kinds of series can have a turn each.
-_KEPT = 4
+# Spare learners, in claims: as many kinds of series can have a turn each.
+_SPARES = 4
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +66,7 @@ class Teacher:
         self._clock = clock
         self._state_every = limits.state_every
         self._kept = KeptLearners(limits.kept_series, clock)
-        self._spares = Spares(model.name, most, kept=_KEPT * most)
+        self._spares = Spares(model.name, most, kept=_SPARES * most)
 
     def start(self) -> None:
         """Begin with other claims; learners that were not done with those before are let go."""
@@ -77,37 +77,50 @@ class Teacher:
         self._spares.give_back()
 
     def begin(self, claim: Claim) -> Progress:
-        """Take up what a claim's series has learned.
+        """Take up what a claim's series has learned, as it was handed out.
 
         Raises
         ------
         StateError
             When it cannot be gone on from: the series has to be learned again.
         """
+        return self._begin(claim, None)
+
+    def begin_kept(self, claim: Claim) -> Progress:
+        """Take up what was kept here of a claim's series.
+
+        Raises
+        ------
+        StateError
+            When it is not here, or nobody can go on from it: what Redis holds has to be read.
+        """
+        body = self._kept.find(claim.series, claim.etag)
+        if body is None:
+            raise StateError("the learner is not kept here")
+        return self._begin(claim, body)
+
+    def _begin(self, claim: Claim, body: bytes | None) -> Progress:
         horizon = self._model.horizon(str(claim.series))
         fingerprint = state.fingerprint(self._model.name, horizon)
         _refuse(claim)
         learner = self._spares.free(claim.series.timeframe, horizon)
-        if claim.state or claim.is_kept:
+        if body is not None:
+            learner = state.take_up(body, learner)
+            check(learner, claim)
+        elif claim.state:
             learner = self._recalled(claim, fingerprint, learner)
-            _check(learner, claim)
         else:
             self._spares.blank(learner)
         self._spares.take(learner)
-        return Progress(claim, fingerprint, learner)
+        return Progress(claim, fingerprint, learner, body)
 
     def _recalled(self, claim: Claim, fingerprint: str, into: Learner) -> Learner:
-        if not claim.is_kept:
-            raw, signer = claim.state or b"", self._model.signer
-            return recalled(raw, claim.behind, signer, fingerprint, claim.series, into)
-        body = self._kept.find(claim.series, claim.etag)
-        if body is None:
-            raise StateError("the learner was kept by nobody")
-        return state.take_up(body, into)
-
-    def keeps(self, claim: Claim) -> bool:
-        """Whether a claim's learner is kept here, as it was when it was claimed."""
-        return self._kept.find(claim.series, claim.etag) is not None
+        try:
+            return recalled(claim, self._model.signer, fingerprint, into)
+        except StateError:
+            if claim.behind:  # it may be one of them that has raised
+                self._spares.let_go(into)
+            raise
 
     def _again(self, work: Progress) -> Progress:
         """Take it up once more, in a new learner: nobody knows what a raise has left in the other.
@@ -115,7 +128,7 @@ class Teacher:
         Nor may that one take up any other state, or one of those that were taught with it.
         """
         self._spares.let_go(work.learner)
-        return self.begin(work.claim)
+        return self._begin(work.claim, work.body)
 
     def taught(self, works: Sequence[Progress]) -> list[Progress]:
         """Learn what was claimed, series of a kind in step; some may learn but a part of it.
@@ -217,19 +230,6 @@ def _refuse(claim: Claim) -> None:
         raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
     if claim.sequence and not claim.state and not claim.is_kept:
         raise StateError("the state is missing")
-
-
-def _check(learner: Learner, claim: Claim) -> None:
-    """Refuse a state that is of another time than its record."""
-    if learner.sequence != claim.sequence:
-        raise StateError(
-            f"the state has learned {learner.sequence} candles, the series {claim.sequence}"
-        )
-    if (learner.hours.open_time or 0) > (claim.cursor or 0):
-        raise StateError(
-            f"the state has learned up to {learner.hours.open_time}, the series up to "
-            f"{claim.cursor}"
-        )
 
 
 def _keeps_nothing(*_: object) -> bool:

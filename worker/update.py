@@ -42,7 +42,8 @@ class Updater:
     Attributes
     ----------
     worker
-        Name that its claims bear, so that they can be given back when it is known to have died.
+        Name that its claims bear, so that they can be given back when it is known to have died, and
+        under which it keeps learners; without one it keeps none.
     """
 
     def __init__(
@@ -103,8 +104,8 @@ class Updater:
 
     def _flush(self, commits: Sequence[Commit], tally: Tally) -> int:
         won, ring = self.store.commit(commits)
-        for commit, kept in zip(commits, won, strict=True):
-            if not kept:
+        for commit, is_won in zip(commits, won, strict=True):
+            if not is_won:
                 tally.conflicts += 1
                 log.info("commit lost to another worker", series=str(commit.claim.series))
                 continue
@@ -126,7 +127,8 @@ class Updater:
         """Learn claims together, next time as many as learn a candle while a flush may wait."""
         began = self._clock()
         commits = self._learn(claims, offset, tally)
-        pace_s = (self._clock() - began) / max(1, sum(len(commit.entries) for commit in commits))
+        learned = sum(len(commit.entries) + len(commit.claim.behind) for commit in commits)
+        pace_s = (self._clock() - began) / max(1, learned)
         self._together = max(1, min(_MOST_TOGETHER, int(self._flush_s / max(pace_s, 1e-6))))
         return commits
 
@@ -148,7 +150,9 @@ class Updater:
         return commits
 
     def _begun(self, claim: Claim, tally: Tally) -> Progress | None:
-        if claim.is_kept and not self._teacher.keeps(claim):
+        if claim.is_kept:
+            with contextlib.suppress(StateError):
+                return self._teacher.begin_kept(claim)
             claim = self.store.with_state(claim)
         try:
             return self._teacher.begin(claim)

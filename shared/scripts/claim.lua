@@ -29,8 +29,8 @@ local function spoilt_field(m)
   return spoilt or ''
 end
 
--- The due series to look at: first those that no other worker has in its memory. A series that has waited
--- for a lease, or died in a claim, is anybody's.
+-- The due series to look at: those that no other worker has in its memory, and those that one has. A series
+-- that has waited for a lease, or died in a claim, is anybody's.
 local function candidates()
   local due = redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, max_series * WINDOW, 'WITHSCORES')
   local mine, others = {}, {}
@@ -41,12 +41,13 @@ local function candidates()
     if #list < max_series then list[#list + 1] = due[i] end
     if #mine == max_series then break end
   end
-  return #mine > 0 and mine or others
+  return mine, others
 end
 
 local claims = {}
-for _, series in ipairs(candidates()) do
-  if max_candles <= 0 then break end
+
+-- Whether more may be claimed after this series.
+local function hand_out(series)
   local model = MODEL .. series
   local m = redis.pcall('HMGET', model, 'etag', 'cursor', 'attempts', 'suspect', 'until', 'revision', 'sequence',
     'since', 'saved', 'fingerprint', 'appended_at', 'snapshot_version', 'snapshot_alias', 'paused', 'keeper')
@@ -72,7 +73,6 @@ for _, series in ipairs(candidates()) do
       redis.call('HSET', model, 'etag', etag, 'attempts', attempts + 1, 'worker', worker,
         'until', text(open_time(entries[#entries])))
       redis.call('ZADD', PENDING, text(now + lease), series)
-      max_candles = max_candles - #entries
       local condemned = suspect and attempts >= ALONE_FAILURES
       local is_kept, state, lacking = worker ~= '' and m[15] == worker, nil, {}
       if not is_kept then
@@ -80,11 +80,23 @@ for _, series in ipairs(candidates()) do
         -- No commit leaves a cursor without a state, were it an empty one.
         if cursor and not state and spoilt == '' then spoilt = 'state' end
       end
+      max_candles = max_candles - #entries - #lacking
       claims[#claims + 1] = {series, etag, cursor or '', attempts, condemned and 1 or 0, suspect and 1 or 0, m[6] or '0', m[7] or '0',
         m[8] or '', state or '', m[10] or '', m[11] or '', m[12] or '', m[13] or '', entries, spoilt, lacking,
         is_kept and 1 or 0}
-      if alone then break end
+      return not alone and max_candles > 0
     end
   end
+  return true
 end
+
+local function hand_out_all(list)
+  for _, series in ipairs(list) do
+    if not hand_out(series) then break end
+  end
+end
+
+local mine, others = candidates()
+hand_out_all(mine)
+if #claims == 0 then hand_out_all(others) end
 return {text(now), holder, claims}

@@ -57,11 +57,10 @@ local function count_learned(log, cursor)
   return learned, learned
 end
 
--- Entries up to the cursor that the state of a series has not learned. It is written more often than
--- every 500 candles, so that there are no more of them.
+-- Entries up to the cursor that the state of a series has not learned: fewer than `state_every`.
 local function behind(series, saved, cursor)
   if not saved or not cursor or saved == cursor then return {} end
-  return redis.call('XRANGE', LOG .. series, '(' .. saved .. '-0', cursor .. '-0', 'COUNT', 500)
+  return redis.call('XRANGE', LOG .. series, '(' .. saved .. '-0', cursor .. '-0', 'COUNT', 32)
 end
 
 -- How many doorbells are missing: one for each claim's worth of due series.

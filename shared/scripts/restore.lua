@@ -34,7 +34,7 @@ else
   redis.call('HSET', model, 'appended', text(appended), 'settled', text(appended - held + known))
 end
 redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', fingerprint, 'scores', scores,
-  'sequence', sequence, 'since', since, 'keeper', '')
+  'sequence', sequence, 'since', since)
 if cursor ~= '' then
   redis.call('HSET', model, 'cursor', cursor, 'saved', cursor)
 else

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest.mock import Mock, patch
 
 import pytest
 
@@ -10,7 +11,7 @@ from models import catalog, state
 from models.baseline import RandomWalk
 from models.learner import Learner
 from shared.candle import Candle, Series
-from shared.errors import StoreUnavailable
+from shared.errors import StateError, StoreUnavailable
 from shared.limits import Limits
 from shared.records import Commit
 from shared.store import Store
@@ -57,9 +58,7 @@ def learner_of(store: Store, series: Series = SERIES) -> bytes:
     record = store.model(series)
     assert record.state is not None
     assert record.fingerprint is not None
-    made = recalled(record.state, record.behind, SIGNER, record.fingerprint, series)
-    assert made.sequence == record.sequence
-    return state.body(made)
+    return state.body(recalled(record, SIGNER, record.fingerprint))
 
 
 def alone(candles: list[Candle]) -> bytes:
@@ -151,8 +150,8 @@ def test_an_unconfirmed_commit_is_not_kept_from(
             commit(commits)
         raise StoreUnavailable("gone")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "commit", cut_off)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "commit", cut_off)
         with pytest.raises(StoreUnavailable):
             keeper.run()
     assert store.model(SERIES).sequence == 10 + arrives
@@ -234,6 +233,91 @@ def test_a_spoilt_state_that_nobody_reads_is_written_over(store: Store) -> None:
     assert store.model(SERIES).rebuilds == 0
 
 
+def test_what_cannot_be_taken_up_is_read(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what is kept is of no use, Redis has all of it."""
+    keeper = worker(store, "a")
+    feed(store, keeper, WALK[:5])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "take_up", Mock(side_effect=StateError("spoilt")))
+        feed(store, keeper, WALK[5:6])
+
+    assert learner_of(store) == alone(WALK[:6])
+    assert store.model(SERIES).rebuilds == 0
+
+
+@pytest.mark.parametrize("fields", [("state",), ("state", "sequence")])
+def test_a_worker_that_starts_again_by_its_name_refuses_what_is_spoilt(
+    store: Store, fields: tuple[str, ...]
+) -> None:
+    """It reads its state like any other: the series is learned again."""
+    feed(store, worker(store, "a"), WALK[:5])
+    store.link.redis.hdel(store.keys.model(str(SERIES)), *fields)
+
+    feed(store, worker(store, "a"), WALK[5:6])
+
+    assert learner_of(store) == alone(WALK[:6])
+    assert store.model(SERIES).rebuilds == 1
+
+
+@pytest.mark.parametrize("expire", [True, False])
+def test_one_that_raises_among_those_kept_is_taken_up_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, expire: bool
+) -> None:
+    """From what was kept, even where a neighbour has taken its place by then."""
+    monkeypatch.setattr("worker.kept._GONE_AFTER", 0 if expire else 3)
+    small = Store(store.link, Limits(kept_series=1))
+    keeper, body = worker(small, "a"), state.body
+    feed(store, keeper, WALK[:5])
+    store.append(SERIES, WALK[5:6])
+    store.append(OTHER, WALK[:1])
+    failed: list[Learner] = []
+
+    def fails_once(learner: Learner) -> bytes:
+        if learner.sequence == 6 and not failed:
+            failed.append(learner)
+            raise ArithmeticError("not today")
+        return body(learner)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(state, "body", fails_once)
+        keeper.run()
+
+    assert failed
+    record = store.model(SERIES)
+    assert (record.sequence, record.dead_letters, record.rebuilds) == (5, 1, 0)
+    assert store.model(OTHER).sequence == 1
+    assert learner_of(store) == alone(WALK[:5])
+
+
+def test_a_claim_passes_over_what_rests_to_what_another_keeps(store: Store) -> None:
+    """A paused series of its own is no reason to leave others waiting."""
+    for name, series in (("a", SERIES), ("b", OTHER)):
+        feed(store, worker(store, name), WALK[:2], series)
+    store.pause(SERIES)
+    for series in (SERIES, OTHER):
+        store.append(series, WALK[2:3])
+
+    assert only(store.claim(FLEET, "a")).series == OTHER
+
+
+def test_what_states_lack_counts_as_candles_of_a_claim(store: Store) -> None:
+    """So that no claim takes longer than it may."""
+    names = [Series.parse(f"test:C{number}/USDT:1h") for number in range(6)]
+    for series in names:
+        feed(store, worker(store, "a"), WALK[:8], series)
+    lacking = {series: len(store.model(series).behind) for series in names}
+    for series in names:
+        store.append(series, WALK[8:9])
+    small = Store(store.link, Limits(claim_candles=4))
+
+    claims = small.claim(FLEET, "b").claims
+
+    assert sum(lacking.values()) > 6
+    taken = [1 + lacking[claim.series] for claim in claims]
+    assert sum(taken[:-1]) < 4 <= sum(taken)
+
+
 def test_a_log_that_lost_what_the_state_lacks_is_learned_again(store: Store) -> None:
     """As much of it as is there; the worker that kept it would have gone on."""
     keeper, count = worker(store, "a"), 2
@@ -248,6 +332,24 @@ def test_a_log_that_lost_what_the_state_lacks_is_learned_again(store: Store) -> 
 
     record = store.model(SERIES)
     assert (record.rebuilds, record.sequence) == (1, count)
+
+
+def test_no_snapshot_is_made_of_what_no_worker_could_go_on_from(store: Store) -> None:
+    """Where the log has lost what the state lacks, or the model is another one by now."""
+    feed(store, worker(store, "a"), WALK[:12])
+    assert store.model(SERIES).behind
+    key, log = store.keys.model(str(SERIES)), store.keys.candles(str(SERIES))
+    held = store.link.redis.hget(key, "fingerprint")
+
+    with patch("models.state.fingerprint", return_value="another"):
+        other = take_snapshots(store, Mock(), SIGNER, budget_s=60)
+    store.link.redis.delete(log)
+    cut = take_snapshots(store, Mock(), SIGNER, budget_s=60)
+
+    assert held
+    assert "another model" in other.failed[str(SERIES)]
+    assert "candles, the series 12" in cut.failed[str(SERIES)]
+    assert not other.written | cut.written
 
 
 def test_a_snapshot_holds_what_the_state_lacks(store: Store) -> None:

@@ -161,9 +161,13 @@ def torn_append(rules: Rules, redis: Redis, series: int, candle: int) -> Redis:
 
 
 def claim(
-    rules: Rules, redis: Redis, order: Sequence[int], fresh: Sequence[int]
+    rules: Rules,
+    redis: Redis,
+    order: Sequence[int],
+    fresh: Sequence[int],
+    kept: Sequence[int] = (),
 ) -> tuple[Redis, tuple[Claim, ...]]:
-    """Hand out due series, in the order of their scores."""
+    """Hand out due series, in the order of their scores; of those kept no state is to be read."""
     claims: list[Claim] = []
     left = rules.claim_candles
     for series in order[: rules.claim_series]:
@@ -177,7 +181,7 @@ def claim(
         if alone and claims:
             continue
         row, entries = _look(rules, row, left)
-        left -= len(entries)
+        left -= len(entries) + len(lacking(row) if entries and series not in kept else ())
         if entries:
             row, handed = _hand_out(rules, row, series, entries, fresh[len(claims)])
             claims.append(handed)
@@ -216,11 +220,16 @@ def _hand_out(
     return row, Claim(series, row.etag, row.cursor, state, condemned, entries, alone=False)
 
 
+def lacking(row: Row) -> tuple[int, ...]:
+    """Return the candles up to the cursor that the state in Redis has not learned."""
+    return _retained(row, row.saved + 1, row.cursor) if row.saved else ()
+
+
 def recalled(row: Row) -> State | None:
     """What can be learned again of a state and the log after it; None if it is not what it was."""
     if row.written is None:
         return None
-    lineage = row.written.lineage + _retained(row, row.saved + 1, row.cursor)
+    lineage = row.written.lineage + lacking(row)
     learned = sum(candle > 0 for candle in lineage)
     return State(row.written.base, lineage) if learned == row.sequence else None
 

@@ -1,24 +1,22 @@
 """The model and the scripts side by side: random walks of the same steps on a real server."""
 
 import dataclasses
-import json
 import os
 from typing import Any
 
 import numpy as np
 import pytest
 
-from shared.candle import Candle, Series
+from shared.candle import Series
 from shared.errors import StoreError
 from shared.keys import CANDLES_QUEUE
 from shared.limits import Limits
-from shared.records import BEFORE_ALL, Claim, Commit, DeadLetter, Entry
+from shared.records import BEFORE_ALL, Claim, Commit, DeadLetter
 from shared.store import Store
 from tests.protocol import configurations, rules
+from tests.protocol.coding import HOUR, T0, candle, code, encode, opened
 from tests.protocol.rules import AHEAD, DUE, LEASED, Redis, Row, Rules, Snapshot, State
 
-HOUR = 3_600_000
-T0 = 1_600_000_000_000 // HOUR * HOUR
 NAMES = [Series.parse("test:A/USDT:1h"), Series.parse("test:B/USDT:1h")]
 FAR_MS = 9_000_000_000_000_000
 RULES = Rules(max_waiting=4, retention=3)
@@ -32,26 +30,6 @@ LIMITS = Limits(
 )
 STEPS = 200
 FIELDS = ("cursor", "saved", "until", "suspect", "published")
-
-
-def candle(code: int) -> Candle:
-    """The candle that a number of the model stands for."""
-    return Candle(T0 + rules.time(code) * HOUR, 1, 1_000, 1, 100 + code, 1)
-
-
-def code(found: Candle) -> int:
-    """The number that stands for a candle."""
-    return round(found.close - 100)
-
-
-def opened(entries: list[Entry]) -> list[int]:
-    """Open times of log entries."""
-    return [int(entry_id.partition(b"-")[0]) for entry_id, _ in entries]
-
-
-def encode(state: State) -> bytes:
-    """A model's state as the bytes that a worker would write."""
-    return json.dumps(state).encode()
 
 
 class Walk:
@@ -120,23 +98,35 @@ class Walk:
         self.redis = self.redis._replace(queue=self.redis.queue + bells)
 
     def claim(self) -> None:
-        """Claim in the order of the scores."""
-        now = self.now()
-        due = self.client.zrangebyscore(self.store.keys.pending, "-inf", now)
-        order = [NAMES.index(Series.parse(name.decode())) for name in due]
-        tokens = [self.fresh(), self.fresh()]
-        self.redis, expected = rules.claim(RULES, self.redis, order, tokens)
-        found = self.store.claim("fleet", "worker").claims
+        """Claim in the order of the scores; what another keeps only if there is nothing else."""
+        name, tokens = str(self.random.choice(["a", "b"])), [self.fresh(), self.fresh()]
+        due = self.client.zrangebyscore(self.store.keys.pending, "-inf", self.now())
+        order = [NAMES.index(Series.parse(text.decode())) for text in due]
+        rows, keepers = self.redis.rows, [self.keeper(series) for series in range(2)]
+        mine = [at for at in order if keepers[at] in {"", name} or rows[at].attempts]
+        others = [at for at in order if at not in mine]
+        own = [at for at in mine if keepers[at] == name]
+        self.redis, expected = rules.claim(RULES, self.redis, mine, tokens, own)
+        if not expected:
+            self.redis, expected = rules.claim(RULES, self.redis, others, tokens)
+        found = self.store.claim("fleet", name).claims
         assert len(found) == len(expected)
         for model, real in zip(expected, found, strict=True):
             assert (NAMES[model.series], model.condemned) == (real.series, real.condemned)
             assert (model.cursor and T0 + model.cursor * HOUR) == (real.cursor or 0)
             assert [T0 + rules.time(c) * HOUR for c in model.entries] == opened(real.entries)
             row = self.redis.rows[model.series]
-            assert real.state == (row.written and encode(row.written))
-            lacks = [c for c in row.log[row.trimmed :] if row.saved < rules.time(c) <= row.cursor]
-            assert [T0 + rules.time(c) * HOUR for c in lacks] == opened(real.behind)
-            self.held.append((model, real))
+            assert real.is_kept == (keepers[model.series] == name)
+            assert not real.is_kept or (real.state, real.behind) == (None, [])
+            whole = self.store.with_state(real) if real.is_kept else real
+            assert whole.state == (row.written and encode(row.written))
+            assert [T0 + rules.time(c) * HOUR for c in rules.lacking(row)] == opened(whole.behind)
+            self.held.append((model, whole))
+
+    def keeper(self, series: int) -> str:
+        """The worker that has committed a series last, as far as Redis knows."""
+        kept = self.client.hget(self.store.keys.model(str(NAMES[series])), "keeper")
+        return (kept or b"").decode()
 
     def commit(self) -> None:
         """Commit some claim that was handed out at some time, or rebuild its series."""
@@ -166,6 +156,7 @@ class Walk:
                     since=None,
                     forecast=b"{}" if count > dead else None,
                     dead_letter=DeadLetter(candle="c", reason="r", error="e") if dead else None,
+                    keeper="ab"[self.below(2)] if self.chance(0.8) else "",
                 )
             ]
         )
@@ -242,7 +233,8 @@ class Walk:
         self.rung(rules.ring(RULES, self.redis))
         self.compare()
         self.redis = rules.abandon(self.redis)
-        self.store.abandon("worker")
+        self.store.abandon("a")
+        self.store.abandon("b")
         self.rung(rules.ring(RULES, self.redis))
 
     def hear(self) -> None:

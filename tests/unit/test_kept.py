@@ -4,6 +4,7 @@ from shared.candle import Series
 from worker.kept import KeptLearners
 
 A, B, C = (Series.parse(f"test:{name}/USDT:1m") for name in "ABC")
+WEEKLY = Series.parse("test:A/USDT:1w")
 
 
 class Clock:
@@ -54,3 +55,24 @@ def test_what_does_not_come_back_makes_room() -> None:
     assert kept.keep(B, "2", b"b")
 
     assert kept.find(A, "1") is None
+
+
+def test_a_slow_series_does_not_keep_the_place_of_others() -> None:
+    """Whichever is not to come back goes, however long ago others were kept."""
+    clock = Clock()
+    kept = KeptLearners(3, clock)
+    for series in (WEEKLY, A, B):
+        kept.keep(series, "1", b"1")
+
+    clock.now = 100.0
+    assert not kept.keep(C, "2", b"2")
+    assert kept.keep(A, "3", b"3")
+    clock.now = 200.0
+    assert kept.keep(C, "4", b"4")
+
+    assert [kept.find(s, t) for s, t in ((WEEKLY, "1"), (A, "3"), (B, "1"), (C, "4"))] == [
+        b"1",
+        b"3",
+        None,
+        b"4",
+    ]
