@@ -18,7 +18,7 @@ class Limits:
     series_ms: int = 250
     flush_ms: int = 50
     state_every: int = 8
-    """Candles after which a worker that keeps a learner in its memory writes the state again."""
+    """Candles after which a worker that keeps a learner writes the state again; at most 32."""
     kept_series: int = 2_000
     """Learners that a worker keeps in its memory at most, 38 KB each."""
     max_waiting: int = 10_000

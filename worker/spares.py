@@ -58,6 +58,10 @@ class Spares:
         """
         return self._kinds[learners[0].kind].together(learners)
 
+    def renew(self, learner: Learner) -> None:
+        """Put a new one in place of the next of its kind: a raise may have left something in it."""
+        self._kinds[learner.kind].renew()
+
     def let_go(self, learner: Learner) -> None:
         """Never give this one again, nor any other that is of its kind and there by now."""
         kind = self._kinds.get(learner.kind)
@@ -86,16 +90,24 @@ class _Kind:
         self.nothing = first.memory()
         self.learners = [first]
         self.taken = 0
+        self._parameters = first.parameters
         self._rows = np.zeros((most, first.extent))
         self._groups: dict[int, Learners] = {}
         first.gather(self._rows[0])
 
     def free(self) -> Learner:
         if self.taken == len(self.learners):
-            learner = Learner(**self.learners[0].parameters)
-            learner.gather(self._rows[self.taken])
-            self.learners.append(learner)
+            self.learners.append(self._new())
         return self.learners[self.taken]
+
+    def renew(self) -> None:
+        self.learners[self.taken] = self._new()
+        self._groups = {n: group for n, group in self._groups.items() if n <= self.taken}
+
+    def _new(self) -> Learner:
+        learner = Learner(**self._parameters)
+        learner.gather(self._rows[self.taken])
+        return learner
 
     def together(self, learners: Sequence[Learner]) -> Learners:
         if any(one is not other for one, other in zip(learners, self.learners, strict=False)):

@@ -119,7 +119,7 @@ class Teacher:
             return recalled(claim, self._model.signer, fingerprint, into)
         except StateError:
             if claim.behind:  # it may be one of them that has raised
-                self._spares.let_go(into)
+                self._spares.renew(into)
             raise
 
     def _again(self, work: Progress) -> Progress:
@@ -153,8 +153,8 @@ class Teacher:
         was shows when each is taught alone.
         """
         deadline = self._clock() + self._series_s
-        everyone = self._spares.together([work.learner for work in works])
         try:
+            everyone = self._spares.together([work.learner for work in works])
             for at in range(len(works[0].claim.entries)):
                 active = [work for work in works if len(work.claim.entries) > at]
                 entries = [work.claim.entries[at] for work in active]

@@ -5,6 +5,7 @@ local lease, fleet, nonce, worker = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local BATCH_FAILURES, ALONE_FAILURES = 2, 3
 -- So many claims' worth of due series are looked at to find those that are this worker's.
 local WINDOW = 8
+local PATIENCE = 3
 -- Of the fields asked for below, those that hold numbers.
 local NUMBERS = {[2] = 'cursor', [3] = 'attempts', [4] = 'suspect', [5] = 'until', [6] = 'revision', [7] = 'sequence',
   [8] = 'since', [9] = 'saved'}
@@ -30,13 +31,13 @@ local function spoilt_field(m)
 end
 
 -- The due series to look at: those that no other worker has in its memory, and those that one has. A series
--- that has waited for a lease, or died in a claim, is anybody's.
+-- that died in a claim is anybody's, and so is one that has waited for so long that its keeper may be dead.
 local function candidates()
   local due = redis.call('ZRANGE', PENDING, '-inf', text(now), 'BYSCORE', 'LIMIT', 0, max_series * WINDOW, 'WITHSCORES')
   local mine, others = {}, {}
   for i = 1, #due, 2 do
     local m = redis.pcall('HMGET', MODEL .. due[i], 'keeper', 'attempts')
-    local free = m.err or not m[1] or m[1] == '' or m[1] == worker or m[2] or tonumber(due[i + 1]) < now - lease
+    local free = m.err or not m[1] or m[1] == '' or m[1] == worker or m[2] or tonumber(due[i + 1]) < now - PATIENCE * lease
     local list = free and mine or others
     if #list < max_series then list[#list + 1] = due[i] end
     if #mine == max_series then break end

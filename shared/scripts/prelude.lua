@@ -57,7 +57,8 @@ local function count_learned(log, cursor)
   return learned, learned
 end
 
--- Entries up to the cursor that the state of a series has not learned: fewer than `state_every`.
+-- Entries up to the cursor that the state of a series has not learned: fewer than `state_every`, which
+-- the settings let be 32 at most.
 local function behind(series, saved, cursor)
   if not saved or not cursor or saved == cursor then return {} end
   return redis.call('XRANGE', LOG .. series, '(' .. saved .. '-0', cursor .. '-0', 'COUNT', 32)

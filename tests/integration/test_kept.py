@@ -1,72 +1,21 @@
 """Learners that workers keep: what is written less often is never lost, doubled or out of date."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-from unittest.mock import Mock, patch
+from unittest.mock import Mock
 
 import pytest
 
-from models import catalog, state
-from models.baseline import RandomWalk
+from models import state
 from models.learner import Learner
-from shared.candle import Candle, Series
 from shared.errors import StateError, StoreUnavailable
 from shared.limits import Limits
 from shared.records import Commit
 from shared.store import Store
-from tests.integration.spoilt import SIGNER
-from tests.integration.steps import FLEET, HOUR, SERIES, T0, hasty, only, patient, times, walk
-from worker.recall import recalled
-from worker.snapshot import take_snapshots
-from worker.teaching import Model
-from worker.update import Updater
+from tests.integration.keeping import EVERY, OTHER, WALK, alone, feed, learner_of, worker
+from tests.integration.steps import FLEET, SERIES, hasty, only, patient, times
 
 pytestmark = pytest.mark.usefixtures("field")
-
-EVERY = Limits().state_every
-WALK = walk(40)
-OTHER = Series.parse("test:ETH/USDT:1h")
-
-
-class Raising(RandomWalk):
-    """Raises at one price."""
-
-    def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
-        """Learn any other."""
-        if y == 113.0:
-            raise ArithmeticError("113")
-        super().learn_one(y, x)
-
-
-def worker(store: Store, name: str, model: str = "default") -> Updater:
-    """A worker of this name that has learned nothing yet."""
-    made = Updater(store, Model(model, SIGNER, lambda _: 24, FLEET))
-    made.worker = name
-    return made
-
-
-def feed(store: Store, updater: Updater, candles: list[Candle], series: Series = SERIES) -> None:
-    """Append and learn candle by candle."""
-    for candle in candles:
-        store.append(series, [candle])
-        updater.run()
-
-
-def learner_of(store: Store, series: Series = SERIES) -> bytes:
-    """What has been learned, by what is in Redis."""
-    record = store.model(series)
-    assert record.state is not None
-    assert record.fingerprint is not None
-    return state.body(recalled(record, SIGNER, record.fingerprint))
-
-
-def alone(candles: list[Candle]) -> bytes:
-    """What a learner has learned that nobody ever saved."""
-    learner = Learner(SERIES.timeframe, 24)
-    for candle in candles:
-        learner.learn_one(candle)
-    return state.body(learner)
 
 
 def test_a_kept_learner_s_state_is_written_now_and_then(store: Store) -> None:
@@ -162,38 +111,8 @@ def test_an_unconfirmed_commit_is_not_kept_from(
     assert store.model(SERIES).rebuilds == 0
 
 
-def test_a_buried_candle_is_never_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever learned it again would learn it after all."""
-    raising = catalog.Model(version=1, create=lambda _timeframe, _horizon: Raising())
-    monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "raising": raising})
-    keeper = worker(store, "a", "raising")
-    closes = [100.0, 101.0, 113.0, 102.0]
-
-    lacking = []
-    for hour, close in enumerate(closes):
-        feed(store, keeper, [Candle(T0 + hour * HOUR, close, close, close, close, 1.0)])
-        lacking.append(times(store.model(SERIES).behind))
-
-    record = store.model(SERIES)
-    assert (record.sequence, record.dead_letters) == (3, 1)
-    assert lacking[2] == []
-    assert lacking[3] in ([], [3])
-
-
-def test_what_the_state_lacks_is_never_trimmed(store: Store) -> None:
-    """However short the log is kept."""
-    short = Store(store.link, Limits(retention=1))
-    keeper = worker(short, "a")
-
-    for number, candle in enumerate(WALK, 1):
-        feed(short, keeper, [candle])
-        assert learner_of(store) == alone(WALK[:number])
-
-    assert len(store.candles(SERIES)) <= EVERY
-
-
 def test_a_claim_takes_first_what_its_worker_keeps(store: Store) -> None:
-    """Then what nobody keeps, or what has waited for a lease: nobody waits for a dead keeper."""
+    """Then what nobody keeps, or what has waited long: nobody waits for a dead keeper for ever."""
     for name, series in (("a", SERIES), ("b", OTHER)):
         feed(store, worker(store, name), WALK[:2], series)
     for series in (OTHER, SERIES):
@@ -299,74 +218,3 @@ def test_a_claim_passes_over_what_rests_to_what_another_keeps(store: Store) -> N
         store.append(series, WALK[2:3])
 
     assert only(store.claim(FLEET, "a")).series == OTHER
-
-
-def test_what_states_lack_counts_as_candles_of_a_claim(store: Store) -> None:
-    """So that no claim takes longer than it may."""
-    names = [Series.parse(f"test:C{number}/USDT:1h") for number in range(6)]
-    for series in names:
-        feed(store, worker(store, "a"), WALK[:8], series)
-    lacking = {series: len(store.model(series).behind) for series in names}
-    for series in names:
-        store.append(series, WALK[8:9])
-    small = Store(store.link, Limits(claim_candles=4))
-
-    claims = small.claim(FLEET, "b").claims
-
-    assert sum(lacking.values()) > 6
-    taken = [1 + lacking[claim.series] for claim in claims]
-    assert sum(taken[:-1]) < 4 <= sum(taken)
-
-
-def test_a_log_that_lost_what_the_state_lacks_is_learned_again(store: Store) -> None:
-    """As much of it as is there; the worker that kept it would have gone on."""
-    keeper, count = worker(store, "a"), 2
-    feed(store, keeper, WALK[:2])
-    while len(store.model(SERIES).behind) < 2:
-        feed(store, keeper, WALK[count : count + 1])
-        count += 1
-    first, _ = store.model(SERIES).behind
-    store.link.redis.xdel(store.keys.candles(str(SERIES)), first[0])
-
-    feed(store, worker(store, "b"), WALK[count : count + 1])
-
-    record = store.model(SERIES)
-    assert (record.rebuilds, record.sequence) == (1, count)
-
-
-def test_no_snapshot_is_made_of_what_no_worker_could_go_on_from(store: Store) -> None:
-    """Where the log has lost what the state lacks, or the model is another one by now."""
-    feed(store, worker(store, "a"), WALK[:12])
-    assert store.model(SERIES).behind
-    key, log = store.keys.model(str(SERIES)), store.keys.candles(str(SERIES))
-    held = store.link.redis.hget(key, "fingerprint")
-
-    with patch("models.state.fingerprint", return_value="another"):
-        other = take_snapshots(store, Mock(), SIGNER, budget_s=60)
-    store.link.redis.delete(log)
-    cut = take_snapshots(store, Mock(), SIGNER, budget_s=60)
-
-    assert held
-    assert "another model" in other.failed[str(SERIES)]
-    assert "candles, the series 12" in cut.failed[str(SERIES)]
-    assert not other.written | cut.written
-
-
-def test_a_snapshot_holds_what_the_state_lacks(store: Store) -> None:
-    """A version is the model as it was committed, not as it was written last."""
-    feed(store, worker(store, "a"), WALK[:12])
-    assert store.model(SERIES).behind
-    written: dict[str, Any] = {}
-
-    class Registry:
-        def write(self, record: Any, metrics: Mapping[str, float]) -> int:
-            written.update(state=record.state, cursor=record.cursor, metrics=metrics)
-            return 1
-
-    take_snapshots(store, Registry(), SIGNER, budget_s=60)
-
-    print_ = state.fingerprint("default", 24)
-    assert state.body(state.load(written["state"], SIGNER, print_, SERIES)) == alone(WALK[:12])
-    assert written["cursor"] == WALK[11].open_time
-    scores = json.loads(json.dumps(store.model(SERIES).scores))
-    assert written["metrics"]["crps_h1"] == scores["horizons"]["1"]["recent"]["crps"]
