@@ -150,9 +150,10 @@ class Stage:
     def until(condition: Callable[[], object], seconds: float) -> bool:
         """Let time pass, at most until a condition holds; return whether it does."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end and not condition():
+        # Asked once more at the end, what held for a moment might not hold any longer.
+        while not (holds := bool(condition())) and time.monotonic() < end:
             time.sleep(0.005)
-        return bool(condition())
+        return holds
 
     # ---------------------------------------------------------------- the end
 
