@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         default=8, ge=1, le=32, description="candles after which a kept model's state is written"
     )
     kept_series: int = Field(
-        default=2_000, ge=0, description="models that a worker keeps in memory, 38 KB each"
+        default=10_000, ge=0, description="models that a worker keeps in memory, 38 KB each"
     )
     max_waiting: int = Field(
         default=10_000, ge=500, description="unlearned candles of a series before producers wait"

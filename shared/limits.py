@@ -19,7 +19,7 @@ class Limits:
     flush_ms: int = 50
     state_every: int = 8
     """Candles after which a worker that keeps a learner writes the state again; at most 32."""
-    kept_series: int = 2_000
+    kept_series: int = 10_000
     """Learners that a worker keeps in its memory at most, 38 KB each."""
     max_waiting: int = 10_000
     max_series: int = 20_000
