@@ -130,20 +130,19 @@ class View:
             self.link.run("waiting", _PAGE_CANDLES, str(series), pipe=pipe)
             pipe.hmget(self.keys.model(str(series)), fields)
             self.link.run("behind", str(series), pipe=pipe)
-            ((last, waiting),), row, (behind,) = pipe.execute()
+            ((last, waiting),), row, behind = pipe.execute()
         found = dict(zip(fields, row, strict=True))
         return ModelRecord.read(series, found, last, waiting, behind)
 
     def _records(self, names: Sequence[Series]) -> list[ModelRecord]:
         """Read the first of these, at least one: so many as cost little to count."""
-        fields = MODEL_FIELDS
         with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
             self.link.run("waiting", _PAGE_CANDLES, *map(str, names), pipe=pipe)
             for series in names:
-                pipe.hmget(self.keys.model(str(series)), fields)
+                pipe.hmget(self.keys.model(str(series)), MODEL_FIELDS)
             waiting, *rows = pipe.execute()
         return [
-            ModelRecord.read(series, dict(zip(fields, row, strict=True)), last, count)
+            ModelRecord.read(series, dict(zip(MODEL_FIELDS, row, strict=True)), last, count)
             for series, row, (last, count) in zip(names, rows, waiting, strict=False)
         ]
 

@@ -46,8 +46,7 @@ class KeptLearners:
     def keep(self, series: Series, etag: str, body: bytes) -> bool:
         """Keep a learner in place of the one before; return whether there was room for it."""
         now = self._clock()
-        self._kept.pop(series, None)
-        if len(self._kept) >= self._most and not self._let_go(now):
+        if series not in self._kept and len(self._kept) >= self._most and not self._let_go(now):
             return False
         until = now + _GONE_AFTER * series.timeframe.ms / 1_000
         self._kept[series] = _Kept(etag, body, until)

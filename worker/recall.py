@@ -53,7 +53,17 @@ def recalled(
         When the state cannot be loaded, an entry cannot be learned, or all of it is not as many
         candles as were learned: nobody can go on from it.
     """
-    learner = state.load(held.state or b"", signer, fingerprint, held.series, into)
+    return caught_up(state.load(held.state or b"", signer, fingerprint, held.series, into), held)
+
+
+def caught_up(learner: Learner, held: Held) -> Learner:
+    """Teach a learner the entries that its state lacked, and return it.
+
+    Raises
+    ------
+    StateError
+        As `recalled` says.
+    """
     known = learner.hours.open_time or -1
     for entry in held.behind:
         if int(entry[0].partition(b"-")[0]) <= known:

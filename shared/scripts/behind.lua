@@ -1,7 +1,4 @@
--- Read only: for each series the entries up to its cursor that its state has not learned.
-local out = {}
-for i, series in ipairs(ARGV) do
-  local m = redis.call('HMGET', MODEL .. series, 'saved', 'cursor')
-  out[i] = is_whole(m[1]) and is_whole(m[2]) and behind(series, m[1], m[2]) or {}
-end
-return out
+-- Read only: the entries up to the cursor of a series that its state has not learned.
+local series = ARGV[1]
+local m = redis.call('HMGET', MODEL .. series, 'saved', 'cursor')
+return is_whole(m[1]) and is_whole(m[2]) and behind(series, m[1], m[2]) or {}

@@ -5,6 +5,7 @@ local lease, fleet, nonce, worker = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local BATCH_FAILURES, ALONE_FAILURES = 2, 3
 -- So many claims' worth of due series are looked at to find those that are this worker's.
 local WINDOW = 8
+-- So many leases what another worker keeps is left to it, in whose memory it need not be read.
 local PATIENCE = 10
 -- Of the fields asked for below, those that hold numbers.
 local NUMBERS = {[2] = 'cursor', [3] = 'attempts', [4] = 'suspect', [5] = 'until', [6] = 'revision', [7] = 'sequence',

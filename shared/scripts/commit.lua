@@ -42,7 +42,7 @@ if forecast ~= '' and not (is_whole(published) and (tonumber(published or nil) o
 end
 
 -- What the state has not learned stays, whatever its age: whoever takes the series up needs it.
-local saved = tonumber(redis.call('HGET', model, 'saved') or cursor) or 0
+local saved = tonumber(is_saved and cursor or redis.call('HGET', model, 'saved') or cursor) or 0
 local oldest = math.min(tonumber(cursor) - retention_ms, saved + 1)
 redis.call('XTRIM', log, 'MINID', text(math.max(0, oldest)) .. '-0')
 if log_end(log) > tonumber(cursor) then

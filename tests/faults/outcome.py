@@ -11,8 +11,8 @@ from shared.candle import Series
 from shared.header import START, split
 from shared.records import ModelRecord
 from shared.store import Store
-from shared.wire import decode_candle
 from tests.faults.sources import Source
+from worker.recall import caught_up
 
 _MAY_DIFFER = ("issued_at", "latency_ms", "revision")
 
@@ -86,7 +86,5 @@ def _digest(record: ModelRecord) -> str:
     if not record.state:
         return "none"
     body = split(record.state[START:])[1]
-    learner = state.take_up(body, Learner(record.series.timeframe, 1))
-    for entry in record.behind:
-        learner.learn_one(decode_candle(*entry))
+    learner = caught_up(state.take_up(body, Learner(record.series.timeframe, 1)), record)
     return hashlib.sha256(state.body(learner)).hexdigest()
