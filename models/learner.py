@@ -1,5 +1,6 @@
 """One series' learner: forecaster, baseline, prequential skill and fallback."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
@@ -83,6 +84,10 @@ class Learner(Memory):
         Raises whatever the model raises; the learner is of no use after that.
         """
         self.alone.learn((candle,))
+
+    def learn_many(self, candles: Iterable[Candle]) -> None:
+        """Do for each candle in turn what `learn_one` does, to the same bits, in less time."""
+        self.alone.learn_many((candle,) for candle in candles)
 
     def outlook(self) -> Outlook:
         """Return what is to be said now; defined from the first candle on."""

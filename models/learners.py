@@ -1,7 +1,7 @@
 """Learners of a kind that learn in step, and what they say."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from models.learner import Learner
 
 _WARM = 100
+_SCORED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +81,31 @@ class Learners:
 
         Raises whatever a model raises; the learners are of no use after that.
         """
+        self.learn_many((candles,))
+
+    def learn_many(self, rounds: Iterable[Sequence[Candle]]) -> None:
+        """Do for each of some rounds of candles what `learn` does, with less work.
+
+        What scores are summed up to is not asked for in between, so many are worked out at once.
+        """
+        arrived: list[tuple[Array, Array, float | Array]] = []
+        for candles in rounds:
+            arrived.append(self._learn(candles))
+            if len(arrived) == _SCORED_AT_ONCE:
+                self._score(arrived)
+                arrived.clear()
+        if arrived:
+            self._score(arrived)
+
+    def _learn(self, candles: Sequence[Candle]) -> tuple[Array, Array, float | Array]:
+        """Learn the next candle of each; return what was forecast for them, and their closes."""
         members = self.members
         for member, candle in zip(members, candles, strict=True):
             member.hours.learn_one(candle.open_time)
         position = column([member.hours.position for member in members])
         closes = column([candle.close for candle in candles])
         times = column([candle.open_time for candle in candles])
-        self._prequential.score(position, times, closes)
+        forecast, known = self._prequential.due(position, times)
         for member, candle in zip(members, candles, strict=True):
             member.prequential.take_in(candle.close)
             member.baseline.learn_one(candle.close)
@@ -96,6 +115,11 @@ class Learners:
             member.sequence += 1
         self._forecast()
         self.keep(position, closes)
+        return forecast, known, closes
+
+    def _score(self, arrived: Sequence[tuple[Array, Array, float | Array]]) -> None:
+        forecasts, known, closes = (np.array(parts) for parts in zip(*arrived, strict=True))
+        self._prequential.score(forecasts, known, closes.reshape(*known.shape[:-1], 1))
 
     def outlooks(self) -> list[Outlook]:
         """Return what each says now; defined from the first candle on."""

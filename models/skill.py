@@ -97,17 +97,31 @@ class Prequential(Memory):
 
     def learn_one(self, position: int, open_time: int, close: float) -> None:
         """Score what was forecast for the candle of ``open_time`` that closed at ``close``."""
-        self.score(position, open_time, close)
+        rows, known = self.due(position, open_time)
+        self.score(rows[None], known[None], np.array([[close]]))
         self.take_in(close)
 
-    def score(self, position: Whole, open_time: Whole, close: float | Array) -> None:
-        """Score what was forecast for a candle."""
-        rows, known = self.pending.due(self.pending.slots(position), open_time)
+    def due(self, position: Whole, open_time: Whole) -> tuple[Array, Array]:
+        """Return what was forecast for a candle: see `models.pending.Pending.due`."""
+        return self.pending.due(self.pending.slots(position), open_time)
+
+    def score(self, rows: Array, known: Array, closes: Array) -> None:
+        """Score what was forecast for some candles, one after the other.
+
+        Parameters
+        ----------
+        rows, known
+            What `due` returned at each, shapes (candles, m, width) and (candles, m).
+        closes
+            What each closed at, shape (candles, 1).
+        """
         known = known[..., None, :]
-        scores = _scores(rows, close) * known
-        self.recent *= 1 - (1 - _DECAY) * known
-        self.recent += scores
-        self.total += scores
+        scores = _scores(rows, closes) * known
+        decays = 1 - (1 - _DECAY) * known
+        for decay, score in zip(decays, scores, strict=True):
+            self.recent *= decay
+            self.recent += score
+            self.total += score
 
     def take_in(self, close: float) -> None:
         """Count a candle and its step."""
@@ -179,12 +193,8 @@ class Prequential(Memory):
         error = np.add.reduce(errors, -1) / len(self.horizons)
         return np.asarray(suspect & (mean > _STANDARD_ERRORS * error))
 
-    def skill(self) -> tuple[Skill, ...]:
-        """Return the recent skill at each scored horizon, as it is published."""
-        return self.skills()[0]
-
     def skills(self) -> list[tuple[Skill, ...]]:
-        """Return the `skill` of each of several series."""
+        """Return the recent skill of each of several series, as it is published."""
         counts = self.total[..., _ROW["candles"], :]
         return [
             tuple(

@@ -91,10 +91,11 @@ class SnapshotModel(PythonModel):
             When a candle is malformed, off the timeframe's grid or out of order.
         """
         learner, cursor = self._learner(), int(self._about["cursor"])
-        for candle in _candles(model_input, Timeframe(self._about["timeframe"])):
-            if candle.open_time > cursor:
-                learner.learn_one(candle)
-                cursor = candle.open_time
+        candles = list(_candles(model_input, Timeframe(self._about["timeframe"])))
+        newer = [candle for candle in candles if candle.open_time > cursor]
+        learner.learn_many(newer)
+        if newer:
+            cursor = newer[-1].open_time
         return _table(learner, cursor)
 
     def _learner(self) -> Learner:

@@ -1,7 +1,7 @@
 """Teaching: claimed learners are taken up, taught what was claimed, and saved."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,7 +9,7 @@ import structlog
 
 from models import state
 from models.learner import Learner
-from shared.candle import Timeframe
+from shared.candle import Candle, Timeframe
 from shared.errors import DecodeError, StateError, StoreError
 from shared.limits import Limits
 from shared.records import Claim, Entry
@@ -138,9 +138,7 @@ class Teacher:
         """
         taught: list[Progress] = []
         for group in _kinds(work for work in works if not work.claim.condemned):
-            if len(group) == 1:
-                taught.append(self._alone(group[0]))
-            elif self._in_step(group):
+            if self._in_step(group):
                 taught += group
             else:
                 taught += [self._alone(self._again(work)) for work in group]
@@ -155,15 +153,12 @@ class Teacher:
         deadline = self._clock() + self._series_s
         try:
             everyone = self._spares.together([work.learner for work in works])
-            for at in range(len(works[0].claim.entries)):
-                active = [work for work in works if len(work.claim.entries) > at]
-                entries = [work.claim.entries[at] for work in active]
-                candles = [decode_candle(*entry) for entry in entries]
-                self._spares.together([work.learner for work in active]).learn(candles)
-                for work, entry, candle in zip(active, entries, candles, strict=True):
-                    work.note(entry, candle)
-                if self._clock() > deadline:
-                    break
+            learned = 0
+            for upto in sorted({len(work.claim.entries) for work in works}):
+                active = [work for work in works if len(work.claim.entries) >= upto]
+                group = self._spares.together([work.learner for work in active])
+                group.learn_many(self._rounds(active, range(learned, upto), deadline))
+                learned = upto
             heard = zip(works, everyone.outlooks(), everyone.scores(), strict=True)
             for work, said, scores in heard:
                 work.said, work.scores = said, scores
@@ -174,6 +169,19 @@ class Teacher:
             log.warning("taught one by one", series=len(works), exc_info=True)
             return False
         return True
+
+    def _rounds(
+        self, works: Sequence[Progress], turns: range, deadline: float
+    ) -> Iterator[list[Candle]]:
+        """Hand out candle by candle of each while there is time; note those that were learned."""
+        for turn in turns:
+            if turn and self._clock() > deadline:
+                return
+            entries = [work.claim.entries[turn] for work in works]
+            candles = [decode_candle(*entry) for entry in entries]
+            yield candles
+            for work, entry, candle in zip(works, entries, candles, strict=True):
+                work.note(entry, candle)
 
     def _alone(self, work: Progress, entries: Sequence[Entry] | None = None) -> Progress:
         """Learn entries in order until one raises or the series' time is over."""

@@ -60,6 +60,32 @@ def test_any_candles(stream: tuple[Timeframe, list[Candle]], horizon: int, cuts:
         check(learner, taught(timeframe, horizon, market))
 
 
+@some
+@given(stream=streams(), horizon=horizons, cut=st.integers(0, 200))
+def test_many_candles_at_once(
+    stream: tuple[Timeframe, list[Candle]], horizon: int, cut: int
+) -> None:
+    """However they are cut into parts, they teach what they do one by one."""
+    timeframe, candles = stream
+    learner = Learner(timeframe, horizon)
+
+    learner.learn_many(candles[:cut])
+    learner.learn_many(candles[cut:])
+
+    check(learner, taught(timeframe, horizon, candles))
+
+
+def test_many_rounds_of_several_at_once() -> None:
+    """Those that learn in step score many candles at once, and gaps and sessions with them."""
+    markets = [market[:300] for market in _markets()[:-1]]
+    learners = in_rows(HOUR, 24, len(markets))
+
+    Learners(learners).learn_many(zip(*markets, strict=True))
+
+    for learner, market in zip(learners, markets, strict=True):
+        check(learner, taught(HOUR, 24, market))
+
+
 def _markets() -> list[list[Candle]]:
     """A lively one, one with gaps, one that mostly stands still, one with sessions, young ones."""
     whole, other = walk(700), walk(640, seed=5)

@@ -93,7 +93,7 @@ def test_noise_is_not_worse() -> None:
 
 def test_better_than_a_bad_baseline() -> None:
     """Skill is positive where the baseline is too wide."""
-    skill = scored(1500, SIGMA, naive=3 * SIGMA).skill()
+    skill = scored(1500, SIGMA, naive=3 * SIGMA).skills()[0]
 
     assert [one.horizon for one in skill] == [1, 2]
     assert all((one.crps or 0) > 0.2 for one in skill)
@@ -120,8 +120,8 @@ def test_nothing_scored_is_null() -> None:
     """Before the first score everything is null, and JSON can say it."""
     scores = Prequential(30)
 
-    assert [one.horizon for one in scores.skill()] == [1, 3, 6, 12, 24, 30]
-    assert scores.skill()[0].crps is None
+    assert [one.horizon for one in scores.skills()[0]] == [1, 3, 6, 12, 24, 30]
+    assert scores.skills()[0][0].crps is None
     assert json.loads(json.dumps(scores.scores()))["30"]["total"]["mape"] is None
 
 
