@@ -34,7 +34,8 @@ from models import catalog, constants
 from models.evaluation import coverage, inside, losses
 from models.learner import Learner
 from models.memory import Array
-from models.skill import BANDS, SCORED_HORIZONS
+from models.scoring import BANDS
+from models.skill import SCORED_HORIZONS
 from producers.checks import NUMBERS
 from producers.files import CandleFile, candle_files, read_files
 from shared.candle import Candle

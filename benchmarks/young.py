@@ -17,7 +17,7 @@ from benchmarks.accuracy import HORIZONS, LONGEST, SHARED, files_of
 from models.baseline import RandomWalk
 from models.learner import Learner
 from models.memory import Array
-from models.skill import crps
+from models.scoring import crps
 from producers.files import CandleFile
 from shared.forecast import QUANTILE_LEVELS
 from worker.cores import forked

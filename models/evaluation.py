@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from models.memory import Array
-from models.skill import BANDS, crps
+from models.scoring import BANDS, crps
 
 # Quantiles on a tick lie this near to it.
 _ON_IT = 1e-8

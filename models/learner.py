@@ -96,9 +96,9 @@ class Learner(Memory):
     def scores(self) -> dict[str, Any]:
         """Return everything about skill, ready for JSON.
 
-        ``horizons`` maps each scored horizon to its scores, ``recent`` (the last thousand candles
-        or so) and ``total``: candles, crps (of the log return), coverage, mae (price), mape,
-        direction_accuracy, brier, qlike (of forecasts from the hundredth candle on), and those of
-        the baseline; null where nothing counts.
+        ``finite`` is whether what the model says now is. ``horizons`` maps each scored horizon to
+        its scores, ``recent`` (the last thousand candles or so) and ``total``: candles, crps (of
+        the log return), coverage, mae (price), mape, direction_accuracy, brier, qlike (of forecasts
+        from the hundredth candle on), and those of the baseline; null where nothing counts.
         """
         return self.alone.scores()[0]

@@ -123,13 +123,10 @@ class Learners:
 
     def outlooks(self) -> list[Outlook]:
         """Return what each says now; defined from the first candle on."""
-        members, unheard = self.members, False
-        for member in members:
-            if not member.sequence:
-                raise InvalidValue("sequence", 0, "learn a candle before asking for an outlook")
-            unheard |= member.said_after != member.sequence
-        if unheard:
-            self._forecast()
+        members = self.members
+        if not all(member.sequence for member in members):
+            raise InvalidValue("sequence", 0, "learn a candle before asking for an outlook")
+        self._hear()
         worse = each(self._prequential.is_worse.tolist(), members)
         models = [
             None if fails else member.said for member, fails in zip(members, worse, strict=True)
@@ -162,10 +159,16 @@ class Learners:
 
     def scores(self) -> list[dict[str, Any]]:
         """Return everything about the skill of each, ready for JSON."""
+        self._hear()
         worse = each(self._prequential.is_worse.tolist(), self.members)
         columns = self.members, worse, self._prequential.all_scores()
         return [
-            {"sequence": member.sequence, "worse_than_baseline": is_worse, "horizons": scores}
+            {
+                "sequence": member.sequence,
+                "finite": member.said is not None or not member.sequence,
+                "worse_than_baseline": is_worse,
+                "horizons": scores,
+            }
             for member, is_worse, scores in zip(*columns, strict=True)
         ]
 
@@ -176,6 +179,11 @@ class Learners:
             return
         for member, candle, x in zip(self.members, candles, fields, strict=True):
             member.forecaster.learn_one(candle.close, x)
+
+    def _hear(self) -> None:
+        """Ask for forecasts, unless they are those that were asked for last."""
+        if any(member.sequence and member.said_after != member.sequence for member in self.members):
+            self._forecast()
 
     def _forecast(self) -> None:
         """Ask the models for price quantiles (H, 9); those that are not finite are not heard."""

@@ -6,24 +6,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.distribution import NORMAL_SCORES, chance_of_rise, deviation
 from models.memory import Array, Memory
 from models.pending import Pending, Whole, with_last
 from models.quantiles import LEVELS
+from models.scoring import (
+    BANDS,
+    LEAST,
+    LEAST_VARIANCE,
+    LOG_CLOSE,
+    NAIVE,
+    QUANTILES,
+    ROW,
+    SUMS,
+    scores_of,
+)
 from models.ticks import TickGrid
-from shared.forecast import MEDIAN, Skill
+from shared.forecast import Skill
 
 SCORED_HORIZONS = (1, 3, 6, 12, 24)
-BANDS = (50, 80, 90, 95)
-
-# What is summed up for each horizon, one row each.
-_SUMS = (
-    *("candles", "crps", "crps_baseline", "excess_squared"),
-    *(f"inside_{band}" for band in BANDS),
-    *("error", "error_naive", "percentage_error", "moves", "moves_right"),
-    *("brier", "settled", "qlike", "qlike_baseline"),
-)
-_ROW = {name: row for row, name in enumerate(_SUMS)}
 
 # What is told of each horizon: name, the sum, and what that is divided by; 1 less that for skill.
 _MEANS = {
@@ -40,19 +40,15 @@ _MEANS = {
     "qlike": ("qlike", "settled"),
     "qlike_baseline": ("qlike_baseline", "settled"),
 }
-_OVER, _OF = (np.array([_ROW[pair[side]] for pair in _MEANS.values()]) for side in (0, 1))
+_OVER, _OF = (np.array([ROW[pair[side]] for pair in _MEANS.values()]) for side in (0, 1))
 _IS_SKILL = np.array([float(name.endswith("_skill")) for name in _MEANS])
 _PUBLISHED = itemgetter(*map(list(_MEANS).index, ("crps_skill", "coverage_90", "mae_skill")))
 _NAMES = ("candles", *_MEANS)
-
-# Columns of what waits for its target.
-_LOG_CLOSE, _NAIVE, _LEAST, _QUANTILES = 0, 1, 2, 3
 
 _DECAY = 0.999
 _LEAST_CANDLES = 200
 _LEAST_EXCESS = 0.01
 _STANDARD_ERRORS = 3.0
-_LEAST_VARIANCE = 1e-16
 # What divides: nothing is scored where there is less.
 _LEAST_SUM = 1e-300
 # Before that many candles there is no variance to speak of, and QLIKE says nothing.
@@ -84,10 +80,10 @@ class Prequential(Memory):
     def __init__(self, horizon: int = 24) -> None:
         self.horizon = horizon
         self.horizons = with_last(SCORED_HORIZONS, horizon)
-        self.pending = Pending(self.horizons, _QUANTILES + len(LEVELS))
+        self.pending = Pending(self.horizons, QUANTILES + len(LEVELS))
         self.ticks = TickGrid()
         self.candles = 0
-        shape = (len(_SUMS), len(self.horizons))
+        shape = (len(SUMS), len(self.horizons))
         self._remember(recent=shape, total=shape)
         self.recent: Array
         self.total: Array
@@ -116,7 +112,7 @@ class Prequential(Memory):
             What each closed at, shape (candles, 1).
         """
         known = known[..., None, :]
-        scores = _scores(rows, closes) * known
+        scores = scores_of(rows, closes) * known
         decays = 1 - (1 - _DECAY) * known
         for decay, score in zip(decays, scores, strict=True):
             self.recent *= decay
@@ -156,10 +152,10 @@ class Prequential(Memory):
             least_variance = self.least_variance(float(close))
         log_close = np.log(close)
         rows = np.empty((*path.shape[:-1], len(self.horizons), self.pending.width))
-        rows[..., _LOG_CLOSE] = log_close
-        rows[..., _NAIVE] = naive_volatility * self._roots
-        rows[..., _LEAST] = least_variance
-        rows[..., _QUANTILES:] = np.log(quantiles.take(self._last, -2)) - log_close[..., None]
+        rows[..., LOG_CLOSE] = log_close
+        rows[..., NAIVE] = naive_volatility * self._roots
+        rows[..., LEAST] = least_variance
+        rows[..., QUANTILES:] = np.log(quantiles.take(self._last, -2)) - log_close[..., None]
         self.pending.put(self.pending.slots(position), path.take(self._last, -1), rows)
 
     def least_variance(self, close: float) -> float:
@@ -170,32 +166,53 @@ class Prequential(Memory):
         """
         if self.candles < _SETTLED or not self.ticks.tick:
             return 0.0
-        return max((self.ticks.tick / close) ** 2 / 12, _LEAST_VARIANCE)
+        return max((self.ticks.tick / close) ** 2 / 12, LEAST_VARIANCE)
 
     @property
     def is_worse(self) -> NDArray[np.bool_]:
         """Whether the recent CRPS is worse than the baseline's, beyond noise.
 
         The excess over the baseline, averaged over the horizons, has to exceed three standard
-        errors. Errors of forecasts h ahead overlap, so that n of them count as n / h, and the
-        horizons are taken to err together.
+        errors.
         """
-        sums = np.maximum(self.recent[..., :4, :], _LEAST_SUM)  # in the order of _SUMS
-        candles, crps, naive, excess_squared = (sums[..., row, :] for row in range(4))
+        candles, naive, excess = self._excess()
         enough = np.minimum.reduce(candles, -1) >= _LEAST_CANDLES
-        excess = crps / naive - 1
         mean = np.add.reduce(excess, -1) / len(self.horizons)
         suspect = np.asarray(enough & (mean > _LEAST_EXCESS))
         if not suspect.any():
             return suspect
+        return np.asarray(suspect & (mean > _STANDARD_ERRORS * self._error(candles, naive, excess)))
+
+    def skill_and_error(self) -> tuple[float, float] | None:
+        """Return the recent CRPS skill, the mean of the horizons, and its standard error.
+
+        None until each horizon has been scored.
+        """
+        candles, naive, excess = self._excess()
+        if candles.min() < 1:
+            return None
+        return -float(excess.mean()), float(self._error(candles, naive, excess))
+
+    def _excess(self) -> tuple[Array, Array, Array]:
+        """Return candles, CRPS of the baseline and the excess over it, each of shape (..., m)."""
+        sums = np.maximum(self.recent[..., :3, :], _LEAST_SUM)  # in the order of SUMS
+        candles, crps, naive = (sums[..., row, :] for row in range(3))
+        return candles, naive, crps / naive - 1
+
+    def _error(self, candles: Array, naive: Array, excess: Array) -> Array:
+        """Return the standard error of the mean excess.
+
+        Errors of forecasts h ahead overlap, so that n of them count as n / h, and the horizons are
+        taken to err together.
+        """
+        excess_squared = np.maximum(self.recent[..., 3, :], _LEAST_SUM)
         variance = excess_squared * candles / naive**2 - excess**2
         errors = np.sqrt(np.maximum(variance, 0) * self._steps / candles)
-        error = np.add.reduce(errors, -1) / len(self.horizons)
-        return np.asarray(suspect & (mean > _STANDARD_ERRORS * error))
+        return np.asarray(np.add.reduce(errors, -1) / len(self.horizons))
 
     def skills(self) -> list[tuple[Skill, ...]]:
         """Return the recent skill of each of several series, as it is published."""
-        counts = self.total[..., _ROW["candles"], :]
+        counts = self.total[..., ROW["candles"], :]
         return [
             tuple(
                 Skill(horizon=horizon, candles=int(count), crps=crps, coverage_90=inside, mae=mae)
@@ -223,54 +240,6 @@ class Prequential(Memory):
         ]
 
 
-def _scores(rows: Array, close: float | Array) -> Array:
-    """Score waiting rows (..., m, width) against the close they waited for (..., 1): sums' parts.
-
-    Returns
-    -------
-    Shape (..., scores, m).
-    """
-    origin, naive, quantiles = rows[..., _LOG_CLOSE], rows[..., _NAIVE], rows[..., _QUANTILES:]
-    change, median, least = np.log(close) - origin, quantiles[..., MEDIAN], rows[..., _LEAST]
-    column, direction = change[..., None], np.sign(change)
-    # Beside every forecast its baseline: shape (2, ..., m, levels).
-    both, deviations = np.empty((2, *quantiles.shape)), np.empty((2, *naive.shape))
-    both[0], both[1] = quantiles, naive[..., None] * NORMAL_SCORES
-    deviations[0], deviations[1] = deviation(quantiles), naive
-    loss = crps(column, both)
-    errors = abs(np.exp(origin + both[..., MEDIAN]) - close)
-    # The bands from the inside out: 25-75 %, 10-90 %, ...
-    inside = (quantiles[..., 3::-1] <= column) & (column <= quantiles[..., 5:])
-    scores = np.empty((*naive.shape[:-1], len(_SUMS), naive.shape[-1]))
-    scores[..., 0, :] = 1
-    scores[..., 1, :], scores[..., 2, :] = loss
-    scores[..., 3, :] = (loss[0] - loss[1]) ** 2
-    scores[..., 4:8, :] = inside.swapaxes(-1, -2)
-    scores[..., 8, :], scores[..., 9, :] = errors
-    scores[..., 10, :] = errors[0] / close
-    moves = abs(direction)
-    scores[..., 11, :] = moves
-    scores[..., 12, :] = (moves + np.sign(median) * direction) / 2
-    scores[..., 13, :] = (chance_of_rise(quantiles) - (1 + direction) / 2) ** 2
-    settled = least > 0
-    scores[..., 14, :] = settled
-    scores[..., 15, :], scores[..., 16, :] = _qlike(change, deviations, least) * settled
-    return scores
-
-
-def crps(change: Array, quantiles: Array) -> Array:
-    """Return twice the mean pinball loss over the levels: (m, 1) and (n, m, 9) give (n, m)."""
-    distance = change - quantiles
-    pinball: Array = np.vecdot(distance, LEVELS - (distance < 0))
-    return pinball * (2 / len(LEVELS))
-
-
-def _qlike(change: Array, deviation: Array, least: Array) -> Array:
-    """Loss of forecast variances (n, m) against squared returns (m,), Patton (2011): (n, m)."""
-    variance = np.maximum(deviation * deviation, np.maximum(least, _LEAST_VARIANCE))
-    return np.log(variance) + change * change / variance
-
-
 def _means(sums: Array) -> list[list[list[float | None]]]:
     """Turn sums (..., scores, m) into the means of each series and horizon; None of nothing."""
     sums = sums.reshape(-1, *sums.shape[-2:]).swapaxes(1, 2)
@@ -287,7 +256,7 @@ def _means(sums: Array) -> list[list[list[float | None]]]:
 
 def _named(sums: Array) -> list[list[dict[str, float | None]]]:
     """Turn sums (..., scores, m) into what is told of each series and horizon."""
-    counts = sums[..., _ROW["candles"], :].reshape(-1, sums.shape[-1]).tolist()
+    counts = sums[..., ROW["candles"], :].reshape(-1, sums.shape[-1]).tolist()
     return [
         [
             dict(zip(_NAMES, (count, *mean), strict=True))

@@ -16,7 +16,7 @@ from models.constants import Prior
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import HOUR_MS
 from models.memory import Array
-from models.skill import crps
+from models.scoring import crps
 from shared.forecast import QUANTILE_LEVELS
 
 SHARED = Path(os.environ.get("CANDLECAST_SHARED", Path(__file__).parents[3] / "shared"))

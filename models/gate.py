@@ -1,0 +1,117 @@
+"""The gate: what a model must show to become the champion of its series."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from models.learner import Learner
+
+_STANDARD_ERRORS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """The least that is asked of a champion.
+
+    Attributes
+    ----------
+    candles
+        Candles learned.
+    skill
+        CRPS skill over the baseline, the mean of the scored horizons: 0 is as good as it.
+    coverage
+        Lowest and highest share of outcomes that lie in the 90 % band, the mean of the horizons.
+    """
+
+    candles: int
+    skill: float
+    coverage: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What a model has to show: recent scores, the mean of the scored horizons.
+
+    Attributes
+    ----------
+    candles
+        Candles learned.
+    skill, error
+        CRPS skill over the baseline, and its standard error; None before anything is scored.
+    coverage
+        Share of outcomes in the 90 % band.
+    is_finite
+        Whether what it says now is finite.
+    """
+
+    candles: int
+    skill: float | None
+    error: float | None
+    coverage: float | None
+    is_finite: bool
+
+    @classmethod
+    def of(cls, learner: Learner) -> Self:
+        """Return what a learner has to show now."""
+        scored = learner.prequential.skill_and_error()
+        return cls.of_scores(learner.scores(), scored and scored[1])
+
+    @classmethod
+    def of_scores(cls, scores: Mapping[str, Any], error: float | None = None) -> Self:
+        """Return what published `Learner.scores` show; the standard error is not among them."""
+        recent = [groups["recent"] for groups in scores.get("horizons", {}).values()]
+        return cls(
+            candles=scores.get("sequence", 0),
+            skill=_mean(recent, "crps_skill"),
+            error=error,
+            coverage=_mean(recent, "coverage_90"),
+            is_finite=scores.get("finite", True),
+        )
+
+    def shortfalls(self, bar: Bar) -> list[str]:
+        """Say of each thing that is asked and not shown how far it is off."""
+        least, most = bar.coverage
+        said = [
+            ("what it says is not finite", not self.is_finite),
+            (f"{self.candles} candles learned, {bar.candles} asked", self.candles < bar.candles),
+            ("nothing scored yet", self.skill is None),
+            (
+                f"skill {_short(self.skill)}, {_short(bar.skill)} asked",
+                _below(self.skill, bar.skill),
+            ),
+            (
+                f"coverage of the 90 % band {_short(self.coverage)}, {least} to {most} asked",
+                self.coverage is not None and not least <= self.coverage <= most,
+            ),
+        ]
+        return [reason for reason, holds in said if holds]
+
+    def is_worse_than(self, other: "Showing", margin: float | None = None) -> bool:
+        """Whether the skill is below another's by more than noise, or than a margin beyond that.
+
+        Noise is two standard errors of this skill: both look back on the same candles, as far as
+        they do, so that it is rather too much than too little.
+        """
+        if other.skill is None or not other.is_finite:
+            return False
+        if self.skill is None or not self.is_finite:
+            return True
+        noise = _STANDARD_ERRORS * (self.error or 0.0)
+        return self.skill < other.skill - (noise if margin is None else margin)
+
+
+def _mean(groups: list[Mapping[str, Any]], name: str) -> float | None:
+    known = [group[name] for group in groups if group.get(name) is not None]
+    mean = float(np.mean(known)) if known else math.nan
+    return mean if math.isfinite(mean) else None
+
+
+def _below(value: float | None, least: float) -> bool:
+    return value is not None and value < least
+
+
+def _short(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}"
