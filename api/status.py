@@ -6,7 +6,7 @@ from typing import Any
 
 from shared.errors import DecodeError
 from shared.forecast import Forecast
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from shared.view import View
 from shared.wire import decode_forecast
 

@@ -1,6 +1,5 @@
-"""What the store takes and gives: appends, claims, commits and the record of a model."""
+"""What the store takes and gives: appends, claims, commits and ticks."""
 
-import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -10,23 +9,12 @@ from typing import Any, Self
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
 
-_NUMBERS = (
-    *("cursor", "saved", "since", "suspect"),
-    *("appended_at", "snapshot_version", "snapshot_revision"),
-)
-_COUNTS = (
-    *("sequence", "revision", "attempts", "appended", "settled", "rebuilds"),
-    *("dead_letters", "duplicates", "revised", "refused", "holes", "missing"),
-)
 BEFORE_ALL = -1
 """A time before that of every candle: what comes after it is the first of its source."""
-MODEL_FIELDS = (*_NUMBERS, *_COUNTS, "etag", "fingerprint", "scores", "snapshot_alias", "paused")
-"""Fields of a model hash but its state, which is as large as all the others ten times over."""
 # A letter is for reading; what is longer than any candle or traceback would only fill Redis.
 _LONGEST_TEXT = 4_000
 # No number of ours is longer; what is no number was not written by us.
 _WHOLE = re.compile(rb"-?[0-9]{1,18}")
-_PAUSED = b"1"
 Entry = tuple[bytes, list[bytes]]
 """One entry of a candle log as Redis returns it: id and flat fields."""
 
@@ -39,23 +27,19 @@ def parsed_series(name: bytes) -> Series | None:
         return None
 
 
-def _int(raw: bytes | None) -> int | None:
+def whole(raw: bytes | None) -> int | None:
+    """Read a whole number of ours; what is none is None."""
     return int(raw) if raw and _WHOLE.fullmatch(raw) else None
 
 
-def _text(raw: bytes | None) -> str | None:
+def text(raw: bytes | None) -> str | None:
+    """Read a text; an empty one is None."""
     return raw.decode(errors="replace") if raw else None
 
 
-def _entries(raw: list[Any]) -> list[Entry]:
+def entries(raw: list[Any]) -> list[Entry]:
+    """Type entries of a log."""
     return [(entry_id, values) for entry_id, values in raw]
-
-
-def _scores(raw: bytes | None) -> dict[str, Any]:
-    try:
-        return dict(json.loads(raw or b"{}"))
-    except (RecursionError, TypeError, ValueError):
-        return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +81,8 @@ class Appended:
             revised=revised,
             refused=refused,
             holes=holes,
-            stopped=_text(stopped),
-            last_open_time=_int(last),
+            stopped=text(stopped),
+            last_open_time=whole(last),
             behind=behind,
         )
 
@@ -138,24 +122,24 @@ class Claim:
     @classmethod
     def read(cls, row: list[Any]) -> Self:
         """Type one row of the claim script's answer; whatever it holds, the others are claimed."""
-        version = _int(row[12])
+        version = whole(row[12])
         return cls(
             series=Series.parse(row[0].decode()),
             etag=row[1].decode(errors="replace"),
-            cursor=_int(row[2]),
+            cursor=whole(row[2]),
             attempts=row[3],
             condemned=bool(row[4]),
             suspect=bool(row[5]),
-            revision=_int(row[6]) or 0,
-            sequence=_int(row[7]) or 0,
-            since=_int(row[8]),
+            revision=whole(row[6]) or 0,
+            sequence=whole(row[7]) or 0,
+            since=whole(row[8]),
             state=row[9] or None,
-            fingerprint=_text(row[10]),
-            appended_at=_int(row[11]),
-            snapshot=(version, _text(row[13])) if version and version > 0 else None,
-            entries=_entries(row[14]),
-            spoilt=_text(row[15]),
-            behind=_entries(row[16]),
+            fingerprint=text(row[10]),
+            appended_at=whole(row[11]),
+            snapshot=(version, text(row[13])) if version and version > 0 else None,
+            entries=entries(row[14]),
+            spoilt=text(row[15]),
+            behind=entries(row[16]),
             is_kept=bool(row[17]),
         )
 
@@ -220,79 +204,3 @@ class Tick:
     holder: str
     ring: int
     housekeeping: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelRecord:
-    """One series' committed model and counters, read in one call."""
-
-    series: Series
-    cursor: int | None
-    last_open_time: int | None
-    sequence: int
-    since: int | None
-    revision: int
-    etag: str | None
-    saved: int | None
-    """Open time of the newest candle that the state has learned."""
-    state: bytes | None = field(repr=False)
-    behind: list[Entry] = field(repr=False)
-    """Entries up to the cursor that the state has not learned."""
-    fingerprint: str | None
-    scores: dict[str, Any] = field(repr=False)
-    attempts: int
-    suspect: int | None
-    paused: bool
-    """Its candles are kept and not learned, until somebody resumes it."""
-    appended: int
-    appended_at: int | None
-    """When candles were last appended, by Redis's clock."""
-    settled: int
-    """Candles of the log at or before the cursor, learned or buried, each counted once."""
-    dead_letters: int
-    duplicates: int
-    revised: int
-    refused: int
-    holes: int
-    """How often the log goes on after times for which the source had nothing."""
-    missing: int
-    """Candles that would fill these holes."""
-    rebuilds: int
-    """How often the series was learned again from its first retained candle."""
-    waiting: int
-    """Candles of the log beyond the cursor."""
-    snapshot_version: int | None
-    snapshot_alias: str | None
-    snapshot_revision: int | None
-
-    @classmethod
-    def read(
-        cls,
-        series: Series,
-        fields: Mapping[str, bytes | None],
-        last: bytes | None,
-        waiting: int,
-        behind: list[Any] | None = None,
-    ) -> Self:
-        """Type fields of a model hash and the end of its log."""
-        numbers: dict[str, Any] = {name: _int(fields[name]) for name in _NUMBERS}
-        counts: dict[str, Any] = {name: _int(fields[name]) or 0 for name in _COUNTS}
-        return cls(
-            series=series,
-            last_open_time=_int(last),
-            waiting=waiting,
-            etag=_text(fields["etag"]),
-            paused=fields["paused"] == _PAUSED,
-            state=fields.get("state"),
-            behind=_entries(behind or []),
-            fingerprint=_text(fields["fingerprint"]),
-            scores=_scores(fields["scores"]),
-            snapshot_alias=_text(fields["snapshot_alias"]),
-            **numbers,
-            **counts,
-        )
-
-    @property
-    def lost(self) -> int:
-        """Candles that were accepted and are neither settled nor waiting: zero, always."""
-        return self.appended - self.settled - self.waiting

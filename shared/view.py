@@ -10,7 +10,8 @@ from shared.header import key_of
 from shared.keys import DEFAULT_PREFIX, RQ_SUSPENDED, Keys
 from shared.limits import Limits
 from shared.link import Link
-from shared.records import MODEL_FIELDS, ModelRecord, parsed_series
+from shared.model_record import MODEL_FIELDS, ModelRecord
+from shared.records import parsed_series
 from shared.wire import decode_candle
 
 # How much is read at once: Redis does nothing else meanwhile.

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.candle import Series
 from shared.errors import InvalidValue, RegistryError, StateError, StoreError, StoreFull
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from shared.store import Store
 from shared.view import View
 

@@ -39,7 +39,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.candle import Series
 from shared.errors import RegistryError
 from shared.forecast import QUANTILE_LEVELS
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from worker.shipment import ship
 from worker.snapshot import model_name
 from worker.sqlite_store import alone

@@ -14,7 +14,7 @@ import structlog
 from models import state
 from shared.candle import Series
 from shared.errors import CandlecastError, StateError, StoreError
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from worker.recall import recalled
 
 log = structlog.get_logger(__name__)

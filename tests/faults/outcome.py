@@ -9,7 +9,7 @@ from models import state
 from models.learner import Learner
 from shared.candle import Series
 from shared.header import START, split
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from shared.store import Store
 from tests.faults.sources import Source
 from worker.recall import caught_up

@@ -10,7 +10,7 @@ from typing import Any
 from models import state
 from models.learner import Learner
 from shared.candle import Series, Timeframe
-from shared.records import MODEL_FIELDS
+from shared.model_record import MODEL_FIELDS
 from shared.store import Store
 from tests.integration.steps import candles
 

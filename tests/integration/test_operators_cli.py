@@ -14,7 +14,7 @@ from models import state
 from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from shared.store import Store
 from worker import operators
 

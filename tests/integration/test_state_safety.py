@@ -14,7 +14,7 @@ import pytest
 from models import catalog, state
 from shared.candle import Series
 from shared.header import START, split
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from shared.store import Store
 from shared.wire import decode_forecast
 from tests.integration.spoilt import (

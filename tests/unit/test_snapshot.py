@@ -12,7 +12,7 @@ from models import state
 from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.errors import RegistryError, StoreUnavailable
-from shared.records import ModelRecord
+from shared.model_record import ModelRecord
 from worker.snapshot import metrics_of, model_name, take_snapshots
 
 HOUR = 3_600_000
