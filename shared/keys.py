@@ -59,6 +59,11 @@ class Keys:
         return f"{self.prefix}dead-letters"
 
     @property
+    def events(self) -> str:
+        """Capped stream of what was done to models: restored, rolled back, warm-started."""
+        return f"{self.prefix}events"
+
+    @property
     def tick(self) -> str:
         """Guard: one tick of the fleet at a time."""
         return f"{self.prefix}tick"

@@ -55,7 +55,7 @@ class Link:
             *(keys.pending, keys.rq_queue(CANDLES_QUEUE), keys.series, keys.dead_letters),
             *(keys.candles(""), keys.model(""), keys.forecast(""), keys.forecasts("")),
             *(keys.forecast_channel(""), keys.fleet, keys.tick, keys.housekeeping),
-            keys.rq_queue(HOUSEKEEPING_QUEUE),
+            *(keys.rq_queue(HOUSEKEEPING_QUEUE), keys.events),
         ]
         self._scripts: dict[str, Any] = {}
 

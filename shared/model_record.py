@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from shared.candle import Series
@@ -10,15 +10,49 @@ from shared.records import Entry, entries, text, whole
 
 _NUMBERS = (
     *("cursor", "saved", "since", "suspect"),
-    *("appended_at", "snapshot_version", "snapshot_revision"),
+    *("appended_at", "snapshot_version", "snapshot_revision", "below_since"),
 )
 _COUNTS = (
-    *("sequence", "revision", "attempts", "appended", "settled", "rebuilds"),
+    *("sequence", "revision", "attempts", "appended", "settled"),
+    *("rebuilds", "restores", "rollbacks"),
     *("dead_letters", "duplicates", "revised", "refused", "holes", "missing"),
 )
-MODEL_FIELDS = (*_NUMBERS, *_COUNTS, "etag", "fingerprint", "scores", "snapshot_alias", "paused")
+_TEXTS = ("etag", "fingerprint", "scores", "snapshot_alias", "paused", "champion")
+MODEL_FIELDS = (*_NUMBERS, *_COUNTS, *_TEXTS)
 """Fields of a model hash but its state, which is as large as all the others ten times over."""
 _PAUSED = b"1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Champion:
+    """The version of a series' model that others are held against, and what it had to show.
+
+    Attributes
+    ----------
+    version
+        Of the registered model in MLflow.
+    cursor
+        Open time of the last candle that it has learned.
+    skill, error
+        CRPS skill over the baseline, mean of the scored horizons, and its standard error.
+    """
+
+    version: int
+    cursor: int
+    skill: float | None
+    error: float | None
+
+    @classmethod
+    def read(cls, raw: bytes | None) -> Self | None:
+        """Read what `to_json` has made; None of what nobody of ours wrote."""
+        try:
+            return cls(**json.loads(raw or b""))
+        except (RecursionError, TypeError, ValueError):
+            return None
+
+    def to_json(self) -> str:
+        """Return it as text, to be kept."""
+        return json.dumps(asdict(self))
 
 
 def _scores(raw: bytes | None) -> dict[str, Any]:
@@ -65,11 +99,18 @@ class ModelRecord:
     """Candles that would fill these holes."""
     rebuilds: int
     """How often the series was learned again from its first retained candle."""
+    restores: int
+    """How often somebody put a version back in force."""
+    rollbacks: int
+    """How often its champion was put back because the live model had failed."""
     waiting: int
     """Candles of the log beyond the cursor."""
     snapshot_version: int | None
     snapshot_alias: str | None
     snapshot_revision: int | None
+    champion: Champion | None
+    below_since: int | None
+    """When its skill was first seen below the champion's, if it is; by the clock of who looked."""
 
     @classmethod
     def read(
@@ -94,6 +135,7 @@ class ModelRecord:
             fingerprint=text(fields["fingerprint"]),
             scores=_scores(fields["scores"]),
             snapshot_alias=text(fields["snapshot_alias"]),
+            champion=Champion.read(fields["champion"]),
             **numbers,
             **counts,
         )

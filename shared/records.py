@@ -4,7 +4,7 @@ import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
@@ -194,6 +194,30 @@ class Commit:
     """Name of the worker that keeps what was learned in its memory."""
     etag: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Token of the series from then on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What was done to a model, for those who watch.
+
+    Attributes
+    ----------
+    event
+        ``rebuilt``, ``restored``, ``rolled-back`` or ``warm-started``.
+    version
+        Of which version in MLflow, if of one.
+    why
+        In words.
+    """
+
+    event: Literal["rebuilt", "restored", "rolled-back", "warm-started"]
+    version: int | None = None
+    why: str = ""
+
+    @property
+    def counter(self) -> str:
+        """Field of the series' record that counts it."""
+        return {"rebuilt": "rebuilds", "rolled-back": "rollbacks"}.get(self.event, "restores")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

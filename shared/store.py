@@ -16,6 +16,7 @@ from shared.allowed import check_allowed, one_too_many
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreFull
 from shared.limits import Limits
+from shared.model_record import Champion
 from shared.records import (
     BEFORE_ALL,
     Append,
@@ -23,6 +24,7 @@ from shared.records import (
     Batch,
     Claim,
     Commit,
+    Event,
     Tick,
     parsed_series,
 )
@@ -186,17 +188,21 @@ class Store(View):
         sequence: int,
         since: int | None,
         accept_hole: bool = False,
+        event: Event | None = None,
     ) -> str:
         """Put a state back in force: ``ok``, ``lost`` (another etag), ``unknown`` or ``hole``.
 
         ``etag=None`` overrides whatever is there, ``cursor=None`` starts before the first
-        retained candle. With ``accept_hole`` neither candle nor series need be there yet.
+        retained candle. With ``accept_hole`` neither candle nor series need be there yet. Without
+        an ``event`` it is told as restored, or as rebuilt where it starts before all.
         """
+        told = event or Event(event="rebuilt" if cursor is None else "restored")
         answer, ring = self.link.run(
             "restore",
             *(self.limits.claim_series, str(series), etag or "", uuid.uuid4().hex),
             *(_or_empty(cursor), state, fingerprint, to_json(scores)),
             *(sequence, _or_empty(since), int(accept_hole)),
+            *(told.counter, told.event, _or_empty(told.version), told.why),
         )
         self.ring(ring)
         return str(answer.decode())
@@ -241,10 +247,24 @@ class Store(View):
     # ---------------------------------------------------------------- snapshots
 
     def set_snapshot(
-        self, series: Series, *, version: int, alias: str | None, revision: int
+        self,
+        series: Series,
+        *,
+        version: int,
+        alias: str | None,
+        revision: int,
+        champion: Champion | None = None,
     ) -> None:
-        """Note the newest MLflow version and the revision it holds; nothing of what is retired."""
-        self.link.run("snapshot", str(series), version, alias or "", revision)
+        """Note the newest MLflow version and the revision it holds; nothing of what is retired.
+
+        A champion is noted where it is another one by now.
+        """
+        told = champion.to_json() if champion else ""
+        self.link.run("snapshot", str(series), version, alias or "", revision, told)
+
+    def note_below(self, series: Series, since: int | None) -> None:
+        """Note since when a model has shown less skill than its champion; None: it does not."""
+        self.link.run("below", str(series), _or_empty(since))
 
     def snapshot_lock(
         self, *, wait_s: float = 0

@@ -4,6 +4,7 @@
 local per_claim, series, etag, new_etag = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local cursor, state, fingerprint, scores = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local sequence, since, accept_hole = ARGV[9], ARGV[10], ARGV[11] == '1'
+local counter, event, version, why = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
 local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
@@ -40,8 +41,12 @@ if cursor ~= '' then
 else
   redis.call('HDEL', model, 'cursor', 'saved')
 end
-redis.call('HDEL', model, 'attempts', 'suspect', 'until')
+redis.call('HDEL', model, 'attempts', 'suspect', 'until', 'below_since')
 count(model, 'revision', 1)
-if cursor == '' then count(model, 'rebuilds', 1) end
+if counter ~= '' then count(model, counter, 1) end
+if event ~= '' then
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', 1000, '*', 'event', event, 'series', series, 'version', version,
+    'cursor', cursor, 'why', why)
+end
 redis.call('ZADD', PENDING, text(now), series)
 return {'ok', ring(now, per_claim)}
