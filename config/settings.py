@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _HORIZONS = {
@@ -97,6 +97,18 @@ class Settings(BaseSettings):
         min_length=1,
         description="patterns of the series that producers may push: binance:*:1h,kraken:*",
     )
+    gate_candles: Annotated[dict[str, int], NoDecode] = Field(
+        default={"*": 500, "1d": 250, "3d": 120, "1w": 60},
+        description="candles that a champion must have learned, by timeframe: *=500,1d=250",
+    )
+    gate_skill: Annotated[dict[str, float], NoDecode] = Field(
+        default={"*": 0.0},
+        description="CRPS skill over the naive forecast that a champion must show, by timeframe",
+    )
+    gate_coverage: Annotated[dict[str, tuple[float, float]], NoDecode] = Field(
+        default={"*": (0.85, 0.95)},
+        description="from what to what a champion's 90 % band must cover: *=0.85-0.95",
+    )
     snapshot_period_s: int = Field(default=900, ge=1, description="seconds between snapshots")
     snapshot_budget_s: int = Field(
         default=300, ge=1, le=540, description="seconds that one snapshot job may take"
@@ -118,6 +130,22 @@ class Settings(BaseSettings):
             return value
         pairs = (part.rpartition("=") for part in value.split(",") if part.strip())
         return _HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
+
+    @field_validator("gate_candles", "gate_skill", mode="before")
+    @classmethod
+    def _read_by_timeframe(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        defaults = cls.model_fields[str(info.field_name)].default
+        return defaults | dict(_by_timeframe(value))
+
+    @field_validator("gate_coverage", mode="before")
+    @classmethod
+    def _read_ranges(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = _by_timeframe(value)
+        return {"*": (0.85, 0.95)} | {name: tuple(text.split("-")) for name, text in pairs}
 
     @field_validator("allowed_series", mode="before")
     @classmethod
@@ -141,6 +169,12 @@ class Settings(BaseSettings):
         """Candles ahead for a series: its own setting, else its timeframe's."""
         timeframe = series.rpartition(":")[2]
         return self.horizons.get(series) or self.horizons[timeframe]
+
+    def gate(self, timeframe: str) -> tuple[int, float, tuple[float, float]]:
+        """Candles, skill and coverage that are asked of the champion of a series."""
+        asked: Any = (self.gate_candles, self.gate_skill, self.gate_coverage)
+        candles, skill, coverage = (by.get(timeframe, by["*"]) for by in asked)
+        return candles, skill, coverage
 
     def limits(self) -> dict[str, Any]:
         """Constants of the protocol that can be set."""
@@ -196,12 +230,23 @@ def shown(settings: Settings) -> Iterator[str]:
     for name, value in settings:
         text = "" if value is None else str(value)
         if isinstance(value, dict):
-            text = ",".join(f"{key}={number}" for key, number in value.items())
+            text = ",".join(f"{key}={_spelled(one)}" for key, one in value.items())
         if isinstance(value, tuple):
             text = ",".join(value)
         if name in SECRETS and text:
             text = _PASSWORD.sub(r"\1********@", text) if "://" in text else "********"
         yield f"CANDLECAST_{name.upper()}={text}"
+
+
+def _by_timeframe(value: str) -> Iterator[tuple[str, str]]:
+    """Yield timeframe and value of each part of ``1m=2,*=3``; a bare value is that of all."""
+    for part in filter(None, map(str.strip, value.split(","))):
+        name, _, text = part.rpartition("=")
+        yield name.strip() or "*", text.strip()
+
+
+def _spelled(value: object) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _development_key(folder: Path) -> bytes:

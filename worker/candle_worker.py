@@ -261,7 +261,6 @@ def work(
     try:
         worker.work(burst=burst, logging_level="WARNING")
     finally:
-        # Its folder goes with it; at the end of a forked process nothing else would see to that.
-        jobs.registry.cache_clear()
+        jobs.let_go()
     if worker.failed_job_count or (burst and (worker.waits or is_suspended(worker.connection))):
         raise SystemExit(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker import dead_letters_cli
+from worker import dead_letters_cli, lifecycle_cli
 
 if TYPE_CHECKING:
     from shared.store import Store
@@ -16,6 +16,7 @@ app = typer.Typer(no_args_is_help=True)
 series_app = typer.Typer(no_args_is_help=True, help="List, pause, resume and retire series.")
 app.add_typer(series_app, name="series")
 app.add_typer(dead_letters_cli.app, name="dead-letters")
+app.add_typer(lifecycle_cli.app)
 
 Names = Annotated[list[str], typer.Argument(metavar="SERIES...", help="exchange:symbol:timeframe")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -205,7 +206,7 @@ def retire(
     for one in chosen:
         store.pause(one)
     try:
-        keep = None if no_archive else _archive(store)
+        keep = None if no_archive else _archive()
     except (RegistryError, OSError) as error:
         typer.echo(f"nothing is retired, {len(chosen)} series are paused: {error}", err=True)
         raise typer.Exit(1) from error
@@ -222,12 +223,10 @@ def dead_letters(context: typer.Context) -> None:
     context.obj = _store
 
 
-def _archive(store: "Store") -> "Keep":
+def _archive() -> "Keep":
     from worker import jobs
-    from worker.snapshot import archive
 
-    registry, signer = jobs.registry(), jobs.signer()
-    return lambda record: archive(store, registry, signer, record)
+    return jobs.snapshots().archive
 
 
 def _store() -> "Store":

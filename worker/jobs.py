@@ -12,6 +12,7 @@ from rq import get_current_job
 
 from config import logs, settings
 from models import catalog, state
+from models.gate import Bar
 from shared.candle import Series, Timeframe
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.limits import RULES
@@ -20,7 +21,9 @@ from worker.teaching import Model
 from worker.update import Updater
 
 if TYPE_CHECKING:
+    from worker.lifecycle import Restorer
     from worker.registry import MlflowRegistry
+    from worker.snapshot import Snapshots
 
 log = structlog.get_logger(__name__)
 
@@ -81,6 +84,33 @@ def registry() -> "MlflowRegistry":
     return MlflowRegistry(configured().tracking_uri(), prior=catalog.prior_of(model().name))
 
 
+def bar(timeframe: Timeframe) -> Bar:
+    """Return what the settings ask of a champion."""
+    candles, skill, coverage = configured().gate(str(timeframe))
+    return Bar(candles=candles, skill=skill, coverage=coverage)
+
+
+@cache
+def snapshots() -> "Snapshots":
+    """Return what makes versions of models."""
+    from worker.judge import Judge
+    from worker.snapshot import Snapshots
+
+    judge = Judge(store(), registry(), signer(), bar)
+    return Snapshots(store(), registry(), signer(), judge)
+
+
+@cache
+def restorer() -> "Restorer":
+    """Return what puts versions back in force."""
+    from worker.lifecycle import Restorer
+
+    name, horizon = model().name, model().horizon
+    return Restorer(
+        store(), registry(), signer(), lambda series: state.fingerprint(name, horizon(str(series)))
+    )
+
+
 def update_pending() -> dict[str, int]:
     """Learn what is due (queue ``candles``)."""
     with _named():
@@ -92,15 +122,11 @@ def update_pending() -> dict[str, int]:
 
 def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
     """Put the models that moved into MLflow (queue ``housekeeping``)."""
-    from worker.snapshot import take_snapshots
-
     read = configured()
     with _named(), store().snapshot_lock(wait_s=wait_s) as renew:
         if renew is None:
             return {"skipped": "another round of snapshots is under way"}
-        report = take_snapshots(
-            store(), registry(), signer(), budget_s=read.snapshot_budget_s, renew=renew
-        )
+        report = snapshots().take(budget_s=read.snapshot_budget_s, renew=renew)
     return dataclasses.asdict(report)
 
 
@@ -108,6 +134,13 @@ def preload(queue: str) -> None:
     """Load what a queue's jobs need before the first one waits for it."""
     if queue == HOUSEKEEPING_QUEUE:
         import worker.registry  # noqa: F401
+
+
+def let_go() -> None:
+    """Let the registry go, and its folder: nothing else sees to that as a forked process ends."""
+    restorer.cache_clear()
+    snapshots.cache_clear()
+    registry.cache_clear()
 
 
 def rq_connection() -> Any:

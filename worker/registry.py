@@ -10,7 +10,6 @@ import re
 import shutil
 import tempfile
 import time
-import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,29 +25,25 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow
-import pandas as pd
-from mlflow import MlflowClient, pyfunc
+from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput, Metric
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
-from mlflow.types.schema import AnyType
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from requests import RequestException
 from sqlalchemy.exc import SQLAlchemyError
 
 from shared.candle import Series
 from shared.errors import RegistryError
-from shared.forecast import QUANTILE_LEVELS
 from shared.model_record import ModelRecord
-from worker.shipment import ship
-from worker.snapshot import model_name
+from worker.shipment import lay_out
 from worker.sqlite_store import alone
+from worker.version import CHALLENGER, CHAMPION, Version, model_name
 
 EXPERIMENT = "candlecast"
-_MODEL_CODE = Path(__file__).with_name("snapshot_model.py")
-_LIBRARIES = ("mlflow", "numpy", "pandas", "pydantic", "river")
 _ABSENT, _EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
 _RUN_TAG, _RETIRED_TAG = "run_id", "retired"
+_PAGE = 100
 
 
 class MlflowRegistry:
@@ -87,16 +82,25 @@ class MlflowRegistry:
             temporary = tempfile.mkdtemp(prefix="candlecast-snapshot-")
             weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
             self._folder = Path(temporary) / "model"
-            self._model = _lay_out(self._folder, prior)
+            self._model = lay_out(self._folder, prior)
 
-    def write(self, record: ModelRecord, metrics: Mapping[str, float]) -> int:
-        """Keep a committed model as a new version and return its number."""
+    def write(
+        self, record: ModelRecord, metrics: Mapping[str, float], verdict: Mapping[str, str]
+    ) -> int:
+        """Keep a committed model as a new version, with the tags of its verdict; return its number.
+
+        One that is there already, whose answer was lost, is not written twice.
+        """
         name, client = model_name(record.series), self._client
         with self._translated():
             # Taken out until it has served: what somebody deleted, or retired, is looked up again.
-            known = self._runs.pop(record.series, None)
-            run = (known if record.snapshot_version else None) or self._run(record.series, name)
-            tags = _tags(record)
+            run = self._runs.pop(record.series, None)
+            if run is None or not record.snapshot_version:
+                run = self._run(record.series, name)
+                newest = self._search(name, most=1)
+                if newest and record.etag and newest[0].tags.get("etag") == record.etag:
+                    return int(newest[0].version)
+            tags = {**_tags(record), **verdict}
             logged = client.create_logged_model(
                 self._experiment, name.replace(".", "-"), source_run_id=run, tags=tags
             )
@@ -118,6 +122,45 @@ class MlflowRegistry:
         self._runs[record.series] = run
         return int(version.version)
 
+    def crown(self, series: Series, version: int, *, champion: bool) -> None:
+        """Give a version the alias ``champion``, or ``challenger`` where it is not to be one."""
+        name = model_name(series)
+        with self._translated():
+            if champion:
+                self._client.set_registered_model_alias(name, CHAMPION, str(version))
+                self._client.delete_registered_model_alias(name, CHALLENGER)
+            else:
+                self._client.set_registered_model_alias(name, CHALLENGER, str(version))
+
+    def versions(self, series: Series) -> list[Version]:
+        """Return the versions of a series, the newest first; none where it was never written."""
+        name = model_name(series)
+        with self._translated():
+            try:
+                aliases = self._client.get_registered_model(name).aliases
+            except MlflowException as error:
+                if error.error_code != _ABSENT:
+                    raise
+                return []
+            found = self._search(name)
+        return [
+            Version.of_tags(
+                int(one.version),
+                one.creation_timestamp,
+                tuple(sorted(alias for alias, of in aliases.items() if of == one.version)),
+                one.tags,
+            )
+            for one in found
+        ]
+
+    def state(self, series: Series, version: int) -> bytes:
+        """Return the signed state that a version holds; nobody has checked it yet."""
+        uri = f"models:/{model_name(series)}/{version}"
+        with self._translated(), tempfile.TemporaryDirectory() as folder:
+            files = get_artifact_repository(uri)
+            path = files.download_artifacts("artifacts/state", folder)  # type: ignore[no-untyped-call]
+            return Path(path).read_bytes()
+
     def mark_retired(self, series: Series, version: int) -> bool:
         """Tag the registered model with the time, if it has this version; return whether it has."""
         name = model_name(series)
@@ -126,6 +169,23 @@ class MlflowRegistry:
         with self._translated():
             if found := bool(self._client.search_model_versions(wanted)):
                 self._client.set_registered_model_tag(name, _RETIRED_TAG, now)
+        return found
+
+    def _search(self, name: str, most: int | None = None) -> list[ModelVersion]:
+        """Return the versions of a registered model, the newest first."""
+        found: list[ModelVersion] = []
+        token = None
+        while most is None or len(found) < most:
+            page = self._client.search_model_versions(
+                f"name='{name}'",
+                max_results=most or _PAGE,
+                order_by=["version_number DESC"],
+                page_token=token,
+            )
+            found += page
+            token = page.token
+            if not token:
+                break
         return found
 
     def _log(self, run: str, model_id: str, step: int, metrics: Mapping[str, float]) -> None:
@@ -213,6 +273,7 @@ def _tags(record: ModelRecord) -> dict[str, str]:
         "cursor": str(record.cursor),
         "since": str(record.since),
         "revision": str(record.revision),
+        "etag": record.etag or "",
     }
 
 
@@ -221,52 +282,3 @@ def _silence() -> None:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-
-def _lay_out(folder: Path, prior: str) -> Model:
-    """Let MLflow lay a model's folder out once: versions differ in the state and in who they are.
-
-    ``log_model`` would do it for each version, and read all of the run's metrics each time.
-    """
-    drafts = {name: folder.with_name(name) for name in ("state", "about")}
-    for draft in drafts.values():
-        draft.touch()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pyfunc.save_model(
-            str(folder),
-            python_model=str(_MODEL_CODE),
-            artifacts={name: str(draft) for name, draft in drafts.items()},
-            code_paths=ship(folder.with_name("code"), prior),
-            signature=_signature(),
-            input_example=_example(),
-            pip_requirements=[f"{name}=={metadata.version(name)}" for name in _LIBRARIES],
-        )
-    model = Model.load(str(folder))
-    flavor = model.flavors[pyfunc.FLAVOR_NAME]
-    # No path of this machine travels; loading looks beside the file that says so.
-    flavor["model_code_path"] = _MODEL_CODE.name
-    for artifact in flavor["artifacts"].values():
-        artifact["uri"] = artifact["path"]
-    return model
-
-
-def _example() -> pd.DataFrame:
-    candle = {"open": 100.0, "high": 101.0, "low": 99.0, "close": 100.5, "volume": 12.5}
-    times = (1_767_225_600_000, 1_767_229_200_000)
-    return pd.DataFrame([{"open_time": time_ms, **candle} for time_ms in times])
-
-
-def _signature() -> ModelSignature:
-    """Candles in, the forecast table out.
-
-    The candles' types are left to the model: MLflow would refuse whole-number prices, and a frame
-    without rows.
-    """
-    anything = AnyType()  # type: ignore[no-untyped-call]
-    candles = [ColSpec(anything, str(name), required=False) for name in _example()]
-    longs = ("candle_open_time", "horizon", "target_time")
-    doubles = (*(f"q{level}" for level in QUANTILE_LEVELS), "median", "volatility", "prob_up")
-    table = [ColSpec(DataType.long, name) for name in longs]
-    table += [ColSpec(DataType.double, name) for name in doubles]
-    return ModelSignature(inputs=Schema([*candles]), outputs=Schema([*table]))

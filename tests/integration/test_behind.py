@@ -11,13 +11,15 @@ from pydantic import ValidationError
 from config.settings import Settings
 from models import catalog, state
 from models.baseline import RandomWalk
+from models.gate import Bar
 from shared.candle import Candle, Series
 from shared.limits import Limits
 from shared.store import Store
 from tests.integration.keeping import EVERY, WALK, alone, feed, learner_of, worker
 from tests.integration.spoilt import SIGNER
 from tests.integration.steps import FLEET, HOUR, SERIES, T0, times
-from worker.snapshot import take_snapshots
+from worker.judge import Judge
+from worker.snapshot import Snapshots
 
 pytestmark = pytest.mark.usefixtures("field")
 
@@ -160,9 +162,9 @@ def test_no_snapshot_is_made_of_what_no_worker_could_go_on_from(store: Store) ->
     held = store.link.redis.hget(key, "fingerprint")
 
     with patch("models.state.fingerprint", return_value="another"):
-        other = take_snapshots(store, Mock(), SIGNER, budget_s=60)
+        other = Snapshots(store, Mock(), SIGNER, Mock()).take(budget_s=60)
     store.link.redis.delete(log)
-    cut = take_snapshots(store, Mock(), SIGNER, budget_s=60)
+    cut = Snapshots(store, Mock(), SIGNER, Mock()).take(budget_s=60)
 
     assert held
     assert "another model" in other.failed[str(SERIES)]
@@ -176,15 +178,18 @@ def test_a_snapshot_holds_what_the_state_lacks(store: Store) -> None:
     assert store.model(SERIES).behind
     written: dict[str, Any] = {}
 
-    class Registry:
-        def write(self, record: Any, metrics: Mapping[str, float]) -> int:
-            written.update(state=record.state, cursor=record.cursor, metrics=metrics)
-            return 1
+    def write(record: Any, metrics: Mapping[str, float], verdict: Mapping[str, str]) -> int:
+        written.update(state=record.state, cursor=record.cursor, metrics=metrics, **verdict)
+        return 1
 
-    take_snapshots(store, Registry(), SIGNER, budget_s=60)
+    registry = Mock(write=write)
+    judge = Judge(store, registry, SIGNER, lambda _: Bar(500, 0.0, (0.85, 0.95)))
+    Snapshots(store, registry, SIGNER, judge).take(budget_s=60)
 
     print_ = state.fingerprint("default", 24)
     assert state.body(state.load(written["state"], SIGNER, print_, SERIES)) == alone(WALK[:12])
     assert written["cursor"] == WALK[11].open_time
     scores = json.loads(json.dumps(store.model(SERIES).scores))
     assert written["metrics"]["crps_h1"] == scores["horizons"]["1"]["recent"]["crps"]
+    assert written["verdict"] == "failed"
+    assert written["reasons"].startswith("12 candles learned, 500 asked; ")

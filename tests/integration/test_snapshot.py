@@ -20,9 +20,9 @@ from shared.wire import decode_forecast
 from tests.integration.steps import FLEET
 from tests.priors import draw_prior
 from worker.publish import significant
-from worker.snapshot import metrics_of
 from worker.teaching import Model
 from worker.update import Updater
+from worker.version import metrics_of
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("field")]
 

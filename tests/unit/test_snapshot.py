@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from models import state
+from models.gate import Showing
 from models.learner import Learner
 from shared.candle import Candle, Series
 from shared.errors import RegistryError, StoreUnavailable
-from shared.model_record import ModelRecord
-from worker.snapshot import metrics_of, model_name, take_snapshots
+from shared.model_record import Champion, ModelRecord
+from worker.snapshot import Snapshots
+from worker.version import Verdict, metrics_of, model_name
 
 HOUR = 3_600_000
 SIGNER = state.Signer(b"0123456789abcdef0123456789abcdef")
@@ -56,7 +58,13 @@ class FakeRecords:
         return self.held[series]
 
     def set_snapshot(
-        self, series: Series, *, version: int, alias: str | None, revision: int
+        self,
+        series: Series,
+        *,
+        version: int,
+        alias: str | None,
+        revision: int,
+        champion: Champion | None = None,
     ) -> None:
         """Note a version, as the store does."""
         self.held[series] = dataclasses.replace(
@@ -64,6 +72,7 @@ class FakeRecords:
             snapshot_version=version,
             snapshot_alias=alias,
             snapshot_revision=revision,
+            champion=champion or self.held[series].champion,
         )
 
 
@@ -73,35 +82,86 @@ class FakeRegistry:
     def __init__(self, *, refuses: Series | None = None) -> None:
         self.refuses = refuses
         self.written: list[tuple[Series, Mapping[str, float]]] = []
+        self.verdicts: list[str] = []
+        self.crowned: list[tuple[Series, int, bool]] = []
 
-    def write(self, record: ModelRecord, metrics: Mapping[str, float]) -> int:
+    def write(
+        self, record: ModelRecord, metrics: Mapping[str, float], verdict: Mapping[str, str]
+    ) -> int:
         """Number the versions in the order in which they come."""
         if record.series == self.refuses:
             raise RegistryError("disk is full")
         self.written.append((record.series, metrics))
+        self.verdicts.append(verdict["verdict"])
         return len(self.written)
+
+    def crown(self, series: Series, version: int, *, champion: bool) -> None:
+        """Take down who became what."""
+        self.crowned.append((series, version, champion))
+
+    def mark_retired(self, series: Series, version: int) -> bool:  # noqa: ARG002 -- none is
+        """Know of nobody who retired."""
+        return False
+
+
+class FakeCourt:
+    """Lets through what it is told to."""
+
+    def __init__(self, *reasons: str) -> None:
+        self.reasons = reasons
+
+    def verdict(self, record: ModelRecord, learner: Learner) -> Verdict:  # noqa: ARG002
+        """Say what it was told to."""
+        return Verdict(showing=Showing.of(learner), reasons=self.reasons)
+
+
+def snapshots(records: FakeRecords, registry: FakeRegistry, *reasons: str) -> Snapshots:
+    """What makes versions, and is told what speaks against them."""
+    return Snapshots(records, registry, SIGNER, FakeCourt(*reasons))
 
 
 def test_a_moved_model_becomes_a_version_once() -> None:
     """The version and the revision it holds are noted, so that the next round has nothing to do."""
     records, registry = FakeRecords(record(BTC)), FakeRegistry()
 
-    first = take_snapshots(records, registry, SIGNER, budget_s=60)
-    second = take_snapshots(records, registry, SIGNER, budget_s=60)
+    first = snapshots(records, registry).take(budget_s=60)
+    second = snapshots(records, registry).take(budget_s=60)
 
     assert first.written == {str(BTC): 1}
     assert second.written == {}
     assert registry.written == [(BTC, metrics_of(record(BTC).scores))]
     noted = records.held[BTC]
-    assert (noted.snapshot_version, noted.snapshot_alias, noted.snapshot_revision) == (1, None, 2)
+    assert (noted.snapshot_version, noted.snapshot_revision) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("reasons", "alias", "champions"),
+    [((), "champion", [1, 2]), (("too young",), "challenger", [None, None])],
+)
+def test_what_passes_becomes_the_champion(
+    reasons: tuple[str, ...], alias: str, champions: list[int | None]
+) -> None:
+    """What does not is kept all the same, and the champion there is stays."""
+    records, registry = FakeRecords(record(BTC)), FakeRegistry()
+    found = []
+    for revision in (2, 3):
+        records.held[BTC] = dataclasses.replace(records.held[BTC], revision=revision)
+        snapshots(records, registry, *reasons).take(budget_s=60)
+        champion = records.held[BTC].champion
+        found.append(champion and champion.version)
+
+    assert records.held[BTC].snapshot_alias == alias
+    assert found == champions
+    assert registry.crowned == [(BTC, 1, not reasons), (BTC, 2, not reasons)]
+    assert set(registry.verdicts) == {"failed" if reasons else "passed"}
 
 
 def test_nothing_learned_is_no_version() -> None:
     """The empty state of a series that is learned again is not kept."""
     registry = FakeRegistry()
 
-    report = take_snapshots(
-        FakeRecords(record(BTC, sequence=0, cursor=None)), registry, SIGNER, budget_s=60
+    report = snapshots(FakeRecords(record(BTC, sequence=0, cursor=None)), registry).take(
+        budget_s=60
     )
 
     assert (report.written, report.failed, registry.written) == ({}, {}, [])
@@ -116,7 +176,7 @@ def test_oldest_snapshot_first() -> None:
         record(BTC),
     )
 
-    take_snapshots(records, registry, SIGNER, budget_s=60)
+    snapshots(records, registry).take(budget_s=60)
 
     assert [series for series, _ in registry.written] == [BTC, DAY, ETH]
 
@@ -132,7 +192,7 @@ def test_a_series_whose_keys_are_spoilt_does_not_hold_up_the_rest() -> None:
     records, registry = Spoilt(record(BTC), record(ETH)), FakeRegistry()
     records.spoilt[BTC] = "the key is a string, not a hash"
 
-    report = take_snapshots(records, registry, SIGNER, budget_s=60)
+    report = snapshots(records, registry).take(budget_s=60)
 
     assert report.written == {str(ETH): 1}
     assert report.failed == {str(BTC): "the key is a string, not a hash"}
@@ -142,8 +202,8 @@ def test_a_failing_series_does_not_hold_up_the_rest() -> None:
     """What MLflow refuses is reported with its reason and tried again by the next round."""
     records = FakeRecords(record(BTC), record(ETH))
 
-    report = take_snapshots(records, FakeRegistry(refuses=BTC), SIGNER, budget_s=60)
-    again = take_snapshots(records, FakeRegistry(), SIGNER, budget_s=60)
+    report = snapshots(records, FakeRegistry(refuses=BTC)).take(budget_s=60)
+    again = snapshots(records, FakeRegistry()).take(budget_s=60)
 
     assert report.written == {str(ETH): 1}
     assert report.failed == {str(BTC): "disk is full"}
@@ -155,7 +215,7 @@ def test_a_state_that_no_worker_could_load_is_not_kept(damage: dict[str, Any]) -
     """Unsigned bytes, no bytes or another model's never reach MLflow."""
     registry = FakeRegistry()
 
-    report = take_snapshots(FakeRecords(record(BTC, **damage)), registry, SIGNER, budget_s=60)
+    report = snapshots(FakeRecords(record(BTC, **damage)), registry).take(budget_s=60)
 
     assert list(report.failed) == [str(BTC)]
     assert registry.written == []
@@ -166,10 +226,8 @@ def test_the_budget_ends_a_round_and_the_next_goes_on() -> None:
     records = FakeRecords(record(BTC), record(ETH), record(DAY))
     seconds = iter([0.0, 1.0, 11.0])
 
-    report = take_snapshots(
-        records, FakeRegistry(), SIGNER, budget_s=10, clock=lambda: next(seconds)
-    )
-    rest = take_snapshots(records, FakeRegistry(), SIGNER, budget_s=60)
+    report = snapshots(records, FakeRegistry()).take(budget_s=10, clock=lambda: next(seconds))
+    rest = snapshots(records, FakeRegistry()).take(budget_s=60)
 
     assert (len(report.written), report.left) == (1, 2)
     assert not report.written.keys() & rest.written.keys()
@@ -188,7 +246,7 @@ def test_a_round_that_was_faster_is_left_alone() -> None:
 
     registry = FakeRegistry()
 
-    report = take_snapshots(Overtaken(record(BTC)), registry, SIGNER, budget_s=60)
+    report = snapshots(Overtaken(record(BTC)), registry).take(budget_s=60)
 
     assert (report.written, registry.written) == ({}, [])
 
@@ -198,12 +256,8 @@ def test_a_round_that_lost_its_right_leaves_the_rest() -> None:
     rights = iter([True, False])
     registry = FakeRegistry()
 
-    report = take_snapshots(
-        FakeRecords(record(BTC), record(ETH)),
-        registry,
-        SIGNER,
-        budget_s=60,
-        renew=lambda: next(rights),
+    report = snapshots(FakeRecords(record(BTC), record(ETH)), registry).take(
+        budget_s=60, renew=lambda: next(rights)
     )
 
     assert (len(report.written), report.left) == (1, 1)
@@ -213,13 +267,11 @@ def test_a_lost_redis_ends_the_round() -> None:
     """Without Redis there is no model to read, so that is nobody's failure."""
 
     class Gone(FakeRecords):
-        def set_snapshot(
-            self, series: Series, *, version: int, alias: str | None, revision: int
-        ) -> None:
-            raise StoreUnavailable(f"{series} {version} {alias} {revision}: connection refused")
+        def set_snapshot(self, series: Series, **noted: Any) -> None:
+            raise StoreUnavailable(f"{series} {noted}: connection refused")
 
     with pytest.raises(StoreUnavailable):
-        take_snapshots(Gone(record(BTC)), FakeRegistry(), SIGNER, budget_s=60)
+        snapshots(Gone(record(BTC)), FakeRegistry()).take(budget_s=60)
 
 
 def test_names_do_not_collide() -> None:

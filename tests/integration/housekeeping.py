@@ -1,0 +1,73 @@
+"""Housekeeping in the test's own process, on a real MLflow store: MLflow is imported once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models import state
+from models.gate import Bar
+from shared.candle import Candle, Series
+from shared.records import Event
+from shared.store import Store
+from shared.wire import decode_forecast
+from tests.conftest import STATE_KEY
+from tests.integration.steps import FLEET, SERIES
+from worker.judge import Judge
+from worker.lifecycle import Restorer
+from worker.snapshot import Report, Snapshots
+from worker.teaching import Model
+from worker.update import Updater
+
+SIGNER = state.Signer(STATE_KEY.encode())
+HORIZON = 24
+# A random walk has no skill, and its few candles cover what they cover.
+EASY = Bar(candles=100, skill=-1.0, coverage=(0.0, 1.0))
+HARD = Bar(candles=100, skill=1.0, coverage=(0.0, 1.0))
+
+
+@dataclass
+class House:
+    """A store, and the registry where its models are kept."""
+
+    store: Store
+    registry: Any
+
+    @classmethod
+    def at(cls, store: Store, folder: Path) -> "House":
+        """Open a new SQLite store in a folder."""
+        from worker.registry import MlflowRegistry
+
+        return cls(store, MlflowRegistry(f"sqlite:///{folder}/mlflow.db"))
+
+    def learn(self, candles: list[Candle], series: Series = SERIES) -> None:
+        """Append candles and learn all that waits, as a worker would."""
+        if candles:
+            self.store.append(series, candles)
+        updater = Updater(self.store, Model("default", SIGNER, lambda _: HORIZON, FLEET))
+        while self.store.overview()["pending"]:
+            updater.run()
+
+    def snapshot(self, bar: Bar = EASY) -> Report:
+        """Make versions of what moved."""
+        judge = Judge(self.store, self.registry, SIGNER, lambda _: bar)
+        return Snapshots(self.store, self.registry, SIGNER, judge).take(budget_s=60)
+
+    @property
+    def restorer(self) -> Restorer:
+        """What puts versions back."""
+        print_ = state.fingerprint("default", HORIZON)
+        return Restorer(self.store, self.registry, SIGNER, lambda _: print_)
+
+    def restore(self, version: int | None = None, *, accept_gap: bool = False) -> None:
+        """Put a version back by hand."""
+        found = self.restorer.find(SERIES, version)
+        event = Event(event="restored", version=found.version.number, why="by hand")
+        self.restorer.put_back(found, event, accept_gap=accept_gap)
+
+    def said(self, series: Series = SERIES) -> dict[str, Any]:
+        """What is published, but for what differs by when and how often it was said."""
+        (raw,) = self.store.forecasts([series])
+        forecast = decode_forecast(raw or b"").model_dump()
+        for name in ("issued_at", "latency_ms", "revision"):
+            del forecast[name]
+        return forecast | {"model": forecast["model"] | {"snapshot": None}}
