@@ -19,6 +19,7 @@ _HORIZONS = {
     "1w": 4,
 }
 _LONGEST_HORIZON = 64
+_PATIENCE = ("rollback_margin", "rollback_after_s")
 _PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
 SECRETS = {"redis_url", "state_key", "state_key_previous", "mlflow_tracking_uri"}
 
@@ -109,6 +110,14 @@ class Settings(BaseSettings):
         default={"*": (0.85, 0.95)},
         description="from what to what a champion's 90 % band must cover: *=0.85-0.95",
     )
+    rollback_margin: Annotated[dict[str, float], NoDecode] = Field(
+        default={"*": 0.05},
+        description="CRPS skill that a live model may lose to its champion, by timeframe",
+    )
+    rollback_after_s: Annotated[dict[str, float], NoDecode] = Field(
+        default={"*": 3_600.0},
+        description="seconds that it may stay below that before the champion is put back",
+    )
     snapshot_period_s: int = Field(default=900, ge=1, description="seconds between snapshots")
     snapshot_budget_s: int = Field(
         default=300, ge=1, le=540, description="seconds that one snapshot job may take"
@@ -131,7 +140,7 @@ class Settings(BaseSettings):
         pairs = (part.rpartition("=") for part in value.split(",") if part.strip())
         return _HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
 
-    @field_validator("gate_candles", "gate_skill", mode="before")
+    @field_validator(*("gate_candles", "gate_skill", *_PATIENCE), mode="before")
     @classmethod
     def _read_by_timeframe(cls, value: object, info: ValidationInfo) -> object:
         if not isinstance(value, str):
@@ -159,6 +168,12 @@ class Settings(BaseSettings):
         for name, horizon in self.horizons.items():
             if not 1 <= horizon <= _LONGEST_HORIZON:
                 raise ValueError(f"horizons: {name}={horizon} must be 1 to {_LONGEST_HORIZON}")
+        for name in ("gate_candles", "gate_skill", "gate_coverage", *_PATIENCE):
+            if unknown := getattr(self, name).keys() - {"*", *_HORIZONS}:
+                raise ValueError(f"{name}: {min(unknown)} is no timeframe, nor * for all")
+        for name, (least, most) in self.gate_coverage.items():
+            if not 0 <= least < most <= 1:
+                raise ValueError(f"gate_coverage: {name}={least}-{most} must rise within 0 and 1")
         if self.environment == "production" and self.state_key is None:
             raise ValueError(
                 "state_key: production needs CANDLECAST_STATE_KEY (openssl rand -hex 32)"
@@ -175,6 +190,12 @@ class Settings(BaseSettings):
         asked: Any = (self.gate_candles, self.gate_skill, self.gate_coverage)
         candles, skill, coverage = (by.get(timeframe, by["*"]) for by in asked)
         return candles, skill, coverage
+
+    def patience(self, timeframe: str) -> tuple[float, float]:
+        """Skill that a live model may lose to its champion, and for how many seconds."""
+        asked = (self.rollback_margin, self.rollback_after_s)
+        margin, seconds = (by.get(timeframe, by["*"]) for by in asked)
+        return margin, seconds
 
     def limits(self) -> dict[str, Any]:
         """Constants of the protocol that can be set."""

@@ -95,6 +95,10 @@ def snapshot() -> None:
     if "skipped" in report:
         typer.echo(f"nothing done: {report['skipped']}", err=True)
         raise typer.Exit(1)
+    for series, version in report["rolled_back"].items():
+        typer.echo(f"{series}: rolled back to version {version}")
+    for series, why in report["stuck"].items():
+        typer.echo(f"{series}: has failed and STAYS: {why}", err=True)
     for series, version in report["written"].items():
         typer.echo(f"{series}: version {version}")
     for series, error in report["failed"].items():
@@ -102,7 +106,7 @@ def snapshot() -> None:
     typer.echo(
         f"{len(report['written'])} written, {len(report['failed'])} failed, {report['left']} left"
     )
-    raise typer.Exit(1 if report["failed"] else 0)
+    raise typer.Exit(1 if report["failed"] or report["stuck"] else 0)
 
 
 @app.command()

@@ -21,9 +21,11 @@ from worker.teaching import Model
 from worker.update import Updater
 
 if TYPE_CHECKING:
+    from worker.judge import Judge
     from worker.lifecycle import Restorer
     from worker.registry import MlflowRegistry
     from worker.snapshot import Snapshots
+    from worker.watch import Watch
 
 log = structlog.get_logger(__name__)
 
@@ -91,13 +93,30 @@ def bar(timeframe: Timeframe) -> Bar:
 
 
 @cache
+def judge() -> "Judge":
+    """Return who holds models against the gate and their champions."""
+    from worker.judge import Judge
+
+    return Judge(store(), registry(), signer(), bar)
+
+
+@cache
+def watch() -> "Watch":
+    """Return what rolls back models that have failed."""
+    from worker.watch import Patience, Watch
+
+    read = configured()
+    return Watch(
+        store(), judge(), restorer(), lambda timeframe: Patience(*read.patience(str(timeframe)))
+    )
+
+
+@cache
 def snapshots() -> "Snapshots":
     """Return what makes versions of models."""
-    from worker.judge import Judge
     from worker.snapshot import Snapshots
 
-    judge = Judge(store(), registry(), signer(), bar)
-    return Snapshots(store(), registry(), signer(), judge)
+    return Snapshots(store(), registry(), signer(), judge())
 
 
 @cache
@@ -121,13 +140,14 @@ def update_pending() -> dict[str, int]:
 
 
 def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
-    """Put the models that moved into MLflow (queue ``housekeeping``)."""
+    """Roll back what has failed, and put the models that moved into MLflow (``housekeeping``)."""
     read = configured()
     with _named(), store().snapshot_lock(wait_s=wait_s) as renew:
         if renew is None:
             return {"skipped": "another round of snapshots is under way"}
+        watched = watch().look(renew)
         report = snapshots().take(budget_s=read.snapshot_budget_s, renew=renew)
-    return dataclasses.asdict(report)
+    return dataclasses.asdict(watched) | dataclasses.asdict(report)
 
 
 def preload(queue: str) -> None:
@@ -138,9 +158,8 @@ def preload(queue: str) -> None:
 
 def let_go() -> None:
     """Let the registry go, and its folder: nothing else sees to that as a forked process ends."""
-    restorer.cache_clear()
-    snapshots.cache_clear()
-    registry.cache_clear()
+    for part in (watch, snapshots, restorer, judge, registry):
+        part.cache_clear()
 
 
 def rq_connection() -> Any:

@@ -11,7 +11,7 @@ from models.learner import Learner
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import StateError
 from shared.model_record import Champion, ModelRecord
-from worker.version import Verdict, Version, showing_of
+from worker.version import Hole, Verdict, Version, showing_of
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ class Judge:
         less = f"skill {showing.skill:.4f}, version {champion.version} had {champion.skill:.4f}"
         try:
             by_now = self.champion_by_now(record, champion)
-        except StateError as error:
+        except (StateError, Hole) as error:
             return Verdict(showing=showing, notes=(f"{less}; not contested: {error}",))
         would = "none" if by_now.skill is None else f"{by_now.skill:.4f}"
         if showing.is_worse_than(by_now):
@@ -101,12 +101,17 @@ class Judge:
         Raises
         ------
         StateError
-            When it cannot be loaded, or the candles after it are no longer kept.
+            When it cannot be loaded.
+        Hole
+            When candles after it are no longer kept.
         """
         series = record.series
         first, _ = self._candles.retained(series)
         if first is None or first > champion.cursor:
-            raise StateError(f"the candles after version {champion.version} are no longer kept")
+            raise Hole(
+                *("gap", f"candles after version {champion.version} are no longer kept"),
+                f"`candlecast rollback {series} --accept-gap` puts it back all the same",
+            )
         raw = self._versions.state(series, champion.version)
         learner = state.load(raw, self._signer, record.fingerprint or "", series)
         learner.learn_many(self._between(series, champion.cursor, record.cursor or 0))

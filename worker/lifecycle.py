@@ -11,11 +11,7 @@ from shared.records import Event
 from shared.store import Store
 from worker.judge import Versions
 from worker.operators import utc
-from worker.version import Version
-
-
-class Hole(InvalidValue):
-    """The log no longer holds the candle at which a version ends, nor those right after it."""
+from worker.version import Hole, Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 from models.gate import Showing
 from shared.candle import Series
+from shared.errors import InvalidValue
 from shared.model_record import Champion, ModelRecord
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -15,6 +16,10 @@ _PASSED, _FAILED = "passed", "failed"
 _TO_NAME = str.maketrans({"/": "-", "-": "~", ":": "_"})
 # What a tag of MLflow may hold.
 _LONGEST = 5_000
+
+
+class Hole(InvalidValue):
+    """The log no longer holds the candle at which a version ends, nor those right after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

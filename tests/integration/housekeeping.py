@@ -1,12 +1,16 @@
 """Housekeeping in the test's own process, on a real MLflow store: MLflow is imported once."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models import state
 from models.gate import Bar
+from models.learner import Learner
 from shared.candle import Candle, Series
+from shared.model_record import Champion
 from shared.records import Event
 from shared.store import Store
 from shared.wire import decode_forecast
@@ -17,6 +21,7 @@ from worker.lifecycle import Restorer
 from worker.snapshot import Report, Snapshots
 from worker.teaching import Model
 from worker.update import Updater
+from worker.watch import Patience, Watch, Watched
 
 SIGNER = state.Signer(STATE_KEY.encode())
 HORIZON = 24
@@ -39,6 +44,13 @@ class House:
 
         return cls(store, MlflowRegistry(f"sqlite:///{folder}/mlflow.db"))
 
+    @property
+    def champion(self) -> Champion:
+        """The champion, as the store knows it."""
+        champion = self.store.model(SERIES).champion
+        assert champion
+        return champion
+
     def learn(self, candles: list[Candle], series: Series = SERIES) -> None:
         """Append candles and learn all that waits, as a worker would."""
         if candles:
@@ -47,10 +59,30 @@ class House:
         while self.store.overview()["pending"]:
             updater.run()
 
+    def judge(self, bar: Bar = EASY) -> Judge:
+        """Who holds models against a gate and their champions."""
+        return Judge(self.store, self.registry, SIGNER, lambda _: bar)
+
+    def watch(self, now_s: float = 0.0, *, margin: float = 0.05) -> Watched:
+        """Look at every series, at a time; an hour below the champion is too much."""
+        patience = Patience(margin, 3_600)
+        watch = Watch(
+            *(self.store, self.judge(), self.restorer), lambda _: patience, lambda: int(now_s * 1e3)
+        )
+        return watch.look()
+
+    def change(self, how: Callable[[Learner], object]) -> None:
+        """Change the committed model behind everybody's back, signed as workers sign."""
+        record, print_ = self.store.model(SERIES), state.fingerprint("default", HORIZON)
+        learner = state.load(record.state or b"", SIGNER, print_, SERIES)
+        how(learner)
+        raw, scores = state.dump(learner, SIGNER, SERIES), json.dumps(learner.scores())
+        key = self.store.keys.model(str(SERIES))
+        self.store.link.redis.hset(key, mapping={"state": raw, "scores": scores})
+
     def snapshot(self, bar: Bar = EASY) -> Report:
         """Make versions of what moved."""
-        judge = Judge(self.store, self.registry, SIGNER, lambda _: bar)
-        return Snapshots(self.store, self.registry, SIGNER, judge).take(budget_s=60)
+        return Snapshots(self.store, self.registry, SIGNER, self.judge(bar)).take(budget_s=60)
 
     @property
     def restorer(self) -> Restorer:

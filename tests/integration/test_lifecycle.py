@@ -13,7 +13,7 @@ from shared.store import Store
 from tests.integration.housekeeping import EASY, HARD, House
 from tests.integration.steps import HOUR, SERIES, T0, walk
 from worker import lifecycle
-from worker.lifecycle import Hole
+from worker.version import Hole
 from worker.versions_table import lines as table
 
 pytestmark = [

@@ -23,11 +23,32 @@ def test_horizons_are_set_by_timeframe_and_by_series(monkeypatch: pytest.MonkeyP
     assert read.horizon("binance:ETH/USDT:1m") == 30
 
 
+def test_what_is_asked_of_champions_is_set_by_timeframe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bare value is that of all timeframes; those of a name keep their own."""
+    monkeypatch.setenv("CANDLECAST_GATE_CANDLES", "300, 1h=20")
+    monkeypatch.setenv("CANDLECAST_GATE_SKILL", "1m=-0.1")
+    monkeypatch.setenv("CANDLECAST_GATE_COVERAGE", "1h=0.5-1,0.8-0.99")
+    monkeypatch.setenv("CANDLECAST_ROLLBACK_AFTER_S", "60")
+
+    read = settings.load()
+
+    assert read.gate("1h") == (20, 0.0, (0.5, 1.0))
+    assert read.gate("1m") == (300, -0.1, (0.8, 0.99))
+    assert read.gate("1d") == (250, 0.0, (0.8, 0.99))
+    assert read.patience("4h") == (0.05, 60.0)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
         ("HORIZONS", "1h=65", "1h=65 must be 1 to 64"),
         ("HORIZONS", "1h=many", "HORIZONS"),
+        ("GATE_SKILL", "1x=0.1", "gate_skill: 1x is no timeframe"),
+        ("GATE_SKILL", "much", "CANDLECAST_GATE_SKILL"),
+        ("GATE_CANDLES", "1h=many", "CANDLECAST_GATE_CANDLES"),
+        ("GATE_COVERAGE", "0.95-0.85", r"\*=0.95-0.85 must rise"),
+        ("GATE_COVERAGE", "0.9", "CANDLECAST_GATE_COVERAGE"),
+        ("ROLLBACK_MARGIN", "2h3=1", "rollback_margin: 2h3 is no timeframe"),
         ("STATE_KEY", "short", "CANDLECAST_STATE_KEY: .*32"),
         ("RETENTION", "1", "CANDLECAST_RETENTION"),
         ("ENVIRONMENT", "production", "CANDLECAST_STATE_KEY"),
