@@ -122,6 +122,12 @@ class Settings(BaseSettings):
     snapshot_budget_s: int = Field(
         default=300, ge=1, le=540, description="seconds that one snapshot job may take"
     )
+    versions_kept: int = Field(
+        default=10, ge=1, description="newest versions of a series in MLflow, besides its champion"
+    )
+    run_snapshots: int = Field(
+        default=1_000, ge=10, description="snapshots whose metrics one MLflow run of a series holds"
+    )
     mlflow_tracking_uri: str = Field(
         default="", description="MLflow server or store; empty: SQLite in the data folder"
     )

@@ -83,7 +83,12 @@ def registry() -> "MlflowRegistry":
     """Open MLflow's store once a process; candle workers never import what that takes."""
     from worker.registry import MlflowRegistry
 
-    return MlflowRegistry(configured().tracking_uri(), prior=catalog.prior_of(model().name))
+    read = configured()
+    return MlflowRegistry(
+        read.tracking_uri(),
+        prior=catalog.prior_of(model().name),
+        run_snapshots=read.run_snapshots,
+    )
 
 
 def bar(timeframe: Timeframe) -> Bar:
@@ -116,7 +121,8 @@ def snapshots() -> "Snapshots":
     """Return what makes versions of models."""
     from worker.snapshot import Snapshots
 
-    return Snapshots(store(), registry(), signer(), judge())
+    keep = configured().versions_kept
+    return Snapshots(store(), registry(), signer(), judge(), keep=keep)
 
 
 @cache

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 # Read while mlflow is imported: without it every process reports its use to a server of MLflow's.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -36,13 +35,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from shared.candle import Series
 from shared.errors import RegistryError
 from shared.model_record import ModelRecord
+from worker.pruning import Pruning
+from worker.runs import ABSENT, EXISTS, RETIRED_TAG, Runs, labels
 from worker.shipment import lay_out
 from worker.sqlite_store import alone
 from worker.version import CHALLENGER, CHAMPION, Version, model_name
 
 EXPERIMENT = "candlecast"
-_ABSENT, _EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
-_RUN_TAG, _RETIRED_TAG = "run_id", "retired"
 _PAGE = 100
 
 
@@ -63,6 +62,9 @@ class MlflowRegistry:
         says.
     prior
         What the models begin with, as their name says it; a user's own travels with each version.
+    run_snapshots
+        Snapshots whose metrics one run holds; then a series begins another, and the one before the
+        last is deleted.
 
     Raises
     ------
@@ -70,10 +72,18 @@ class MlflowRegistry:
         When MLflow cannot be reached or refuses; also from every method.
     """
 
-    def __init__(self, tracking_uri: str, *, artifacts: str | None = None, prior: str = "") -> None:
+    def __init__(
+        self,
+        tracking_uri: str,
+        *,
+        artifacts: str | None = None,
+        prior: str = "",
+        run_snapshots: int = 1_000,
+    ) -> None:
         _silence()
         self._address = tracking_uri.rpartition("@")[2]
         self._runs: dict[Series, str] = {}
+        self._run_snapshots = run_snapshots
         with self._translated(), alone(tracking_uri) as beside:
             # The registry resolves a version's source through the process's own address.
             mlflow.set_tracking_uri(tracking_uri)
@@ -83,6 +93,8 @@ class MlflowRegistry:
             weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
             self._folder = Path(temporary) / "model"
             self._model = lay_out(self._folder, prior)
+            self._pruning = Pruning(self._client, tracking_uri)
+            self._series_runs = Runs(self._client, self._address, self._experiment, self._pruning)
 
     def write(
         self, record: ModelRecord, metrics: Mapping[str, float], verdict: Mapping[str, str]
@@ -96,7 +108,7 @@ class MlflowRegistry:
             # Taken out until it has served: what somebody deleted, or retired, is looked up again.
             run = self._runs.pop(record.series, None)
             if run is None or not record.snapshot_version:
-                run = self._run(record.series, name)
+                run = self._series_runs.find(record.series, name)
                 newest = self._search(name, most=1)
                 if newest and record.etag and newest[0].tags.get("etag") == record.etag:
                     return int(newest[0].version)
@@ -119,8 +131,11 @@ class MlflowRegistry:
             # What MLflow's own registration leaves on the model: its page then links the version.
             link = json.dumps([{"name": name, "version": version.version}])
             client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
+            number = int(version.version)
+            if number % self._run_snapshots == 0:
+                run = self._series_runs.next(record.series, name, run)
         self._runs[record.series] = run
-        return int(version.version)
+        return number
 
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Give a version the alias ``champion``, or ``challenger`` where it is not to be one."""
@@ -139,7 +154,7 @@ class MlflowRegistry:
             try:
                 aliases = self._client.get_registered_model(name).aliases
             except MlflowException as error:
-                if error.error_code != _ABSENT:
+                if error.error_code != ABSENT:
                     raise
                 return []
             found = self._search(name)
@@ -161,6 +176,15 @@ class MlflowRegistry:
             path = files.download_artifacts("artifacts/state", folder)  # type: ignore[no-untyped-call]
             return Path(path).read_bytes()
 
+    def prune(self, series: Series, keep: int) -> int:
+        """Delete all versions but the newest and those that bear an alias; say how many went."""
+        name = model_name(series)
+        with self._translated():
+            named = {int(of) for of in self._client.get_registered_model(name).aliases.values()}
+            old = [one for one in self._search(name)[keep:] if int(one.version) not in named]
+            self._pruning.versions(name, old)
+        return len(old)
+
     def mark_retired(self, series: Series, version: int) -> bool:
         """Tag the registered model with the time, if it has this version; return whether it has."""
         name = model_name(series)
@@ -168,7 +192,7 @@ class MlflowRegistry:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         with self._translated():
             if found := bool(self._client.search_model_versions(wanted)):
-                self._client.set_registered_model_tag(name, _RETIRED_TAG, now)
+                self._client.set_registered_model_tag(name, RETIRED_TAG, now)
         return found
 
     def _search(self, name: str, most: int | None = None) -> list[ModelVersion]:
@@ -206,35 +230,6 @@ class MlflowRegistry:
         self._model.utc_time_created = str(datetime.now(UTC).replace(tzinfo=None))
         self._model.save(str(self._folder / "MLmodel"))
 
-    def _run(self, series: Series, name: str) -> str:
-        """Return the series' run; the registered model, whose name is unique, says which."""
-        try:
-            registered = self._client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != _ABSENT:
-                raise
-            registered = self._register(series, name)
-        if _RUN_TAG not in registered.tags:
-            raise RegistryError(
-                f"registered model {name} at {self._address} has no tag {_RUN_TAG}: somebody "
-                "else made it; rename or delete it"
-            )
-        if _RETIRED_TAG in registered.tags:
-            self._client.delete_registered_model_tag(name, _RETIRED_TAG)
-        return str(registered.tags[_RUN_TAG])
-
-    def _register(self, series: Series, name: str) -> Any:
-        run = self._client.create_run(self._experiment, run_name=name, tags=_labels(series))
-        tags = {**_labels(series), _RUN_TAG: run.info.run_id}
-        try:
-            return self._client.create_registered_model(name, tags, f"Forecaster of {series}")
-        except MlflowException as error:
-            if error.error_code != _EXISTS:
-                raise
-            # Another process was faster, and its run counts.
-            self._client.delete_run(run.info.run_id)
-            return self._client.get_registered_model(name)
-
     def _find_experiment(self, artifacts: str | None) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is not None:
@@ -242,7 +237,7 @@ class MlflowRegistry:
         try:
             return str(self._client.create_experiment(EXPERIMENT, artifacts))
         except MlflowException as error:
-            if error.error_code != _EXISTS:
+            if error.error_code != EXISTS:
                 raise
             return self._find_experiment(artifacts)  # another process was faster
 
@@ -255,18 +250,9 @@ class MlflowRegistry:
             raise RegistryError(f"MLflow at {self._address}: {reason}") from error
 
 
-def _labels(series: Series) -> dict[str, str]:
-    return {
-        "series": str(series),
-        "exchange": series.exchange,
-        "symbol": series.symbol,
-        "timeframe": str(series.timeframe),
-    }
-
-
 def _tags(record: ModelRecord) -> dict[str, str]:
     return {
-        **_labels(record.series),
+        **labels(record.series),
         "fingerprint": record.fingerprint or "",
         "code_version": metadata.version("candlecast"),
         "sequence": str(record.sequence),

@@ -13,7 +13,7 @@ import structlog
 from models import state
 from models.learner import Learner
 from shared.candle import Series
-from shared.errors import CandlecastError, StateError, StoreError
+from shared.errors import CandlecastError, RegistryError, StateError, StoreError
 from shared.model_record import Champion, ModelRecord
 from worker.recall import recalled
 from worker.version import CHALLENGER, CHAMPION, Verdict, champion_of, metrics_of
@@ -21,6 +21,8 @@ from worker.version import CHALLENGER, CHAMPION, Verdict, champion_of, metrics_o
 log = structlog.get_logger(__name__)
 
 _PAGE = 64
+# To look which versions are old costs as much as to delete one.
+_PRUNED_AT_ONCE = 5
 
 
 class Records(Protocol):
@@ -63,6 +65,9 @@ class Registry(Protocol):
         RegistryError
             When the version could not be written; a later one may be.
         """
+
+    def prune(self, series: Series, keep: int) -> int:
+        """Delete all versions but the newest and those that bear an alias; say how many went."""
 
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Name a version the champion of its series, or its challenger."""
@@ -112,15 +117,24 @@ class Snapshots:
         Checks a state before it is kept: what no worker could load must not become a version.
     court
         Says which versions become champions.
+    keep
+        Versions of a series that stay, besides those that bear an alias.
     """
 
     def __init__(
-        self, records: Records, registry: Archive, signer: state.Signer, court: Court
+        self,
+        records: Records,
+        registry: Archive,
+        signer: state.Signer,
+        court: Court,
+        *,
+        keep: int = 10,
     ) -> None:
         self._records = records
         self._registry = registry
         self._signer = signer
         self._court = court
+        self._keep = keep
 
     def take(
         self,
@@ -242,7 +256,17 @@ class Snapshots:
             champion=verdict.passed,
             reasons=verdict.tags["reasons"],
         )
+        if version % _PRUNED_AT_ONCE == 0:
+            self._prune(series)
         return version
+
+    def _prune(self, series: Series) -> None:
+        try:
+            gone = self._registry.prune(series, self._keep)
+        except RegistryError as error:  # they are found again next time
+            log.warning("old versions stay for now", series=str(series), error=str(error))
+        else:
+            log.info("old versions deleted", series=str(series), versions=gone)
 
 
 def _has_moved(record: ModelRecord) -> bool:

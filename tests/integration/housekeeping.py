@@ -38,11 +38,11 @@ class House:
     registry: Any
 
     @classmethod
-    def at(cls, store: Store, folder: Path) -> "House":
+    def at(cls, store: Store, folder: Path, **how: Any) -> "House":
         """Open a new SQLite store in a folder."""
         from worker.registry import MlflowRegistry
 
-        return cls(store, MlflowRegistry(f"sqlite:///{folder}/mlflow.db"))
+        return cls(store, MlflowRegistry(f"sqlite:///{folder}/mlflow.db", **how))
 
     @property
     def champion(self) -> Champion:
@@ -80,9 +80,10 @@ class House:
         key = self.store.keys.model(str(SERIES))
         self.store.link.redis.hset(key, mapping={"state": raw, "scores": scores})
 
-    def snapshot(self, bar: Bar = EASY) -> Report:
+    def snapshot(self, bar: Bar = EASY, keep: int = 10) -> Report:
         """Make versions of what moved."""
-        return Snapshots(self.store, self.registry, SIGNER, self.judge(bar)).take(budget_s=60)
+        parts = self.store, self.registry, SIGNER, self.judge(bar)
+        return Snapshots(*parts, keep=keep).take(budget_s=60)
 
     @property
     def restorer(self) -> Restorer:

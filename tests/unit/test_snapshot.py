@@ -83,6 +83,8 @@ class FakeRegistry:
         self.refuses = refuses
         self.written: list[tuple[Series, Mapping[str, float]]] = []
         self.verdicts: list[str] = []
+        self.hoards: Series | None = None
+        self.kept: list[tuple[Series, int, int]] = []
         self.crowned: list[tuple[Series, int, bool]] = []
 
     def write(
@@ -98,6 +100,13 @@ class FakeRegistry:
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Take down who became what."""
         self.crowned.append((series, version, champion))
+
+    def prune(self, series: Series, keep: int) -> int:
+        """Take down what it was asked to keep."""
+        self.kept.append((series, keep, len(self.written)))
+        if series == self.hoards:
+            raise RegistryError("locked")
+        return 0
 
     def mark_retired(self, series: Series, version: int) -> bool:  # noqa: ARG002 -- none is
         """Know of nobody who retired."""
@@ -154,6 +163,19 @@ def test_what_passes_becomes_the_champion(
     assert found == champions
     assert registry.crowned == [(BTC, 1, not reasons), (BTC, 2, not reasons)]
     assert set(registry.verdicts) == {"failed" if reasons else "passed"}
+
+
+@pytest.mark.parametrize("hoards", [None, BTC])
+def test_old_versions_go_a_few_at_a_time(hoards: Series | None) -> None:
+    """To delete them is no part of the snapshot: it may fail, and is done again."""
+    records, registry = FakeRecords(record(BTC)), FakeRegistry()
+    registry.hoards = hoards
+    for revision in range(2, 13):
+        records.held[BTC] = dataclasses.replace(records.held[BTC], revision=revision)
+        report = snapshots(records, registry).take(budget_s=60)
+        assert not report.failed
+
+    assert registry.kept == [(BTC, 10, 5), (BTC, 10, 10)]
 
 
 def test_nothing_learned_is_no_version() -> None:

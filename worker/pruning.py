@@ -1,0 +1,86 @@
+"""Deletion of versions and runs for good: what MLflow deletes, it only hides."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+from sqlalchemy import TextClause, text
+
+_SOURCE = "models:/"
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+# What MLflow keeps of what it has deleted, and has no call for.
+_REST_OF_VERSION = [
+    text("DELETE FROM model_version_tags WHERE name = :name AND version = :version"),
+    text("DELETE FROM model_versions WHERE name = :name AND version = :version"),
+]
+_REST_OF_MODEL = [text("DELETE FROM inputs WHERE destination_id = :model")]
+
+
+class Pruning:
+    """Deletes versions and runs with their files and rows.
+
+    Rows go where the store is a database that this process has opened itself. Behind a server they
+    are hidden: those of models and runs go with the ``mlflow gc`` of whoever runs it. Files go at
+    once.
+
+    Parameters
+    ----------
+    client, tracking_uri
+        Of the registry.
+    """
+
+    def __init__(self, client: MlflowClient, tracking_uri: str) -> None:
+        self._client = client
+        self._rows: SqlAlchemyStore | None = None
+        if tracking_uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
+            self._rows = SqlAlchemyStore(tracking_uri, "")  # type: ignore[no-untyped-call]
+
+    def versions(self, name: str, found: Sequence[ModelVersion]) -> None:
+        """Delete versions of a registered model, with the logged models that they are.
+
+        What breaks off in between is found again: the version itself goes last.
+        """
+        for version in found:
+            if (version.source or "").startswith(_SOURCE):
+                self._model(str(version.source).removeprefix(_SOURCE))
+            self._client.delete_model_version(name, str(version.version))
+            self._clear(_REST_OF_VERSION, name=name, version=version.version)
+
+    def run(self, run_id: str) -> None:
+        """Delete a run and its metrics."""
+        with _gone_is_fine():
+            self._client.delete_run(run_id)
+        if self._rows:
+            with _gone_is_fine():
+                self._rows._hard_delete_run(run_id)  # type: ignore[no-untyped-call]  # noqa: SLF001
+
+    def _model(self, model_id: str) -> None:
+        with _gone_is_fine():
+            location = self._client.get_logged_model(model_id).artifact_location
+            get_artifact_repository(location).delete_artifacts()  # type: ignore[no-untyped-call]
+            self._client.delete_logged_model(model_id)
+        if self._rows:
+            with _gone_is_fine():
+                self._rows._hard_delete_logged_model(model_id)  # type: ignore[no-untyped-call]  # noqa: SLF001
+        self._clear(_REST_OF_MODEL, model=model_id)
+
+    def _clear(self, statements: Sequence[TextClause], **values: Any) -> None:
+        if self._rows:
+            with self._rows.engine.begin() as connection:
+                for statement in statements:
+                    connection.execute(statement, values)
+
+
+@contextlib.contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != _ABSENT:
+            raise
