@@ -98,7 +98,10 @@ def status(
 
 
 _ALWAYS = ("learned", "waiting", "dead_letters", "lost")
-_RARE = ("duplicates", "revised", "refused", "holes", "missing", "rebuilds")
+_RARE = (
+    *("duplicates", "revised", "refused", "holes", "missing"),
+    *("rebuilds", "restores", "rollbacks"),
+)
 
 
 def _print_status(state: "dict[str, Any]") -> None:
@@ -117,6 +120,7 @@ def _print_status(state: "dict[str, Any]") -> None:
     if state["state_keys"]:
         counts = (f"{count} of key {key}" for key, count in state["state_keys"].items())
         _print_folded(f"states signed: {', '.join(counts)}")
+    _print_folded(_snapshots(state["snapshots"]))
     for row in state["series"]:
         _print_folded(f"{row['series']}: {_condition(row, state)}; {_counts(row)}")
         scored = [skill for skill in row["skill"] if skill["crps"] is not None]
@@ -127,6 +131,25 @@ def _print_status(state: "dict[str, Any]") -> None:
         )
     for series, why in state["unreadable"].items():
         _print_folded(f"{series}: UNREADABLE: {why}")
+
+
+def _snapshots(rounds: "dict[str, Any]") -> str:
+    """Say how the rounds of snapshots go, what is unusual in capitals."""
+    words = [f"last round {_ago(rounds['ended_at'])}" if rounds["ended_at"] else "no round yet"]
+    if oldest := rounds["oldest"]:
+        known = _ago(oldest["snapshot_at"]) if oldest["snapshot_at"] else "none yet"
+        words.append(f"{oldest['moved']} series moved since, oldest {known} ({oldest['series']})")
+    if rounds["error"]:
+        words.append(
+            f"MLFLOW FAILS since {_ago(rounds['failing_since'])}, {rounds['tries']} times: "
+            f"{rounds['error']}; next try {_utc(rounds['next_at'])} UTC"
+        )
+    return f"snapshots: {'; '.join(words)}"
+
+
+def _ago(time_ms: int) -> str:
+    seconds = max(0, int(time.time() - time_ms / 1_000))
+    return f"{seconds} s ago" if seconds < 120 else f"{seconds // 60} min ago"  # noqa: PLR2004
 
 
 def _condition(row: "dict[str, Any]", state: "dict[str, Any]") -> str:
@@ -156,4 +179,10 @@ def _print_folded(line: str) -> None:
 
 
 def _version(row: "dict[str, Any]") -> str:
-    return str(row["snapshot_version"] or "none yet")
+    words = [str(row["snapshot_version"] or "none yet")]
+    words += [row["snapshot_alias"]] * bool(row["snapshot_alias"])
+    if row["champion"] and row["snapshot_alias"] != "champion":
+        words.append(f"the champion is version {row['champion']['version']}")
+    if row["below_champion_since"]:
+        words.append(f"BELOW ITS CHAMPION since {_ago(row['below_champion_since'])}")
+    return ", ".join(words)

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import asdict
 from typing import Any
 
 from shared.errors import DecodeError
@@ -37,11 +38,21 @@ def report(view: View) -> dict[str, Any]:
             )
         rows.append(_row(record, said, now_ms) | {"memory_bytes": size, "state_key": key_id})
     return view.overview() | {
+        "snapshots": view.rounds.read() | {"oldest": _oldest(rows)},
         "used_memory_share": view.used_memory_share() or None,
         "state_keys": dict(Counter(key_id for key_id in keys if key_id)),
         "series": rows,
         "unreadable": unreadable,
     }
+
+
+def _oldest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the series whose newest version is oldest, of those that have learned since."""
+    moved = [row for row in rows if row["learned"] and row["snapshot_behind"]]
+    if not moved:
+        return None
+    oldest = min(moved, key=lambda row: (row["snapshot_at"] or 0, row["series"]))
+    return {"series": oldest["series"], "snapshot_at": oldest["snapshot_at"], "moved": len(moved)}
 
 
 def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, Any]:
@@ -72,5 +83,11 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, A
         "skill": [skill.model_dump() for skill in said.skill] if said else [],
         "revision": record.revision,
         "snapshot_version": record.snapshot_version,
+        "snapshot_alias": record.snapshot_alias,
+        "snapshot_at": record.snapshot_at,
+        "champion": record.champion and asdict(record.champion),
+        "below_champion_since": record.below_since,
+        "restores": record.restores,
+        "rollbacks": record.rollbacks,
         "snapshot_behind": record.revision - (record.snapshot_revision or 0),
     }

@@ -74,6 +74,11 @@ class Keys:
         return f"{self.prefix}housekeeping"
 
     @property
+    def rounds(self) -> str:
+        """Hash: how the rounds of snapshots go."""
+        return f"{self.prefix}rounds"
+
+    @property
     def snapshot_lock(self) -> str:
         """Guard: one round of snapshots at a time."""
         return f"{self.prefix}snapshot-lock"

@@ -10,7 +10,8 @@ from shared.records import Entry, entries, text, whole
 
 _NUMBERS = (
     *("cursor", "saved", "since", "suspect"),
-    *("appended_at", "snapshot_version", "snapshot_revision", "below_since"),
+    *("appended_at", "snapshot_version", "snapshot_revision", "snapshot_at"),
+    "below_since",
 )
 _COUNTS = (
     *("sequence", "revision", "attempts", "appended", "settled"),
@@ -108,6 +109,8 @@ class ModelRecord:
     snapshot_version: int | None
     snapshot_alias: str | None
     snapshot_revision: int | None
+    snapshot_at: int | None
+    """When the newest version was noted, by Redis's clock."""
     champion: Champion | None
     below_since: int | None
     """When its skill was first seen below the champion's, if it is; by the clock of who looked."""

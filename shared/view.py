@@ -12,6 +12,7 @@ from shared.limits import Limits
 from shared.link import Link
 from shared.model_record import MODEL_FIELDS, ModelRecord
 from shared.records import parsed_series
+from shared.rounds import Rounds
 from shared.wire import decode_candle
 
 # How much is read at once: Redis does nothing else meanwhile.
@@ -43,6 +44,7 @@ class View:
         self.keys = link.keys
         self.limits = limits or Limits()
         self.dead_letters = DeadLetters(link, self.limits)
+        self.rounds = Rounds(link, self.limits)
 
     @classmethod
     def connect(

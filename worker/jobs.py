@@ -14,6 +14,7 @@ from config import logs, settings
 from models import catalog, state
 from models.gate import Bar
 from shared.candle import Series, Timeframe
+from shared.errors import RegistryError
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.limits import RULES
 from shared.store import Store
@@ -146,13 +147,24 @@ def update_pending() -> dict[str, int]:
 
 
 def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
-    """Roll back what has failed, and put the models that moved into MLflow (``housekeeping``)."""
-    read = configured()
+    """Roll back what has failed, and put the models that moved into MLflow (``housekeeping``).
+
+    Where MLflow fails, the next round comes sooner, and later each time.
+    """
+    rounds = store().rounds
     with _named(), store().snapshot_lock(wait_s=wait_s) as renew:
         if renew is None:
             return {"skipped": "another round of snapshots is under way"}
-        watched = watch().look(renew)
-        report = snapshots().take(budget_s=read.snapshot_budget_s, renew=renew)
+        try:
+            watched = watch().look(renew)
+            report = snapshots().take(budget_s=configured().snapshot_budget_s, renew=renew)
+        except RegistryError as error:
+            log.error("snapshots wait", error=str(error), next_s=rounds.failed(str(error)))  # noqa: TRY400
+            return {"skipped": str(error)}
+        if report.gave_up:
+            log.error("snapshots wait", error=report.gave_up, next_s=rounds.failed(report.gave_up))
+        else:
+            rounds.went_well()
     return dataclasses.asdict(watched) | dataclasses.asdict(report)
 
 

@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 _PAGE = 64
 # To look which versions are old costs as much as to delete one.
 _PRUNED_AT_ONCE = 5
+# What fails so many series one after the other fails them all.
+_FAILURES = 3
 
 
 class Records(Protocol):
@@ -102,6 +104,8 @@ class Report:
     """Error by series."""
     left: int = 0
     """Series that moved and had to wait for the next round."""
+    gave_up: str = ""
+    """The registry's error, where it failed so often that the round was ended."""
 
 
 class Snapshots:
@@ -147,7 +151,8 @@ class Snapshots:
 
         Workers go on meanwhile: each model is read in one call between two of their commits, so it
         is whole. A series that fails is reported and the next one is taken; what is not done is
-        found again by the next round. Two rounds at once lose nothing but time.
+        found again by the next round. Where the registry fails several series in a row, the round
+        ends. Two rounds at once lose nothing but time.
 
         Parameters
         ----------
@@ -167,26 +172,35 @@ class Snapshots:
         deadline = clock() + budget_s
         names = self._records.series()
         faults = self._records.faults(names)
+        in_a_row = 0
         report = Report(failed={str(series): fault for series, fault in faults.items()})
         for series, fault in faults.items():
             log.error("snapshot failed", series=str(series), error=fault)
         moved = self._moved([series for series in names if series not in faults])
-        for done, series in enumerate(moved):
+        for done, series in enumerate(moved, 1):
             if clock() >= deadline or not renew():
-                report.left = len(moved) - done
+                report.left = len(moved) - done + 1
                 log.warning("snapshots wait for the next round", left=report.left)
                 break
-            try:
-                version = self._take(series)
-            except StoreError:
-                raise
-            except CandlecastError as error:
-                report.failed[str(series)] = str(error)
-                log.error("snapshot failed", series=str(series), error=str(error))  # noqa: TRY400
-            else:
-                if version is not None:
-                    report.written[str(series)] = version
+            in_a_row = 0 if self._try(series, report) else in_a_row + 1
+            if in_a_row == min(_FAILURES, len(moved)):
+                report.gave_up, report.left = report.failed[str(series)], len(moved) - done
+                break
         return report
+
+    def _try(self, series: Series, report: Report) -> bool:
+        """Write one version and report it; return False where the registry has failed."""
+        try:
+            version = self._take(series)
+        except StoreError:
+            raise
+        except CandlecastError as error:
+            report.failed[str(series)] = str(error)
+            log.error("snapshot failed", series=str(series), error=str(error))  # noqa: TRY400
+            return not isinstance(error, RegistryError)
+        if version is not None:
+            report.written[str(series)] = version
+        return True
 
     def archive(self, record: ModelRecord) -> int | None:
         """Keep a model whose series is about to be retired, and mark it so.

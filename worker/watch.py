@@ -8,7 +8,7 @@ import structlog
 
 from models.gate import Showing
 from shared.candle import Timeframe
-from shared.errors import CandlecastError, StoreError
+from shared.errors import CandlecastError, RegistryError, StoreError
 from shared.model_record import Champion, ModelRecord
 from shared.records import Event
 from shared.store import Store
@@ -83,8 +83,8 @@ class Watch:
 
         Raises
         ------
-        StoreError
-            When Redis fails: then no series can be read.
+        StoreError, RegistryError
+            When Redis or MLflow fails: then there is nothing to be compared.
         """
         names = self._store.series()
         faults = self._store.faults(names)
@@ -105,7 +105,7 @@ class Watch:
             why = self._case(record, champion)
             if why and self._roll_back(record, champion, why):
                 watched.rolled_back[name] = champion.version
-        except StoreError:
+        except (RegistryError, StoreError):
             raise
         except CandlecastError as error:
             watched.stuck[name] = str(error)

@@ -6,5 +6,6 @@ local model = MODEL .. series
 if redis.call('SISMEMBER', SERIES, series) == 0 then return end
 local held = redis.call('HGET', model, 'revision')
 if is_whole(held) and tonumber(held or 0) < tonumber(revision) then return end
-redis.call('HSET', model, 'snapshot_version', version, 'snapshot_alias', alias, 'snapshot_revision', revision)
+redis.call('HSET', model, 'snapshot_version', version, 'snapshot_alias', alias, 'snapshot_revision', revision,
+  'snapshot_at', text(now_ms()))
 if champion ~= '' then redis.call('HSET', model, 'champion', champion) end

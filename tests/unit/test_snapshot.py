@@ -220,6 +220,21 @@ def test_a_series_whose_keys_are_spoilt_does_not_hold_up_the_rest() -> None:
     assert report.failed == {str(BTC): "the key is a string, not a hash"}
 
 
+@pytest.mark.parametrize(("count", "tried"), [(1, 1), (2, 2), (7, 3)])
+def test_a_registry_that_fails_them_all_ends_the_round(count: int, tried: int) -> None:
+    """Each would wait for its time-outs: the rest is for the next round."""
+    names = [Series.parse(f"test:{number}/USDT:1h") for number in range(count)]
+
+    class Down(FakeRegistry):
+        def write(self, *_: Any) -> int:
+            raise RegistryError("connection refused")
+
+    report = snapshots(FakeRecords(*map(record, names)), Down()).take(budget_s=60)
+
+    assert (len(report.failed), report.left) == (tried, count - tried)
+    assert report.gave_up == "connection refused"
+
+
 def test_a_failing_series_does_not_hold_up_the_rest() -> None:
     """What MLflow refuses is reported with its reason and tried again by the next round."""
     records = FakeRecords(record(BTC), record(ETH))

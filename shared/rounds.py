@@ -1,0 +1,74 @@
+"""How the rounds of snapshots go: noted for those who look, and for when the next one is due."""
+
+from typing import Any
+
+from shared.limits import Limits
+from shared.link import Link
+from shared.records import text, whole
+
+_FIRST_WAIT_MS = 30_000
+_LONGEST_TEXT = 500
+
+
+class Rounds:
+    """What is known of the rounds of one installation.
+
+    Parameters
+    ----------
+    link, limits
+        Of the store.
+
+    Raises
+    ------
+    StoreError
+        From every method, when Redis fails.
+    """
+
+    def __init__(self, link: Link, limits: Limits) -> None:
+        self._link = link
+        self._limits = limits
+
+    def went_well(self) -> None:
+        """Note that a round has come to its end."""
+        with self._link.translated() as redis:
+            now = _now_ms(redis)
+            with redis.pipeline(transaction=True) as pipe:
+                pipe.delete(self._link.keys.rounds)
+                pipe.hset(self._link.keys.rounds, "ended_at", now)
+                pipe.execute()
+
+    def failed(self, error: str) -> int:
+        """Note that MLflow has failed a round; return the seconds until the next one is rung.
+
+        It is rung sooner than the others, and later each time that it fails again.
+        """
+        key = self._link.keys.rounds
+        with self._link.translated() as redis:
+            tries, now = redis.hincrby(key, "tries", 1), _now_ms(redis)
+            wait_ms = min(_FIRST_WAIT_MS << min(tries - 1, 16), self._limits.snapshot_period_ms)
+            with redis.pipeline(transaction=True) as pipe:
+                pipe.hsetnx(key, "failing_since", now)
+                pipe.hset(key, mapping={"error": error[:_LONGEST_TEXT], "next_at": now + wait_ms})
+                # While this is there, no tick rings.
+                pipe.set(self._link.keys.housekeeping, 1, px=wait_ms)
+                pipe.execute()
+        return int(wait_ms) // 1_000
+
+    def read(self) -> dict[str, Any]:
+        """Return what is known: times in UTC milliseconds, each None where it was not noted.
+
+        ``ended_at`` of the last round that went well; ``failing_since``, ``tries``, ``next_at`` and
+        ``error`` while MLflow fails them.
+        """
+        with self._link.translated() as redis:
+            found = redis.hgetall(self._link.keys.rounds)
+        names = ("ended_at", "failing_since", "tries", "next_at")
+        return {
+            **{name: whole(found.get(name.encode())) for name in names},
+            "error": text(found.get(b"error")),
+        }
+
+
+def _now_ms(redis: Any) -> int:
+    seconds, micros = redis.time()
+    return int(seconds) * 1_000 + int(micros) // 1_000

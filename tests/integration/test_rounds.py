@@ -1,0 +1,75 @@
+"""MLflow down: forecasts go on, the next round comes sooner than later, and status says so."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from unittest.mock import Mock
+
+import pytest
+
+from models import state
+from shared.limits import Limits
+from shared.store import Store
+from tests.integration.steps import FLEET, SERIES, walk
+from worker.teaching import Model
+from worker.update import Updater
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("field")]
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+DOWN = {
+    "CANDLECAST_MLFLOW_TRACKING_URI": "http://user:secret@127.0.0.1:9",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+}
+
+
+def waits_s(store: Store) -> int:
+    """Seconds until a tick rings for the next round."""
+    return int(store.link.redis.pttl(store.keys.housekeeping) + 500) // 1_000
+
+
+def test_each_failure_doubles_the_wait(server: Mock) -> None:
+    """Up to the time between two rounds; one that goes well ends it."""
+    store = Store.connect(server.url, limits={"snapshot_period_ms": 100_000})
+
+    waits = [(store.rounds.failed(f"refused {number}"), waits_s(store)) for number in range(4)]
+    known = store.rounds.read()
+    store.rounds.went_well()
+    well = store.rounds.read()
+
+    assert waits == [(30, 30), (60, 60), (100, 100), (100, 100)]
+    assert (known["tries"], known["error"], known["ended_at"]) == (4, "refused 3", None)
+    assert known["failing_since"] <= known["next_at"] - 100_000
+    assert (well["tries"], well["error"], well["failing_since"]) == (None, None, None)
+    assert well["ended_at"] >= known["failing_since"]
+
+
+def test_a_tick_rings_when_the_wait_is_over(store: Store) -> None:
+    """Not before: MLflow is left alone meanwhile."""
+    store.rounds.failed("refused")
+    hasty = Store(store.link, Limits(tick_guard_ms=1))
+
+    early = hasty.tick(FLEET).housekeeping
+    store.link.redis.delete(store.keys.housekeeping, store.keys.tick)
+
+    assert (early, hasty.tick(FLEET).housekeeping) == (False, True)
+
+
+def test_status_says_that_mlflow_is_down(store: Store, candlecast: Run) -> None:
+    """With its error, without its password; the models go on learning."""
+    store.append(SERIES, walk(30))
+    signer = state.Signer(b"0123456789abcdef" * 2)
+    Updater(store, Model("default", signer, lambda _: 24, FLEET)).run()
+
+    ran = candlecast("snapshot", **DOWN)
+    told = " ".join(candlecast("status").stdout.split())
+    report = json.loads(candlecast("status", "--json").stdout)["snapshots"]
+
+    assert ran.returncode == 1
+    assert "nothing done: MLflow at 127.0.0.1:9: " in ran.stderr
+    assert "MLFLOW FAILS since" in told
+    assert "secret" not in told + ran.stderr
+    assert (report["tries"], report["oldest"]["series"]) == (1, str(SERIES))
+    assert report["oldest"]["snapshot_at"] is None
+    assert waits_s(store) <= 30
+    assert store.model(SERIES).sequence == 30
