@@ -4,12 +4,13 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import candlecast
 from models.learners import Learners
 from shared.candle import Candle
 
-_learn = Learners.learn
+_learn = Learners._learn
 
 
 def _raise() -> None:
@@ -37,16 +38,16 @@ def volume(name: str) -> float:
 _BY_VOLUME = {volume(name): deed for name, deed in _DEEDS.items()}
 
 
-def learn(learners: Learners, candles: Sequence[Candle]) -> None:
+def learn(learners: Learners, candles: Sequence[Candle]) -> Any:
     """Learn half of a poisonous candle before it does harm, and any other as always."""
     for learner, candle in zip(learners.members, candles, strict=True):
         deed = _BY_VOLUME.get(candle.volume)
         if deed:
             learner.hours.learn_one(candle.open_time)
             deed()
-    _learn(learners, candles)
+    return _learn(learners, candles)
 
 
 if __name__ == "__main__":
-    Learners.learn = learn  # type: ignore[assignment, method-assign]
+    Learners._learn = learn  # type: ignore[assignment, method-assign]
     candlecast.main()

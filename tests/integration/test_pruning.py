@@ -29,20 +29,20 @@ def size(folder: Path) -> tuple[int, int, int]:
 
 def test_the_store_levels_off(store: Store, tmp_path: Path) -> None:
     """Twice as many snapshots need no more room; the champion and the newest versions stay."""
-    house = House.at(store, tmp_path, run_snapshots=10)
+    house = House.at(store, tmp_path, run_snapshots=5)
     house.learn(WALK[:110])
     house.snapshot(EASY, keep=3)
     sizes = []
-    for upto in range(111, 155):
+    for upto in range(111, 145):
         house.learn(WALK[upto - 1 : upto])
         house.snapshot(HARD, keep=3)
-        if upto % 10 == 4:
+        if upto % 5 == 4:
             sizes.append(size(tmp_path))
 
     found = house.registry.versions(SERIES)
     *_, before, last = sizes
-    assert [one.number for one in found] == [45, 44, 43, 1]
+    assert [one.number for one in found] == [35, 34, 33, 1]
     assert found[-1].aliases == ("champion",)
     assert [now <= then for now, then in zip(last, before, strict=True)] == [True] * 3, sizes
     house.restore(1)
-    house.restore(45)
+    house.restore(35)
