@@ -205,6 +205,22 @@ class ScaleMixtureForecaster(Memory):
         self.candles += 1
         self.log_close = move.log_close
 
+    def inherit(self, other: "ScaleMixtureForecaster") -> None:
+        """Begin with what another series of the timeframe has taught, not with what it is like.
+
+        Seasons, regression, trust in the experts and quantiles are taken over; level, ticks, hours
+        and all that waits for its target are the market's own.
+        """
+        for own, its in (
+            *((self.calendar, other.calendar), (self.mixture, other.mixture)),
+            (self.tracker, other.tracker),
+        ):
+            own.buffer[:] = its.buffer
+        self.calendar.starts_anew = other.calendar.starts_anew
+        for expert, taught in zip(self.experts, other.experts, strict=True):
+            if isinstance(expert, RecursiveLeastSquares):
+                expert.inherit(taught)
+
     @property
     def is_settled(self) -> bool:
         """Whether it is known how often closes stand still, and by which ticks they move."""

@@ -89,6 +89,24 @@ class Learner(Memory):
         """Do for each candle in turn what `learn_one` does, to the same bits, in less time."""
         self.alone.learn_many((candle,) for candle in candles)
 
+    def inherit(self, other: "Learner") -> None:
+        """Begin with what another series has taught a learner of this kind; this one is new.
+
+        Raises
+        ------
+        InvalidValue
+            When the other is of another timeframe, horizon or model, or its model cannot hand on
+            what it knows.
+        """
+        for name in ("timeframe", "horizon", "model"):
+            its, own = getattr(other, name), getattr(self, name)
+            if its != own:
+                raise InvalidValue(name, str(its), f"begin with a model of {name} {own}")
+        hand_on = getattr(self.forecaster, "inherit", None)
+        if hand_on is None:
+            raise InvalidValue("model", self.model, "it has no `inherit`, and begins with nothing")
+        hand_on(other.forecaster)
+
     def outlook(self) -> Outlook:
         """Return what is to be said now; defined from the first candle on."""
         return self.alone.outlooks()[0]

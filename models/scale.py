@@ -145,6 +145,11 @@ class RecursiveLeastSquares(Memory):
         self._keep_ridge()
         self.candles += 1
 
+    def inherit(self, other: "RecursiveLeastSquares") -> None:
+        """Begin with the coefficients of another series and how sure of them it is."""
+        self.coefficients[:], self.half[:] = other.coefficients, other.half
+        self.candles[:] = other.candles
+
     def predict_one(self, origin: Origin) -> Array:
         """Return the log variance a candle up to each horizon, shape (m,)."""
         return bounded(np.matvec(self.coefficients, origin.inputs), _CLIP) + origin.expected

@@ -18,7 +18,7 @@ _COUNTS = (
     *("rebuilds", "restores", "rollbacks"),
     *("dead_letters", "duplicates", "revised", "refused", "holes", "missing"),
 )
-_TEXTS = ("etag", "fingerprint", "scores", "snapshot_alias", "paused", "champion")
+_TEXTS = ("etag", "fingerprint", "scores", "snapshot_alias", "paused", "champion", "origin")
 MODEL_FIELDS = (*_NUMBERS, *_COUNTS, *_TEXTS)
 """Fields of a model hash but its state, which is as large as all the others ten times over."""
 _PAUSED = b"1"
@@ -112,6 +112,8 @@ class ModelRecord:
     snapshot_at: int | None
     """When the newest version was noted, by Redis's clock."""
     champion: Champion | None
+    origin: str | None
+    """What it began with, where it was another series' champion: ``series@version``."""
     below_since: int | None
     """When its skill was first seen below the champion's, if it is; by the clock of who looked."""
 
@@ -138,6 +140,7 @@ class ModelRecord:
             fingerprint=text(fields["fingerprint"]),
             scores=_scores(fields["scores"]),
             snapshot_alias=text(fields["snapshot_alias"]),
+            origin=text(fields["origin"]),
             champion=Champion.read(fields["champion"]),
             **numbers,
             **counts,

@@ -208,11 +208,15 @@ class Event:
         Of which version in MLflow, if of one.
     why
         In words.
+    origin
+        What the model that is in force then had begun with, where it was another series' champion:
+        ``series@version``.
     """
 
     event: Literal["rebuilt", "restored", "rolled-back", "warm-started"]
     version: int | None = None
     why: str = ""
+    origin: str = ""
 
     @property
     def counter(self) -> str:

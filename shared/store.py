@@ -202,7 +202,7 @@ class Store(View):
             *(self.limits.claim_series, str(series), etag or "", uuid.uuid4().hex),
             *(_or_empty(cursor), state, fingerprint, to_json(scores)),
             *(sequence, _or_empty(since), int(accept_hole)),
-            *(told.counter, told.event, _or_empty(told.version), told.why),
+            *(told.counter, told.event, _or_empty(told.version), told.why, told.origin),
         )
         self.ring(ring)
         return str(answer.decode())

@@ -1,7 +1,7 @@
 """What is put back in force: a version, the champion, or another series' champion as a start."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models import state
 from models.learner import Learner
@@ -114,6 +114,46 @@ class Restorer:
         first, _ = self._store.retained(series)
         return Restore(series, version, learner, raw, first)
 
+    def warm_start(self, series: Series, other: Restore) -> str:
+        """Begin a series with what another's version knows; its retained candles are learned anew.
+
+        Returns
+        -------
+        What it began with, as its versions will say.
+
+        Raises
+        ------
+        InvalidValue
+            When the other is of another timeframe, or there is no such series.
+        StateError
+            When the workers run another model for this series.
+        """
+        if self._fingerprint(series) != other.version.fingerprint:
+            raise StateError(
+                f"{other.series} is of model {other.version.fingerprint}, for {series} the workers "
+                f"run {self._fingerprint(series)}"
+            )
+        taught = other.learner
+        learner = Learner(series.timeframe, taught.horizon, taught.model)
+        learner.inherit(taught)
+        origin = f"{other.series}@{other.version.number}"
+        answer = self._store.restore(
+            series,
+            etag=None,
+            cursor=None,
+            state=state.dump(learner, self._signer, series),
+            fingerprint=other.version.fingerprint,
+            scores={},
+            sequence=0,
+            since=None,
+            event=Event(
+                event="warm-started", version=other.version.number, why="by hand", origin=origin
+            ),
+        )
+        if answer != "ok":
+            raise InvalidValue("series", str(series), "it has been retired")
+        return origin
+
     def put_back(
         self, found: Restore, event: Event, *, etag: str | None = None, accept_gap: bool = False
     ) -> bool:
@@ -130,6 +170,7 @@ class Restorer:
         InvalidValue
             When there is no such series.
         """
+        event = replace(event, origin=found.version.origin)
         answer = self._store.restore(
             found.series,
             etag=etag,

@@ -54,13 +54,23 @@ def restore(
         int | None, typer.Option(min=1, help="The champion, unless a number says which.")
     ] = None,
     accept_gap: AcceptGap = False,
+    other: Annotated[
+        str | None,
+        typer.Option("--from", metavar="SERIES", help="Begin with what another's model knows."),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Put a version of a series' model back in force, and learn the candles after it again.
 
+    With --from it is another series' version: the model begins anew, but with the seasons,
+    regression, weights and quantiles of that one, and learns all retained candles.
+
     Example: candlecast restore binance:BTC/USDT:1h --version 12
     """
     named, restorer = _known(series)
+    if other is not None:
+        _warm_start(named, restorer, other, version, yes=yes)
+        return
     _put_back(restorer, restorer.find(named, version), "restored", accept_gap=accept_gap, yes=yes)
 
 
@@ -88,6 +98,22 @@ def _put_back(
     restorer.put_back(
         found, Event(event=kind, version=number, why="by hand"), accept_gap=accept_gap
     )
+    typer.echo("done: `candlecast status` shows how far the workers are")
+
+
+def _warm_start(
+    series: "Series", restorer: "Restorer", other: str, version: int | None, *, yes: bool
+) -> None:
+    from shared.candle import Series
+    from worker.confirm import confirm
+
+    found = restorer.find(Series.parse(other), version)
+    typer.echo(
+        f"{series}: begins anew with what version {found.version.number} of {found.series} knows; "
+        "what it has learned itself goes from the model, and its retained candles are learned again"
+    )
+    confirm(f"Begin {series} anew?", yes=yes)
+    restorer.warm_start(series, found)
     typer.echo("done: `candlecast status` shows how far the workers are")
 
 

@@ -260,6 +260,7 @@ def _tags(record: ModelRecord) -> dict[str, str]:
         "since": str(record.since),
         "revision": str(record.revision),
         "etag": record.etag or "",
+        "origin": record.origin or "",
     }
 
 

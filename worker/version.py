@@ -61,6 +61,8 @@ class Version:
         ``champion``, ``challenger`` or what somebody else has given it.
     sequence, cursor, since, revision, etag, fingerprint
         Of the committed model that it holds: see `shared.model_record.ModelRecord`.
+    origin
+        What it began with, where it was another series' champion: ``series@version``.
     code_version
         Release of the code that wrote it.
     passed
@@ -80,6 +82,7 @@ class Version:
     revision: int
     etag: str
     fingerprint: str
+    origin: str
     code_version: str
     passed: bool | None
     reasons: str
@@ -102,6 +105,7 @@ class Version:
             revision=_number(tags, "revision", int) or 0,
             etag=tags.get("etag", ""),
             fingerprint=tags.get("fingerprint", ""),
+            origin=tags.get("origin", ""),
             code_version=tags.get("code_version", ""),
             passed={_PASSED: True, _FAILED: False}.get(tags.get("verdict", "")),
             reasons=tags.get("reasons", ""),

@@ -45,4 +45,6 @@ def _said(version: Version) -> str:
     if version.passed is None:
         return "not asked"
     word = "passed" if version.passed else "failed"
-    return f"{word}: {version.reasons}" if version.reasons else word
+    began = f"began as {version.origin}" if version.origin else ""
+    said = "; ".join(filter(None, (version.reasons, began)))
+    return f"{word}: {said}" if said else word

@@ -4,7 +4,7 @@
 local per_claim, series, etag, new_etag = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local cursor, state, fingerprint, scores = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local sequence, since, accept_hole = ARGV[9], ARGV[10], ARGV[11] == '1'
-local counter, event, version, why = ARGV[12], ARGV[13], ARGV[14], ARGV[15]
+local counter, event, version, why, origin = ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[16]
 local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
@@ -35,7 +35,7 @@ else
   redis.call('HSET', model, 'appended', text(appended), 'settled', text(appended - held + known))
 end
 redis.call('HSET', model, 'etag', new_etag, 'state', state, 'fingerprint', fingerprint, 'scores', scores,
-  'sequence', sequence, 'since', since)
+  'sequence', sequence, 'since', since, 'origin', origin)
 if cursor ~= '' then
   redis.call('HSET', model, 'cursor', cursor, 'saved', cursor)
 else

@@ -73,8 +73,7 @@ class House:
 
     def change(self, how: Callable[[Learner], object]) -> None:
         """Change the committed model behind everybody's back, signed as workers sign."""
-        record, print_ = self.store.model(SERIES), state.fingerprint("default", HORIZON)
-        learner = state.load(record.state or b"", SIGNER, print_, SERIES)
+        learner = self.learner()
         how(learner)
         raw, scores = state.dump(learner, SIGNER, SERIES), json.dumps(learner.scores())
         key = self.store.keys.model(str(SERIES))
@@ -94,8 +93,17 @@ class House:
     def restore(self, version: int | None = None, *, accept_gap: bool = False) -> None:
         """Put a version back by hand."""
         found = self.restorer.find(SERIES, version)
-        event = Event(event="restored", version=found.version.number, why="by hand")
-        self.restorer.put_back(found, event, accept_gap=accept_gap)
+        self.restorer.put_back(found, self.event(found.version.number), accept_gap=accept_gap)
+
+    @staticmethod
+    def event(version: int) -> Event:
+        """What is told of a version that is put back by hand."""
+        return Event(event="restored", version=version, why="by hand")
+
+    def learner(self, series: Series = SERIES) -> Learner:
+        """Load the committed learner of a series."""
+        record, print_ = self.store.model(series), state.fingerprint("default", HORIZON)
+        return state.load(record.state or b"", SIGNER, print_, series)
 
     def said(self, series: Series = SERIES) -> dict[str, Any]:
         """What is published, but for what differs by when and how often it was said."""
