@@ -25,7 +25,7 @@ _FLEET = "stages"
 _STEPS: tuple[tuple[str, Any, str], ...] = (
     ("claim", Store, "claim"),
     ("take up the learner", state, "take_up"),
-    ("learn and score", Learners, "learn"),
+    ("learn and score", Learners, "learn_many"),
     ("outlook", Learners, "outlooks"),
     ("scores", Learners, "scores"),
     ("keep the learner", state, "body"),

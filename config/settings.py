@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     run_snapshots: int = Field(
         default=1_000, ge=10, description="snapshots whose metrics one MLflow run of a series holds"
     )
+    pictures_every_s: float = Field(
+        default=86_400.0,
+        ge=0,
+        description="seconds between pictures of one's champions; 0: none",
+    )
     mlflow_tracking_uri: str = Field(
         default="", description="MLflow server or store; empty: SQLite in the data folder"
     )

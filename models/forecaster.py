@@ -218,7 +218,7 @@ class ScaleMixtureForecaster(Memory):
             own.buffer[:] = its.buffer
         self.calendar.starts_anew = other.calendar.starts_anew
         for expert, taught in zip(self.experts, other.experts, strict=True):
-            if isinstance(expert, RecursiveLeastSquares):
+            if isinstance(expert, RecursiveLeastSquares) and isinstance(taught, type(expert)):
                 expert.inherit(taught)
 
     @property

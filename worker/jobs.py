@@ -24,6 +24,7 @@ from worker.update import Updater
 if TYPE_CHECKING:
     from worker.judge import Judge
     from worker.lifecycle import Restorer
+    from worker.pictures import Gallery
     from worker.registry import MlflowRegistry
     from worker.snapshot import Snapshots
     from worker.watch import Watch
@@ -122,8 +123,18 @@ def snapshots() -> "Snapshots":
     """Return what makes versions of models."""
     from worker.snapshot import Snapshots
 
-    keep = configured().versions_kept
-    return Snapshots(store(), registry(), signer(), judge(), keep=keep)
+    parts = store(), registry(), signer(), judge()
+    return Snapshots(
+        *parts, keep=configured().versions_kept, promoted=lambda *new: gallery().promoted(*new)
+    )
+
+
+@cache
+def gallery() -> "Gallery":
+    """Return who draws versions; loaded when the first one is drawn."""
+    from worker.pictures import Gallery
+
+    return Gallery(store(), registry(), signer(), every_s=configured().pictures_every_s)
 
 
 @cache
@@ -176,7 +187,7 @@ def preload(queue: str) -> None:
 
 def let_go() -> None:
     """Let the registry go, and its folder: nothing else sees to that as a forked process ends."""
-    for part in (watch, snapshots, restorer, judge, registry):
+    for part in (watch, gallery, snapshots, restorer, judge, registry):
         part.cache_clear()
 
 

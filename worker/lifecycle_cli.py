@@ -24,6 +24,10 @@ AcceptGap = Annotated[
 def models(
     series: Name,
     json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    draw: Annotated[
+        int | None,
+        typer.Option(metavar="VERSION", help="Draw it: pictures in MLflow."),
+    ] = None,
 ) -> None:
     """Show the versions of a series' model: what each had to show, and what the gate said.
 
@@ -36,6 +40,9 @@ def models(
     from worker.versions_table import lines
 
     named = Series.parse(series)
+    if draw is not None:
+        typer.echo(jobs.gallery().draw(named, draw))
+        return
     found = jobs.registry().versions(named)
     if json:
         typer.echo(dumps([asdict(version) for version in found], indent=2))

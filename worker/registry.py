@@ -43,6 +43,7 @@ from worker.version import CHALLENGER, CHAMPION, Version, model_name
 
 EXPERIMENT = "candlecast"
 _PAGE = 100
+_PICTURES = "pictures"
 
 
 class MlflowRegistry:
@@ -175,6 +176,17 @@ class MlflowRegistry:
             files = get_artifact_repository(uri)
             path = files.download_artifacts("artifacts/state", folder)  # type: ignore[no-untyped-call]
             return Path(path).read_bytes()
+
+    def attach(self, series: Series, version: int, files: Mapping[str, str]) -> str:
+        """Put pictures beside a version; return where they are."""
+        with self._translated(), tempfile.TemporaryDirectory() as folder:
+            source = self._client.get_model_version(model_name(series), str(version)).source or ""
+            model_id = source.removeprefix("models:/")
+            for name, content in files.items():
+                (Path(folder) / name).write_text(content)
+            self._client.log_model_artifacts(model_id, folder, _PICTURES)
+            location = self._client.get_logged_model(model_id).artifact_location
+        return f"{location}/{_PICTURES}"
 
     def prune(self, series: Series, keep: int) -> int:
         """Delete all versions but the newest and those that bear an alias; say how many went."""

@@ -124,32 +124,43 @@ def _table(caption: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 def _pictures(name: str, series: str, result: dict[str, Any]) -> Iterator[str]:
     """Yield the fan, the reliability diagram and the skill over time as figures with words."""
+    for kind, (words, drawn) in pictures(series, result).items():
+        picture = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-{kind}-", drawn)
+        picture = picture[picture.index("<svg") :]
+        yield f"<figure>{picture}<figcaption>{html.escape(words)}</figcaption></figure>"
+
+
+def pictures(series: str, result: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Draw what `worker.trial.Trial.report` has found.
+
+    Returns
+    -------
+    Words and SVG of ``fan``, ``reliability`` and ``skill``.
+    """
     fan, horizons = result["fan"], result["horizons"]
     last, ends = fan["closes"][-1], fan["quantiles"][-1]
-    yield _figure(
-        f"{name}-fan",
-        f"{series}: the last {len(fan['closes'])} closes, each with the 90 % band forecast one "
-        f"candle before, and the forecast of the next {len(fan['quantiles'])}. The last close is "
-        f"{last:.6g}; {len(fan['quantiles'])} candles ahead the median is {ends[4]:.6g} and the "
+    reliability, over_time = result["reliability"], result["skill_over_time"]
+    words = {
+        "fan": f"{series}: the last {len(fan['closes'])} closes, each with the 90 % band forecast "
+        f"one candle before, and the forecast of the next {len(fan['quantiles'])}. The last close "
+        f"is {last:.6g}; {len(fan['quantiles'])} candles ahead the median is {ends[4]:.6g} and the "
         f"90 % band reaches from {ends[1]:.6g} to {ends[7]:.6g}.",
-        lambda axes: _draw_fan(axes, fan),
-    )
-    reliability = result["reliability"]
-    yield _figure(
-        f"{name}-reliability",
-        "Reliability: the share of closes below each quantile (one on it counts half), against the "
-        "share that it claims, and the difference of both in percentage points. On the grey line "
-        f"they agree; {_furthest(reliability)}.",
-        lambda axes: _draw_reliability(axes, reliability, horizons),
-        lambda axes: _draw_gaps(axes, reliability, horizons),
-    )
-    over_time = result["skill_over_time"]
-    yield _figure(
-        f"{name}-skill",
-        f"CRPS skill against the baseline in {len(over_time['until'])} windows of equal length; "
-        f"above 0 what was said is better. Means: {_mean_skills(over_time, horizons)}.",
-        lambda axes: _draw_skill(axes, over_time, horizons),
-    )
+        "reliability": "Reliability: the share of closes below each quantile (one on it counts "
+        "half), against the share that it claims, and the difference of both in percentage points. "
+        f"On the grey line they agree; {_furthest(reliability)}.",
+        "skill": f"CRPS skill against the baseline in {len(over_time['until'])} windows of equal "
+        "length; above 0 what was said is better. Means: "
+        f"{_mean_skills(over_time, horizons)}.",
+    }
+    panels: dict[str, list[Callable[[Axes], None]]] = {
+        "fan": [lambda axes: _draw_fan(axes, fan)],
+        "reliability": [
+            lambda axes: _draw_reliability(axes, reliability, horizons),
+            lambda axes: _draw_gaps(axes, reliability, horizons),
+        ],
+        "skill": [lambda axes: _draw_skill(axes, over_time, horizons)],
+    }
+    return {kind: (told, _svg(told, panels[kind])) for kind, told in words.items()}
 
 
 def _furthest(reliability: dict[str, Any]) -> str:
@@ -170,8 +181,8 @@ def _mean_skills(over_time: dict[str, Any], horizons: Sequence[int]) -> str:
     return ", ".join(means)
 
 
-def _figure(name: str, words: str, *draw: Callable[[Axes], None]) -> str:
-    """Draw side by side; the name tells the picture's ids from those of others on the page."""
+def _svg(words: str, draw: Sequence[Callable[[Axes], None]]) -> str:
+    """Draw side by side."""
     with mpl.rc_context({"svg.hashsalt": "candlecast", "svg.fonttype": "none", "font.size": 10}):
         figure = Figure(figsize=(10, 4), layout="constrained")
         panels = figure.subplots(1, len(draw), squeeze=False)[0]
@@ -180,11 +191,8 @@ def _figure(name: str, words: str, *draw: Callable[[Axes], None]) -> str:
             axes.spines[["top", "right"]].set_visible(False)
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", metadata={"Date": None})
-    picture = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", drawn.getvalue())
-    picture = picture[picture.index("<svg") :].replace(
-        "<svg", f'<svg role="img" aria-label="{html.escape(words)}"', 1
-    )
-    return f"<figure>{picture}<figcaption>{html.escape(words)}</figcaption></figure>"
+    told = f'<svg role="img" aria-label="{html.escape(words)}"'
+    return drawn.getvalue().replace("<svg", told, 1)
 
 
 def _draw_fan(axes: Axes, fan: dict[str, Any]) -> None:

@@ -123,6 +123,8 @@ class Snapshots:
         Says which versions become champions.
     keep
         Versions of a series that stay, besides those that bear an alias.
+    promoted
+        Told each new champion.
     """
 
     def __init__(
@@ -133,12 +135,14 @@ class Snapshots:
         court: Court,
         *,
         keep: int = 10,
+        promoted: Callable[[Series, int], None] = lambda *_: None,
     ) -> None:
         self._records = records
         self._registry = registry
         self._signer = signer
         self._court = court
         self._keep = keep
+        self._promoted = promoted
 
     def take(
         self,
@@ -270,6 +274,8 @@ class Snapshots:
             champion=verdict.passed,
             reasons=verdict.tags["reasons"],
         )
+        if verdict.passed:
+            self._promoted(series, version)
         if version % _PRUNED_AT_ONCE == 0:
             self._prune(series)
         return version

@@ -1,6 +1,7 @@
 """A series that begins with what another's champion knows."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def test_a_version_put_back_still_says_where_it_began(house: House) -> None:
     house.restorer.warm_start(NEW, house.restorer.find(SERIES))
     house.learn([])
     house.snapshot()
-    nothing = {"state": b"", "fingerprint": "", "scores": {}}
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "", "scores": {}}
     house.store.restore(NEW, etag=None, cursor=None, sequence=0, since=None, **nothing)
     rebuilt = house.store.model(NEW).origin
     house.learn([])

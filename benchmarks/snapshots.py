@@ -1,0 +1,109 @@
+"""What a snapshot takes of a series: files, metrics, registration, gate and alias.
+
+    python -m benchmarks.snapshots [--series N] [--repeat N] [--server] [--json]
+
+Into an SQLite file; with --server into an `mlflow server` on this machine as well. All series have
+learned a candle since their last snapshot, and old versions are deleted as in service. MLflow's
+import and the making of its store are not counted. Pictures are drawn once, and counted apart.
+"""
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import requests
+from requests import RequestException
+
+from benchmarks.report import Report, options
+from benchmarks.stage import Market, Stage, random_walk, stage
+from models.gate import Bar
+from models.state import Signer
+from worker.judge import Judge
+from worker.pictures import Gallery
+from worker.registry import MlflowRegistry
+from worker.snapshot import Snapshots
+
+_WARM = 400
+_BAR = Bar(candles=100, skill=-1.0, coverage=(0.0, 1.0))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = options(__doc__, repeat=6)
+    parser.add_argument("--series", type=int, default=30)
+    parser.add_argument("--server", action="store_true", help="measure an MLflow server too")
+    args = parser.parse_args()
+    report = Report("Snapshots", series=args.series, workers=args.workers)
+    with stage(args.workers) as made, tempfile.TemporaryDirectory() as folder:
+        places = {"SQLite": f"sqlite:///{folder}/mlflow.db"}
+        measure(report, made, places, args.series, args.repeat)
+        if args.server:
+            with served(Path(folder)) as url:
+                measure(report, made, {"server": url}, args.series, args.repeat)
+    report.show(as_json=args.as_json)
+
+
+def measure(report: Report, made: Stage, places: dict[str, str], series: int, repeat: int) -> None:
+    """Take so many rounds of snapshots in each place."""
+    signer = Signer(made.env["CANDLECAST_STATE_KEY"].encode())
+    for name, uri in places.items():
+        market = Market(made.store, series, random_walk(_WARM + repeat, seed=1), f"{name[0]}N")
+        market.close(_WARM)
+        registry = MlflowRegistry(uri)
+        judge = Judge(made.store, registry, signer, lambda _: _BAR)
+        snapshots = Snapshots(made.store, registry, signer, judge)
+        took = []
+        for _ in range(repeat):
+            began = time.perf_counter()
+            done = snapshots.take(budget_s=600)
+            took.append((time.perf_counter() - began) * 1_000 / len(done.written))
+            if done.failed or len(done.written) < series:
+                raise SystemExit(f"snapshots failed: {done.failed}")
+            market.close()
+        report.add(f"{name}: a snapshot", "ms a series", took)
+        gallery = Gallery(made.store, registry, signer, every_s=1)
+        drawn = []
+        for one in market.names[:5]:
+            began = time.perf_counter()
+            gallery.draw(one, 1)
+            drawn.append((time.perf_counter() - began) * 1_000)
+        report.add(f"{name}: three pictures of a version", "ms", drawn)
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """Run an MLflow server until the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--workers", "1"]
+    command += ["--artifacts-destination", str(folder / "files")]
+    with (folder / "mlflow-server.log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        _await(f"http://127.0.0.1:{port}/health")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _await(url: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        with suppress(RequestException):
+            if requests.get(url, timeout=1).ok:
+                return
+        if time.monotonic() > deadline:
+            raise SystemExit("the MLflow server does not answer")
+        time.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main()

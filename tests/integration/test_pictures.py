@@ -1,0 +1,96 @@
+"""Pictures of versions, drawn from what their models said."""
+
+import html
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from shared.candle import Series
+from shared.errors import InvalidValue, RegistryError
+from shared.store import Store
+from tests.integration.housekeeping import SIGNER, House
+from tests.integration.steps import HOUR, SERIES, T0, walk
+from worker.pictures import Gallery
+
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.usefixtures("field"),
+    pytest.mark.filterwarnings("ignore"),  # MLflow and its libraries warn of themselves
+]
+
+WALK = walk(700)
+
+
+@pytest.fixture
+def house(store: Store, tmp_path: Path) -> House:
+    """One with a version of 300 candles and one of 700."""
+    house = House.at(store, tmp_path)
+    for part in (WALK[:300], WALK[300:]):
+        house.learn(part)
+        house.snapshot()
+    return house
+
+
+def label(picture: str) -> str:
+    """What a picture says in words."""
+    (words,) = re.findall(r'<svg role="img" aria-label="([^"]+)"', picture)
+    return html.unescape(words)
+
+
+def gallery(house: House, every_s: float = 1.0, clock: Mock | None = None) -> Gallery:
+    """Who draws what the house keeps."""
+    parts = house.store, house.registry, SIGNER
+    return Gallery(*parts, every_s=every_s, clock=clock or Mock(return_value=0.0))
+
+
+def test_three_pictures_lie_beside_the_version(house: House) -> None:
+    """Each says in words what it shows; the version forecasts as before."""
+    where = gallery(house).draw(SERIES, 2)
+
+    files = sorted(Path(where.removeprefix("file://")).iterdir())
+    words = [label(path.read_text()) for path in files]
+    assert [path.name for path in files] == ["fan.svg", "reliability.svg", "skill.svg"]
+    assert words[0].startswith(f"{SERIES}: the last 200 closes")
+    assert f"{WALK[-1].close:.6g}" in words[0]
+    assert "the furthest point is" in words[1]
+    assert "CRPS skill against the baseline" in words[2]
+    house.restore(2)
+
+
+def test_the_model_that_is_drawn_is_the_one_that_was_live(house: House) -> None:
+    """Where older candles are gone, the pictures begin with a version that had learned them."""
+    drawn: dict[str, str] = {}
+
+    def attach(series: Series, version: int, files: Mapping[str, str]) -> str:
+        drawn.update(files, where=f"{series} {version}")
+        return ""
+
+    versions, registry = house.registry.versions(SERIES), house.registry
+    hall = Mock(versions=Mock(return_value=versions), state=registry.state, attach=attach)
+    log = house.store.keys.candles(str(SERIES))
+    house.store.link.redis.xtrim(log, minid=T0 + 299 * HOUR, approximate=False)
+    said = house.said()["quantiles"][-1]
+
+    Gallery(house.store, hall, SIGNER, every_s=1).draw(SERIES, 2)
+
+    assert f"from {said[1]:.6g} to {said[7]:.6g}" in label(drawn["fan.svg"])
+    house.store.link.redis.xtrim(log, minid=T0 + 500 * HOUR, approximate=False)
+    with pytest.raises(InvalidValue, match="300 before the version are needed"):
+        Gallery(house.store, hall, SIGNER, every_s=1).draw(SERIES, 2)
+
+
+@pytest.mark.parametrize(("every_s", "times"), [(0.0, 0), (5.0, 2), (50.0, 1)])
+def test_champions_are_drawn_now_and_then(house: House, every_s: float, times: int) -> None:
+    """To draw takes longer than all else; and that it failed is nobody's harm."""
+    clock, one = Mock(return_value=0.0), gallery(house)
+    one = gallery(house, every_s, clock)
+    one.draw = Mock(side_effect=RegistryError("full"))  # type: ignore[method-assign]
+
+    for seconds in (0.0, 4.0, 8.0):
+        clock.return_value = seconds
+        one.promoted(SERIES, 2)
+
+    assert one.draw.call_count == times
