@@ -136,9 +136,10 @@ def _print_status(state: "dict[str, Any]") -> None:
 def _snapshots(rounds: "dict[str, Any]") -> str:
     """Say how the rounds of snapshots go, what is unusual in capitals."""
     words = [f"last round {_ago(rounds['ended_at'])}" if rounds["ended_at"] else "no round yet"]
+    if rounds["moved"]:
+        words.append(f"{rounds['moved']} series moved since, {rounds['none_yet']} have none yet")
     if oldest := rounds["oldest"]:
-        known = _ago(oldest["snapshot_at"]) if oldest["snapshot_at"] else "none yet"
-        words.append(f"{oldest['moved']} series moved since, oldest {known} ({oldest['series']})")
+        words.append(f"oldest {_ago(oldest['snapshot_at'])} ({oldest['series']})")
     if rounds["error"]:
         words.append(
             f"MLFLOW FAILS since {_ago(rounds['failing_since'])}, {rounds['tries']} times: "
@@ -184,5 +185,5 @@ def _version(row: "dict[str, Any]") -> str:
     if row["champion"] and row["snapshot_alias"] != "champion":
         words.append(f"the champion is version {row['champion']['version']}")
     if row["below_champion_since"]:
-        words.append(f"BELOW ITS CHAMPION since {_ago(row['below_champion_since'])}")
+        words.append("BELOW ITS CHAMPION")
     return ", ".join(words)

@@ -38,7 +38,7 @@ def report(view: View) -> dict[str, Any]:
             )
         rows.append(_row(record, said, now_ms) | {"memory_bytes": size, "state_key": key_id})
     return view.overview() | {
-        "snapshots": view.rounds.read() | {"oldest": _oldest(rows)},
+        "snapshots": view.rounds.read() | _waiting(rows),
         "used_memory_share": view.used_memory_share() or None,
         "state_keys": dict(Counter(key_id for key_id in keys if key_id)),
         "series": rows,
@@ -46,13 +46,16 @@ def report(view: View) -> dict[str, Any]:
     }
 
 
-def _oldest(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the series whose newest version is oldest, of those that have learned since."""
+def _waiting(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Say of how many series there is no version yet, and whose newest is oldest of the others."""
     moved = [row for row in rows if row["learned"] and row["snapshot_behind"]]
-    if not moved:
-        return None
-    oldest = min(moved, key=lambda row: (row["snapshot_at"] or 0, row["series"]))
-    return {"series": oldest["series"], "snapshot_at": oldest["snapshot_at"], "moved": len(moved)}
+    aged = [row for row in moved if row["snapshot_at"]]
+    oldest = min(aged, key=lambda row: (row["snapshot_at"], row["series"]), default=None)
+    return {
+        "moved": len(moved),
+        "none_yet": sum(row["snapshot_version"] is None for row in moved),
+        "oldest": oldest and {name: oldest[name] for name in ("series", "snapshot_at")},
+    }
 
 
 def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, Any]:

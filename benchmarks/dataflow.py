@@ -1,19 +1,23 @@
 """The same candles through Bytewax, a stream engine: state in memory, or snapshots of it on disk.
 
 It has no log that a killed process could take its candles from again, and no forecast that anybody
-else could read: what a source and a sink would cost is left out, in its favour.
+else could read: what a source and a sink would cost is left out, in its favour. As many candles are
+handed over at once as one append of the service holds.
 """
 
+import pickle
 import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic
 from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 from river.compose import Pipeline
@@ -23,9 +27,7 @@ from river.preprocessing import StandardScaler
 from benchmarks.rivals import HORIZON
 from models.learner import Learner
 from shared.candle import Candle, Timeframe
-
-Step: TypeAlias = Callable[[Any, Candle], tuple[Any, Any]]
-"""Takes what is known (nothing at first) and a candle; returns what is known then, and is said."""
+from shared.store import APPEND_LIMIT
 
 _SERIES = "bench:BARE/USDT:1h"
 _EPOCH = timedelta(seconds=1)
@@ -33,48 +35,67 @@ _AHEAD = (1, 3, 6, 12, 18, 24)
 _LAGS = 6
 
 
-def our_learner(known: Learner | None, candle: Candle) -> tuple[Learner, Any]:
-    """Learn, score and forecast as the service does in a backlog."""
-    learner = known or Learner(Timeframe("1h"), HORIZON)
-    learner.learn_one(candle)
-    return learner, learner.said
+class Model(Protocol):
+    """What learns candles."""
+
+    def learn_many(self, candles: Sequence[Candle]) -> None:
+        """Learn some candles in a row, and forecast after each."""
+
+
+def our_learner() -> Learner:
+    """Return the service's learner, which forecasts and scores after each candle."""
+    return Learner(Timeframe("1h"), HORIZON)
 
 
 class Regressions:
-    """Six small River models, one for each of six horizons: of the close, without bands."""
+    """Six small River models of the return ahead, by six lagged returns: no bands, no scores."""
 
     def __init__(self) -> None:
         self.models = {ahead: Pipeline(StandardScaler(), LinearRegression()) for ahead in _AHEAD}
         self.closes: deque[float] = deque(maxlen=_LAGS + 1)
         self.waiting: deque[tuple[dict[str, float], float]] = deque(maxlen=max(_AHEAD))
+        self.said: dict[int, float] = {}
 
-    def learn_one(self, candle: Candle) -> dict[int, float]:
-        """Learn the returns that this candle ends; return the closes ahead."""
+    def learn_many(self, candles: Sequence[Candle]) -> None:
+        """Learn the returns that each candle ends, and say the closes ahead."""
+        for candle in candles:
+            self._learn(candle.close)
+
+    def _learn(self, close: float) -> None:
         for ahead, model in self.models.items():
             if len(self.waiting) >= ahead:
-                seen, close = self.waiting[-ahead]
-                model.learn_one(seen, candle.close / close - 1)
-        self.closes.append(candle.close)
+                seen, before = self.waiting[-ahead]
+                model.learn_one(seen, close / before - 1)
+        self.closes.append(close)
         closes = list(self.closes)
         x = {str(lag): closes[-1 - lag] / closes[-2 - lag] - 1 for lag in range(len(closes) - 1)}
-        self.waiting.append((x, candle.close))
-        return {
-            ahead: candle.close * (1 + model.predict_one(x)) for ahead, model in self.models.items()
-        }
+        self.waiting.append((x, close))
+        self.said = {a: close * (1 + model.predict_one(x)) for a, model in self.models.items()}
 
 
-def small_models(known: Regressions | None, candle: Candle) -> tuple[Regressions, Any]:
-    """Learn and forecast with six small regressions."""
-    regressions = known or Regressions()
-    return regressions, regressions.learn_one(candle)
+class Batches(StatefulBatchLogic):  # type: ignore[misc]
+    """Hands a model all candles that have come at once."""
+
+    def __init__(self, make: Callable[[], Model], snapshot: bytes | None) -> None:
+        self.model = pickle.loads(snapshot) if snapshot else make()  # noqa: S301 -- its own
+
+    def on_batch(self, values: Sequence[Candle]) -> tuple[list[int], bool]:
+        """Learn; what goes on is how many there were."""
+        self.model.learn_many(values)
+        return [len(values)], False
+
+    def snapshot(self) -> bytes:
+        """Return a copy of what has been learned."""
+        return pickle.dumps(self.model, protocol=5)
 
 
-def rate(step: Step, candles: Sequence[Candle], *, durable: bool) -> float:
+def rate(make: Callable[[], Model], candles: Sequence[Candle], *, durable: bool) -> float:
     """Return candles a second; with ``durable`` the state is written each second."""
-    said: list[Any] = []
+    learned: list[Any] = []
     flow = Dataflow("bench")
-    source = op.input("candles", flow, TestingSource([(_SERIES, candle) for candle in candles]))
-    op.output("forecasts", op.stateful_map("learn", source, step), TestingSink(said))
+    feed = TestingSource([(_SERIES, candle) for candle in candles], batch_size=APPEND_LIMIT)
+    taught = op.stateful_batch("learn", op.input("candles", flow, feed), partial(Batches, make))
+    op.output("learned", taught, TestingSink(learned))
     with tempfile.TemporaryDirectory() as folder:
         recovery = None
         if durable:
@@ -83,6 +104,6 @@ def rate(step: Step, candles: Sequence[Candle], *, durable: bool) -> float:
         began = time.perf_counter()
         run_main(flow, epoch_interval=_EPOCH, recovery_config=recovery)
         took = time.perf_counter() - began
-    if len(said) != len(candles):
-        raise SystemExit(f"Bytewax said {len(said)} forecasts of {len(candles)} candles")
+    if sum(count for _, count in learned) != len(candles):
+        raise SystemExit(f"Bytewax has not learned {len(candles)} candles")
     return len(candles) / took

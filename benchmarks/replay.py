@@ -69,16 +69,21 @@ def read(file: Path | None, count: int) -> list[Candle]:
 
 def bytewax_ways() -> dict[str, Callable[[Sequence[Candle]], float]]:
     """Return what is measured of Bytewax: candles a second of candles."""
-    from benchmarks import dataflow  # noqa: PLC0415 -- an extra
+    try:
+        from benchmarks import dataflow  # noqa: PLC0415 -- an extra
+    except ImportError as error:
+        raise SystemExit(
+            f"{error}: pip install 'candlecast[peers]', on Python 3.11 or 3.12"
+        ) from error
 
-    steps: dict[str, dataflow.Step] = {
+    models: dict[str, Callable[[], dataflow.Model]] = {
         "the same learner": dataflow.our_learner,
-        "six regressions": dataflow.small_models,
+        "six regressions": dataflow.Regressions,
     }
     kinds = {"in memory": False, "a snapshot each second": True}
     return {
-        f"Bytewax, {model}, {kind}": partial(dataflow.rate, step, durable=durable)
-        for model, step in steps.items()
+        f"Bytewax, {model}, {kind}": partial(dataflow.rate, make, durable=durable)
+        for model, make in models.items()
         for kind, durable in kinds.items()
     }
 
@@ -100,7 +105,10 @@ def replay(store: Store, candles: Sequence[Candle], names: Sequence[str]) -> flo
     Push(store, [Tape(each, candles) for each in series]).run()
     while store.link.redis.zcard(store.keys.pending):
         time.sleep(0.005)
-    return len(series) * len(candles) / (time.perf_counter() - began)
+    took = time.perf_counter() - began
+    if any(record.sequence != len(candles) for record in store.models(series)):
+        raise SystemExit("not all candles have been learned")
+    return len(series) * len(candles) / took
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": names[0] if names else platform.processor(),
         "cores": os.cpu_count(),
-        "system": platform.system(),
+        "memory": f"{_memory_gb()} GB",
+        "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
     } | {name: version(name) for name in _LIBRARIES}
 
@@ -88,6 +89,10 @@ def machine() -> dict[str, Any]:
 def short(number: float) -> str:
     """Write a figure with three significant digits, or whole from a thousand on."""
     return f"{number:,.0f}" if abs(number) >= 1_000 else f"{number:.3g}"  # noqa: PLR2004
+
+
+def _memory_gb() -> int:
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
 
 
 def _linux() -> bool:

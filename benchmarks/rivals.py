@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from rq import Queue, Worker
+from rq import Queue, SimpleWorker, Worker
 
-from benchmarks.stage import ended
+from benchmarks.stage import ended, random_walk
 from models.learner import Learner
 from models.learners import Learners
 from shared.candle import Candle, Series, Timeframe
@@ -35,8 +35,9 @@ _RQ = str(Path(sys.executable).with_name("rq"))
 _QUEUE = "one-job-per-candle"
 _LEARNED = "learned"
 _CLAIM = 64
+_WARM_UPS = 4
 _CLASSES = {
-    "no fork": "rq.worker.SimpleWorker",
+    "no fork": "benchmarks.rivals.PreloadedSimpleWorker",
     "fork, imported before": "benchmarks.rivals.PreloadedWorker",
     "fork": "rq.worker.Worker",
 }
@@ -46,6 +47,15 @@ WAYS = tuple(_CLASSES)
 
 class PreloadedWorker(Worker):
     """RQ's forking worker as its documentation advises: what jobs need is imported beforehand."""
+
+
+class PreloadedSimpleWorker(SimpleWorker):
+    """RQ's worker that does not fork, with what jobs need imported beforehand too."""
+
+
+def warm_up() -> None:
+    """Make what is made once a process; this is a job too."""
+    _taught(Series.parse("bench:WARM/USDT:1h"), random_walk(2)).outlook()
 
 
 def learn_candle(series: str, fields: Sequence[float]) -> None:
@@ -76,6 +86,9 @@ def job_per_candle(
             client.set(f"model:{series}", pickle.dumps(learner, protocol=5))
         queue = Queue(_QUEUE, connection=client)
         with _workers(url, workers, _CLASSES[how], client):
+            warmed = [queue.enqueue(warm_up) for _ in range(_WARM_UPS * workers)]
+            while not all(job.is_finished for job in warmed):
+                time.sleep(0.05)
             began = time.perf_counter()
             for series in names:
                 queue.enqueue(learn_candle, str(series), astuple(candles[-1]))

@@ -1,10 +1,11 @@
 """A long run under a steady load: nothing may grow, nothing may become slower.
 
-    python -m benchmarks.soak [--minutes N] [--series N] [--rate N] [--workers N] [--json]
+    python -m benchmarks.soak [--minutes N] [--series N] [--rate N] [--workers N] [--check] [--json]
 
 Every few seconds the workers' memory and open files, Redis's memory and keys and the latency of one
 more series are noted. Shown are the medians of the first and of the last third of the run, and how
-the one stands to the other. Logs are kept short, so that they are full before the first third ends.
+the one stands to the other; with --check the exit code is 1 where memory, files or keys have grown
+beyond what is noise. Logs are kept short, so that they are full before the first third ends.
 """
 
 import time
@@ -25,6 +26,13 @@ _UNITS = {
     "push to forecast, median": "ms",
     "push to forecast, longest": "ms",
 }
+_MOST = {
+    "worker, resident": 1.1,
+    "files open in a worker": 1.0,
+    "memory in Redis": 1.25,
+    "keys of RQ": 1.5,
+}
+"""How many times the first third's the last may be; of times a busy machine says nothing."""
 
 
 def main() -> None:
@@ -33,6 +41,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--series", type=int, default=200)
     parser.add_argument("--rate", type=float, default=300.0, help="candles a second")
+    parser.add_argument("--check", action="store_true", help="fail where something has grown")
     args = parser.parse_args()
     report = Report(
         "Long run", minutes=args.minutes, series=args.series, rate=args.rate, workers=args.workers
@@ -41,13 +50,20 @@ def main() -> None:
     third = len(samples) // 3
     if not third:
         raise SystemExit("too short: three samples are needed")
+    grown = {}
     for what, unit in _UNITS.items():
         early = [sample[what] for sample in samples[:third]]
         late = [sample[what] for sample in samples[-third:]]
         report.add(f"{what}, first third", unit, early)
         report.add(f"{what}, last third", unit, late)
-        report.add(f"{what}, last of first", "times", median(late) / median(early))
+        grown[what] = median(late) / median(early)
+        report.add(f"{what}, last of first", "times", grown[what])
     report.show(as_json=args.as_json)
+    faults = [
+        f"{what} {grown[what]:.2f} times" for what, most in _MOST.items() if grown[what] > most
+    ]
+    if args.check and faults:
+        raise SystemExit(f"grown: {', '.join(faults)}")
 
 
 def run(workers: int, minutes: float, series: int, rate: float) -> list[dict[str, float]]:

@@ -8,8 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    FiniteFloat,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from config.spelling import by_timeframe, spelled
 
 _HORIZONS = {
     **dict.fromkeys(("1m", "3m"), 30),
@@ -19,6 +28,7 @@ _HORIZONS = {
     "1w": 4,
 }
 _LONGEST_HORIZON = 64
+_FromZero = Annotated[FiniteFloat, Field(ge=0)]
 _PATIENCE = ("rollback_margin", "rollback_after_s")
 _PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
 SECRETS = {"redis_url", "state_key", "state_key_previous", "mlflow_tracking_uri"}
@@ -102,7 +112,7 @@ class Settings(BaseSettings):
         default={"*": 500, "1d": 250, "3d": 120, "1w": 60},
         description="candles that a champion must have learned, by timeframe: *=500,1d=250",
     )
-    gate_skill: Annotated[dict[str, float], NoDecode] = Field(
+    gate_skill: Annotated[dict[str, FiniteFloat], NoDecode] = Field(
         default={"*": 0.0},
         description="CRPS skill over the naive forecast that a champion must show, by timeframe",
     )
@@ -110,11 +120,11 @@ class Settings(BaseSettings):
         default={"*": (0.85, 0.95)},
         description="from what to what a champion's 90 % band must cover: *=0.85-0.95",
     )
-    rollback_margin: Annotated[dict[str, float], NoDecode] = Field(
+    rollback_margin: Annotated[dict[str, _FromZero], NoDecode] = Field(
         default={"*": 0.05},
         description="CRPS skill that a live model may lose to its champion, by timeframe",
     )
-    rollback_after_s: Annotated[dict[str, float], NoDecode] = Field(
+    rollback_after_s: Annotated[dict[str, _FromZero], NoDecode] = Field(
         default={"*": 3_600.0},
         description="seconds that it may stay below that before the champion is put back",
     )
@@ -134,7 +144,7 @@ class Settings(BaseSettings):
         description="seconds between pictures of one's champions; 0: none",
     )
     mlflow_tracking_uri: str = Field(
-        default="", description="MLflow server or store; empty: SQLite in the data folder"
+        default="", description="MLflow server or store; else MLFLOW_TRACKING_URI, or SQLite here"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
@@ -157,14 +167,14 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         defaults = cls.model_fields[str(info.field_name)].default
-        return defaults | dict(_by_timeframe(value))
+        return defaults | dict(by_timeframe(value))
 
     @field_validator("gate_coverage", mode="before")
     @classmethod
     def _read_ranges(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = _by_timeframe(value)
+        pairs = by_timeframe(value)
         return {"*": (0.85, 0.95)} | {name: tuple(text.split("-")) for name, text in pairs}
 
     @field_validator("allowed_series", mode="before")
@@ -231,9 +241,8 @@ class Settings(BaseSettings):
 
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs and models."""
-        return (
-            self.mlflow_tracking_uri or f"sqlite:///{quote(str(self.data_dir.resolve()))}/mlflow.db"
-        )
+        beside = f"sqlite:///{quote(str(self.data_dir.resolve()))}/mlflow.db"
+        return self.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or beside
 
 
 def load() -> Settings:
@@ -262,23 +271,12 @@ def shown(settings: Settings) -> Iterator[str]:
     for name, value in settings:
         text = "" if value is None else str(value)
         if isinstance(value, dict):
-            text = ",".join(f"{key}={_spelled(one)}" for key, one in value.items())
+            text = ",".join(f"{key}={spelled(one)}" for key, one in value.items())
         if isinstance(value, tuple):
             text = ",".join(value)
         if name in SECRETS and text:
             text = _PASSWORD.sub(r"\1********@", text) if "://" in text else "********"
         yield f"CANDLECAST_{name.upper()}={text}"
-
-
-def _by_timeframe(value: str) -> Iterator[tuple[str, str]]:
-    """Yield timeframe and value of each part of ``1m=2,*=3``; a bare value is that of all."""
-    for part in filter(None, map(str.strip, value.split(","))):
-        name, _, text = part.rpartition("=")
-        yield name.strip() or "*", text.strip()
-
-
-def _spelled(value: object) -> str:
-    return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _development_key(folder: Path) -> bytes:

@@ -61,15 +61,27 @@ class Showing:
 
     @classmethod
     def of_scores(cls, scores: Mapping[str, Any], error: float | None = None) -> Self:
-        """Return what published `Learner.scores` show; the standard error is not among them."""
-        recent = [groups["recent"] for groups in scores.get("horizons", {}).values()]
+        """Return what published `Learner.scores` show; the standard error is not among them.
+
+        What nobody of ours wrote shows nothing, and is taken to be finite.
+        """
+        horizons = scores.get("horizons")
+        groups = horizons.values() if isinstance(horizons, Mapping) else ()
+        recent = [group.get("recent") for group in groups if isinstance(group, Mapping)]
+        known = [group for group in recent if isinstance(group, Mapping)]
+        sequence = scores.get("sequence")
         return cls(
-            candles=scores.get("sequence", 0),
-            skill=_mean(recent, "crps_skill"),
+            candles=sequence if isinstance(sequence, int) else 0,
+            skill=_mean(known, "crps_skill"),
             error=error,
-            coverage=_mean(recent, "coverage_90"),
-            is_finite=scores.get("finite", True),
+            coverage=_mean(known, "coverage_90"),
+            is_finite=scores.get("finite") is not False,
         )
+
+    @property
+    def said_skill(self) -> str:
+        """The skill in words."""
+        return _short(self.skill)
 
     def shortfalls(self, bar: Bar) -> list[str]:
         """Say of each thing that is asked and not shown how far it is off."""
@@ -90,21 +102,23 @@ class Showing:
         return [reason for reason, holds in said if holds]
 
     def is_worse_than(self, other: "Showing", margin: float | None = None) -> bool:
-        """Whether the skill is below another's by more than noise, or than a margin beyond that.
+        """Whether the skill is below another's by more than noise or, where given, than a margin.
 
-        Noise is two standard errors of this skill: both look back on the same candles, as far as
-        they do, so that it is rather too much than too little.
+        Noise is two standard errors of the surer of both skills: they look back on the same
+        candles, as far as they do. What is not finite is worse than anything that is.
         """
         if other.skill is None or not other.is_finite:
             return False
         if self.skill is None or not self.is_finite:
             return True
-        noise = _STANDARD_ERRORS * (self.error or 0.0)
+        errors = [error for error in (self.error, other.error) if error is not None]
+        noise = _STANDARD_ERRORS * min(errors, default=0.0)
         return self.skill < other.skill - (noise if margin is None else margin)
 
 
 def _mean(groups: list[Mapping[str, Any]], name: str) -> float | None:
-    known = [group[name] for group in groups if group.get(name) is not None]
+    values = [group.get(name) for group in groups]
+    known = [value for value in values if isinstance(value, float | int)]
     mean = float(np.mean(known)) if known else math.nan
     return mean if math.isfinite(mean) else None
 

@@ -79,6 +79,11 @@ class Keys:
         return f"{self.prefix}rounds"
 
     @property
+    def drawn(self) -> str:
+        """Hash: when pictures of each series were drawn last."""
+        return f"{self.prefix}drawn"
+
+    @property
     def snapshot_lock(self) -> str:
         """Guard: one round of snapshots at a time."""
         return f"{self.prefix}snapshot-lock"

@@ -32,14 +32,15 @@ class Champion:
     ----------
     version
         Of the registered model in MLflow.
-    cursor
-        Open time of the last candle that it has learned.
+    cursor, sequence
+        Open time of the last candle that it has learned, and how many these are.
     skill, error
         CRPS skill over the baseline, mean of the scored horizons, and its standard error.
     """
 
     version: int
     cursor: int
+    sequence: int
     skill: float | None
     error: float | None
 
@@ -47,9 +48,15 @@ class Champion:
     def read(cls, raw: bytes | None) -> Self | None:
         """Read what `to_json` has made; None of what nobody of ours wrote."""
         try:
-            return cls(**json.loads(raw or b""))
+            champion = cls(**json.loads(raw or b""))
         except (RecursionError, TypeError, ValueError):
             return None
+        whole_ones = (champion.version, champion.cursor, champion.sequence)
+        others = (champion.skill, champion.error)
+        is_sound = all(type(number) is int for number in whole_ones) and all(
+            number is None or isinstance(number, float | int) for number in others
+        )
+        return champion if is_sound else None
 
     def to_json(self) -> str:
         """Return it as text, to be kept."""

@@ -1,7 +1,10 @@
 """How the rounds of snapshots go: noted for those who look, and for when the next one is due."""
 
+from contextlib import suppress
 from typing import Any
 
+from shared.candle import Series
+from shared.errors import StoreError
 from shared.limits import Limits
 from shared.link import Link
 from shared.records import text, whole
@@ -54,14 +57,26 @@ class Rounds:
                 pipe.execute()
         return int(wait_ms) // 1_000
 
+    def is_undrawn(self, series: Series, every_ms: float) -> bool:
+        """Whether pictures of a series were not drawn for so long, or never."""
+        with self._link.translated() as redis:
+            last = whole(redis.hget(self._link.keys.drawn, str(series)))
+            return last is None or _now_ms(redis) - last >= every_ms
+
+    def note_drawn(self, series: Series) -> None:
+        """Note that pictures of a series are drawn now."""
+        with self._link.translated() as redis:
+            redis.hset(self._link.keys.drawn, str(series), _now_ms(redis))
+
     def read(self) -> dict[str, Any]:
         """Return what is known: times in UTC milliseconds, each None where it was not noted.
 
         ``ended_at`` of the last round that went well; ``failing_since``, ``tries``, ``next_at`` and
         ``error`` while MLflow fails them.
         """
-        with self._link.translated() as redis:
-            found = redis.hgetall(self._link.keys.rounds)
+        found: dict[bytes, bytes] = {}
+        with suppress(StoreError), self._link.translated() as redis:
+            found = redis.hgetall(self._link.keys.rounds)  # of another type it tells nothing
         names = ("ended_at", "failing_since", "tries", "next_at")
         return {
             **{name: whole(found.get(name.encode())) for name in names},

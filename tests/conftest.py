@@ -56,6 +56,7 @@ def server(_server_url: str, tmp_path: Path) -> Server:
         "CANDLECAST_STATE_KEY": STATE_KEY,
         "CANDLECAST_DATA_DIR": str(tmp_path / "data"),
         "CANDLECAST_LOG_FORMAT": "json",
+        "MLFLOW_TRACKING_URI": "",  # MLflow sets it in the process where it has been used
         "OPENBLAS_NUM_THREADS": "1",
     }
     return Server(url, env)

@@ -3,6 +3,8 @@
 import dataclasses
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -124,9 +126,7 @@ def snapshots() -> "Snapshots":
     from worker.snapshot import Snapshots
 
     parts = store(), registry(), signer(), judge()
-    return Snapshots(
-        *parts, keep=configured().versions_kept, promoted=lambda *new: gallery().promoted(*new)
-    )
+    return Snapshots(*parts, keep=configured().versions_kept)
 
 
 @cache
@@ -134,7 +134,7 @@ def gallery() -> "Gallery":
     """Return who draws versions; loaded when the first one is drawn."""
     from worker.pictures import Gallery
 
-    return Gallery(store(), registry(), signer(), every_s=configured().pictures_every_s)
+    return Gallery(store(), registry(), judge(), signer(), every_s=configured().pictures_every_s)
 
 
 @cache
@@ -167,15 +167,31 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
         if renew is None:
             return {"skipped": "another round of snapshots is under way"}
         try:
-            watched = watch().look(renew)
-            report = snapshots().take(budget_s=configured().snapshot_budget_s, renew=renew)
+            done = _round(renew)
         except RegistryError as error:
             log.error("snapshots wait", error=str(error), next_s=rounds.failed(str(error)))  # noqa: TRY400
             return {"skipped": str(error)}
-        if report.gave_up:
-            log.error("snapshots wait", error=report.gave_up, next_s=rounds.failed(report.gave_up))
-        else:
+        except Exception as error:
+            rounds.failed(f"{type(error).__name__}: {error}")
+            raise
+        if done["gave_up"]:
+            log.error(
+                "snapshots wait", error=done["gave_up"], next_s=rounds.failed(done["gave_up"])
+            )
+        elif not done["overtaken"]:
             rounds.went_well()
+    return done
+
+
+def _round(renew: Callable[[], bool]) -> dict[str, Any]:
+    """Look at what is live, write versions, and draw a few with the time that is left."""
+    began, budget_s = time.monotonic(), configured().snapshot_budget_s
+    watched = watch().look(budget_s=budget_s / 3, renew=renew)
+    report = snapshots().take(budget_s=budget_s + began - time.monotonic(), renew=renew)
+    if not (report.gave_up or report.overtaken):
+        gallery().promoted(
+            report.promoted, budget_s=budget_s + began - time.monotonic(), renew=renew
+        )
     return dataclasses.asdict(watched) | dataclasses.asdict(report)
 
 

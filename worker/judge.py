@@ -1,25 +1,36 @@
 """Judging: a model is held against the gate, and against the champion of its series."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from typing import Protocol
 
-import structlog
+import numpy as np
 
 from models import state
 from models.gate import Bar, Showing
 from models.learner import Learner
 from shared.candle import Candle, Series, Timeframe
-from shared.errors import StateError
+from shared.dead_letters import DeadLetters
+from shared.errors import DecodeError, InvalidValue, StateError
 from shared.model_record import Champion, ModelRecord
-from worker.version import Hole, Verdict, Version, showing_of
-
-log = structlog.get_logger(__name__)
+from worker.version import Hole, Verdict, Version
 
 _PAGE = 1_000
+# Of the same candles, on another kind of processor the last bits may differ.
+_SAME = 1e-6
+# A model that does not continue its champion is met over this share of the candles asked.
+_MET_OVER = 0.4
+# What workers have stepped over; dead letters of other kinds never were in the log.
+_BURIED = {"undecodable", "model raised", "kills workers"}
 
 
 class Candles(Protocol):
     """What judging needs of the store."""
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What workers have stepped over."""
 
     def retained(self, series: Series) -> tuple[int | None, int]:
         """Return the open time of the log's first candle and how many it holds."""
@@ -32,6 +43,9 @@ class Candles(Protocol):
 
 class Versions(Protocol):
     """What judging needs of the registry."""
+
+    def champion(self, series: Series) -> Version | None:
+        """Return the version that bears the alias."""
 
     def versions(self, series: Series) -> Sequence[Version]:
         """Return the versions of a series, the newest first."""
@@ -70,40 +84,53 @@ class Judge:
     def verdict(self, record: ModelRecord, learner: Learner) -> Verdict:
         """Hold a committed model against the gate and the champion there is.
 
-        The champion's skill is of other candles. So one that shows less than that is beaten fairly
-        only by what the champion would show by now: it learns the candles since again.
+        Skills of other candles cannot be compared. So the champion learns the candles since again:
+        a model that has come to the same is its continuation and takes its place. Any other has to
+        show over many candles, from when it is first seen, that it is not worse.
         """
-        showing = Showing.of(learner)
-        reasons = showing.shortfalls(self._bar(record.series.timeframe))
-        champion = None if reasons else self.champion(record)
-        if champion is None or not showing.is_worse_than(showing_of(champion)):
-            return Verdict(showing=showing, reasons=tuple(reasons))
-        less = f"skill {showing.skill:.4f}, version {champion.version} had {champion.skill:.4f}"
+        showing, bar = Showing.of(learner), self._bar(record.series.timeframe)
+        verdict = Verdict(showing, tuple(showing.shortfalls(bar)))
+        known = self._versions.champion(record.series) if record.snapshot_version else None
+        if known is None:
+            return verdict
+        verdict = replace(verdict, champion=known.champion)
         try:
-            by_now = self.champion_by_now(record, champion)
-        except (StateError, Hole) as error:
-            return Verdict(showing=showing, notes=(f"{less}; not contested: {error}",))
-        would = "none" if by_now.skill is None else f"{by_now.skill:.4f}"
-        if showing.is_worse_than(by_now):
-            return Verdict(showing=showing, reasons=(f"{less}, and would have {would} by now",))
-        return Verdict(showing=showing, notes=(f"{less}, but would have {would} by now",))
+            rival = self.by_now(record, known.champion)
+        except (DecodeError, InvalidValue, StateError) as error:
+            return replace(verdict, notes=(f"not contested: {error}",))
+        if _is_same(learner, rival):
+            return verdict
+        return self._contested(record, verdict, Showing.of(rival), int(_MET_OVER * bar.candles))
 
-    def champion(self, record: ModelRecord) -> Champion | None:
-        """Return the champion of a series: as the store knows it, else as the registry does."""
-        if record.champion or not record.snapshot_version:
-            return record.champion
-        found = (one for one in self._versions.versions(record.series) if one.is_champion)
-        return next((one.champion for one in found), None)
+    def _contested(
+        self, record: ModelRecord, verdict: Verdict, rival: Showing, least: int
+    ) -> Verdict:
+        """Hold a model against a champion that it does not continue."""
+        newest = self._versions.versions(record.series)[0]
+        cursor = record.cursor or 0
+        since = newest.met_since or cursor
+        met = (cursor - since) // record.series.timeframe.ms
+        own, reasons = verdict.showing, list(verdict.reasons)
+        name = f"version {verdict.champion.version}" if verdict.champion else "the champion"
+        if met < least:
+            reasons.append(
+                f"no continuation of {name}: to be met over {least} candles, {met} so far"
+            )
+        elif own.is_worse_than(rival):
+            reasons.append(f"skill {own.said_skill}, {name} would have {rival.said_skill} by now")
+        return replace(verdict, reasons=tuple(reasons), met_since=since)
 
-    def champion_by_now(self, record: ModelRecord, champion: Champion) -> Showing:
-        """Return what a champion would show had it learned what the live model has since.
+    def by_now(self, record: ModelRecord, champion: Champion) -> Learner:
+        """Return a champion that has learned what the live model has since.
 
         Raises
         ------
         StateError
-            When it cannot be loaded.
+            When it cannot be loaded, or cannot learn them.
         Hole
             When candles after it are no longer kept.
+        DecodeError
+            When one of them cannot be read.
         """
         series = record.series
         first, _ = self._candles.retained(series)
@@ -114,13 +141,42 @@ class Judge:
             )
         raw = self._versions.state(series, champion.version)
         learner = state.load(raw, self._signer, record.fingerprint or "", series)
-        learner.learn_many(self._between(series, champion.cursor, record.cursor or 0))
-        return Showing.of(learner)
+        try:
+            learner.learn_many(self.learned(record, champion.cursor))
+        except (DecodeError, MemoryError, OSError):
+            raise
+        except Exception as error:  # whatever a model makes of a candle
+            raise StateError(
+                f"version {champion.version} cannot learn the candles after it: {error}"
+            ) from error
+        return learner
 
-    def _between(self, series: Series, after: int, upto: int) -> Iterable[Candle]:
-        while page := self._candles.candles(series, after=after, count=_PAGE):
-            for candle in page:
-                if candle.open_time > upto:
-                    return
-                yield candle
+    def learned(self, record: ModelRecord, after: int | None) -> Iterator[Candle]:
+        """Yield the retained candles that workers have learned after one, up to the cursor.
+
+        Raises
+        ------
+        DecodeError
+            When one of them cannot be read.
+        """
+        buried = self._buried(record.series) if record.dead_letters else set()
+        upto = record.cursor or 0
+        while page := self._candles.candles(record.series, after=after, count=_PAGE):
+            known = takewhile(lambda candle: candle.open_time <= upto, page)
+            yield from (candle for candle in known if candle.open_time not in buried)
             after = page[-1].open_time
+
+    def _buried(self, series: Series) -> set[int]:
+        letters = self._candles.dead_letters.newest(str(series))
+        times = (letter.candle.partition(" ")[0] for letter in letters if letter.reason in _BURIED)
+        return {int(time) for time in times if time.isdecimal()}
+
+
+def _is_same(one: Learner, other: Learner) -> bool:
+    """Whether two learners have come to the same: what they say, and what they have shown."""
+    if one.sequence != other.sequence:
+        return False
+    mine, its = (
+        (learner.outlook().quantiles, learner.prequential.total) for learner in (one, other)
+    )
+    return all(np.allclose(a, b, rtol=_SAME, atol=0) for a, b in zip(mine, its, strict=True))

@@ -106,11 +106,15 @@ class Restorer:
             )
         raw = self._versions.state(series, version.number)
         learner = state.load(raw, self._signer, version.fingerprint, series)
-        if learner.sequence != version.sequence:
+        knows = learner.hours.open_time or 0
+        # Candles may have been buried after the last one that was learned.
+        if learner.sequence != version.sequence or knows > version.cursor:
             raise StateError(
-                f"version {version.number} of {series} holds {learner.sequence} candles, its tag "
-                f"says {version.sequence}: it was changed"
+                f"version {version.number} of {series} holds {learner.sequence} candles up to "
+                f"{utc(knows)}, its tags say {version.sequence} up to {utc(version.cursor)}: they "
+                "were changed"
             )
+        version = replace(version, cursor=knows)
         first, _ = self._store.retained(series)
         return Restore(series, version, learner, raw, first)
 

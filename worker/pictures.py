@@ -1,8 +1,8 @@
 """Pictures of a version: what its model has said of the retained candles, and what came of it."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -11,7 +11,8 @@ from models import state
 from models.learner import Learner
 from shared.candle import Series
 from shared.errors import CandlecastError, InvalidValue, StoreError
-from worker.judge import Candles, Versions
+from shared.model_record import ModelRecord
+from worker.judge import Candles, Judge, Versions
 from worker.report import pictures
 from worker.trial import Trial
 from worker.version import Version
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 # A model that has just begun says little of the one that is meant.
 _LEAST = 300
+_A_ROUND = 3
 
 
 class Hall(Versions, Protocol):
@@ -29,13 +31,36 @@ class Hall(Versions, Protocol):
         """Put files beside a version; return where they are."""
 
 
+class Drawn(Protocol):
+    """Who remembers when a series was drawn."""
+
+    def is_undrawn(self, series: Series, every_ms: float) -> bool:
+        """Whether it was not drawn for so long, or never."""
+
+    def note_drawn(self, series: Series) -> None:
+        """Note that it is drawn now."""
+
+
+class Store(Candles, Protocol):
+    """What pictures need of the store."""
+
+    @property
+    def rounds(self) -> Drawn:
+        """What is known of the rounds of snapshots."""
+
+    def model(self, series: Series) -> ModelRecord:
+        """Return one committed model."""
+
+
 class Gallery:
     """Draws versions, and puts the pictures beside them.
 
     Parameters
     ----------
-    candles, hall
-        The store and the registry.
+    store, hall
+        Where candles are, and where versions.
+    judge
+        Knows what workers have learned.
     signer
         Checks the states of versions.
     every_s
@@ -43,33 +68,44 @@ class Gallery:
     """
 
     def __init__(
-        self,
-        candles: Candles,
-        hall: Hall,
-        signer: state.Signer,
-        *,
-        every_s: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, store: Store, hall: Hall, judge: Judge, signer: state.Signer, *, every_s: float
     ) -> None:
-        self._candles = candles
+        self._store = store
         self._hall = hall
+        self._judge = judge
         self._signer = signer
-        self._every_s = every_s
-        self._clock = clock
-        self._drawn: dict[Series, float] = {}
+        self._every_ms = every_s * 1_000
 
-    def promoted(self, series: Series, version: int) -> None:
-        """Draw a new champion, unless one was drawn not long ago: it takes longer than all else."""
-        last = self._drawn.get(series, -math.inf)
-        if not self._every_s or self._clock() - last < self._every_s:
-            return
-        self._drawn[series] = self._clock()
+    def promoted(
+        self,
+        champions: Mapping[str, int],
+        *,
+        budget_s: float,
+        renew: Callable[[], bool] = lambda: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> int:
+        """Draw some new champions that were not drawn for long; return how many.
+
+        To draw one takes longer than a snapshot: a few a round, with the time that it leaves.
+        """
+        deadline, drawn = clock() + budget_s, 0
+        for name, version in champions.items() if self._every_ms else ():
+            if drawn == _A_ROUND or clock() > deadline or not renew():
+                break
+            series = Series.parse(name)
+            if self._store.rounds.is_undrawn(series, self._every_ms):
+                drawn += self._try(series, version)
+        return drawn
+
+    def _try(self, series: Series, version: int) -> int:
         try:
             self.draw(series, version)
         except StoreError:
             raise
         except CandlecastError as error:  # the version is there all the same
-            log.warning("no pictures", series=str(series), version=version, error=str(error))
+            log.info("no pictures", series=str(series), version=version, why=str(error))
+        self._store.rounds.note_drawn(series)
+        return 1
 
     def draw(self, series: Series, version: int) -> str:
         """Draw the fan, the reliability diagram and the skill over time; return where they are.
@@ -92,11 +128,8 @@ class Gallery:
         if chosen is None:
             raise InvalidValue("version", version, f"{series} has none such")
         learner, after = self._beginning(series, chosen, found)
-        seen = [
-            candle
-            for candle in self._candles.candles(series, after=after)
-            if candle.open_time <= chosen.cursor
-        ]
+        record = replace(self._store.model(series), cursor=chosen.cursor)
+        seen = list(self._judge.learned(record, after))
         if len(seen) < _LEAST:
             raise InvalidValue("candles", len(seen), f"{_LEAST} before the version are needed")
         trial = Trial(learner)
@@ -110,9 +143,15 @@ class Gallery:
         self, series: Series, version: Version, found: Sequence[Version]
     ) -> tuple[Learner, int | None]:
         """Return the model that the pictures begin with, and its last candle."""
-        first, _ = self._candles.retained(series)
+        first, _ = self._store.retained(series)
         latest = version.cursor - _LEAST * series.timeframe.ms
-        older = [one for one in found if (first or 0) <= one.cursor <= latest]
+        kin = [
+            one
+            for one in found
+            if (one.fingerprint, one.since, one.origin)
+            == (version.fingerprint, version.since, version.origin)
+        ]
+        older = [one for one in kin if (first or 0) <= one.cursor <= latest]
         start = older[-1] if older else version
         raw = self._hall.state(series, start.number)
         learner = state.load(raw, self._signer, version.fingerprint, series)

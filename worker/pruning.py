@@ -12,8 +12,9 @@ from mlflow.store.db.db_types import DATABASE_ENGINES
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import TextClause, text
 
+from worker.mlflow_errors import ABSENT
+
 _SOURCE = "models:/"
-_ABSENT = "RESOURCE_DOES_NOT_EXIST"
 # What MLflow keeps of what it has deleted, and has no call for.
 _REST_OF_VERSION = [
     text("DELETE FROM model_version_tags WHERE name = :name AND version = :version"),
@@ -82,5 +83,5 @@ def _gone_is_fine() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        if error.error_code != _ABSENT:
+        if error.error_code != ABSENT:
             raise

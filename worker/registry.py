@@ -4,15 +4,13 @@ Importing this takes seconds and some 200 MB; housekeeping does, once, and who r
 """
 
 import json
-import logging
 import os
-import re
 import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -25,25 +23,28 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Metric
+from mlflow.entities import LoggedModelOutput, Metric, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-from requests import RequestException
-from sqlalchemy.exc import SQLAlchemyError
 
 from shared.candle import Series
-from shared.errors import RegistryError
+from shared.errors import StateError
 from shared.model_record import ModelRecord
+from worker.mlflow_errors import ABSENT, EXISTS, NONE_SUCH, silence, translated
 from worker.pruning import Pruning
-from worker.runs import ABSENT, EXISTS, RETIRED_TAG, Runs, labels
+from worker.runs import RETIRED_TAG, Runs, labels
 from worker.shipment import lay_out
 from worker.sqlite_store import alone
 from worker.version import CHALLENGER, CHAMPION, Version, model_name
 
 EXPERIMENT = "candlecast"
 _PAGE = 100
+# So that a series with thousands does not hold up the others.
+_PRUNED_AT_ONCE = 20
 _PICTURES = "pictures"
+# Of the newest version, on the run too.
+_RUN_TAGS = {"fingerprint", "code_version"}
 
 
 class MlflowRegistry:
@@ -81,7 +82,7 @@ class MlflowRegistry:
         prior: str = "",
         run_snapshots: int = 1_000,
     ) -> None:
-        _silence()
+        silence()
         self._address = tracking_uri.rpartition("@")[2]
         self._runs: dict[Series, str] = {}
         self._run_snapshots = run_snapshots
@@ -100,9 +101,9 @@ class MlflowRegistry:
     def write(
         self, record: ModelRecord, metrics: Mapping[str, float], verdict: Mapping[str, str]
     ) -> int:
-        """Keep a committed model as a new version, with the tags of its verdict; return its number.
+        """Keep a committed model as a new version, tagged with its verdict; return its number.
 
-        One that is there already, whose answer was lost, is not written twice.
+        One whose answer was lost is not written twice.
         """
         name, client = model_name(record.series), self._client
         with self._translated():
@@ -112,6 +113,8 @@ class MlflowRegistry:
                 run = self._series_runs.find(record.series, name)
                 newest = self._search(name, most=1)
                 if newest and record.etag and newest[0].tags.get("etag") == record.etag:
+                    for tag, said in verdict.items():
+                        client.set_model_version_tag(name, newest[0].version, tag, said)
                     return int(newest[0].version)
             tags = {**_tags(record), **verdict}
             logged = client.create_logged_model(
@@ -119,7 +122,7 @@ class MlflowRegistry:
             )
             self._fill(record, logged.model_id, run)
             client.log_model_artifacts(logged.model_id, str(self._folder))
-            self._log(run, logged.model_id, record.sequence, metrics)
+            self._log(run, logged.model_id, record, metrics)
             client.finalize_logged_model(logged.model_id, "READY")
             version = client.create_model_version(
                 name,
@@ -129,7 +132,7 @@ class MlflowRegistry:
                 model_id=logged.model_id,
                 await_creation_for=0,
             )
-            # What MLflow's own registration leaves on the model: its page then links the version.
+            # As MLflow's own registration does: the model's page then links the version.
             link = json.dumps([{"name": name, "version": version.version}])
             client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
             number = int(version.version)
@@ -148,6 +151,17 @@ class MlflowRegistry:
             else:
                 self._client.set_registered_model_alias(name, CHALLENGER, str(version))
 
+    def champion(self, series: Series) -> Version | None:
+        """Return the version that bears the alias ``champion``, if one does."""
+        with self._translated():
+            try:
+                found = self._client.get_model_version_by_alias(model_name(series), CHAMPION)
+            except MlflowException as error:
+                if error.error_code not in NONE_SUCH:
+                    raise
+                return None
+        return _version(found, (CHAMPION,))
+
     def versions(self, series: Series) -> list[Version]:
         """Return the versions of a series, the newest first; none where it was never written."""
         name = model_name(series)
@@ -160,19 +174,21 @@ class MlflowRegistry:
                 return []
             found = self._search(name)
         return [
-            Version.of_tags(
-                int(one.version),
-                one.creation_timestamp,
-                tuple(sorted(alias for alias, of in aliases.items() if of == one.version)),
-                one.tags,
-            )
+            _version(one, sorted(alias for alias, of in aliases.items() if of == one.version))
             for one in found
         ]
 
     def state(self, series: Series, version: int) -> bytes:
-        """Return the signed state that a version holds; nobody has checked it yet."""
+        """Return the signed state that a version holds; nobody has checked it yet.
+
+        Raises
+        ------
+        StateError
+            When there is none: somebody has deleted the version or its files.
+        """
         uri = f"models:/{model_name(series)}/{version}"
-        with self._translated(), tempfile.TemporaryDirectory() as folder:
+        gone = StateError(f"version {version} of {series} or its files have been deleted")
+        with self._translated(gone), tempfile.TemporaryDirectory() as folder:
             files = get_artifact_repository(uri)
             path = files.download_artifacts("artifacts/state", folder)  # type: ignore[no-untyped-call]
             return Path(path).read_bytes()
@@ -188,12 +204,15 @@ class MlflowRegistry:
             location = self._client.get_logged_model(model_id).artifact_location
         return f"{location}/{_PICTURES}"
 
-    def prune(self, series: Series, keep: int) -> int:
-        """Delete all versions but the newest and those that bear an alias; say how many went."""
+    def prune(self, series: Series, upto: int) -> int:
+        """Delete the oldest versions up to a number but those with an alias; say how many went."""
         name = model_name(series)
         with self._translated():
             named = {int(of) for of in self._client.get_registered_model(name).aliases.values()}
-            old = [one for one in self._search(name)[keep:] if int(one.version) not in named]
+            oldest = self._search(name, most=_PRUNED_AT_ONCE + len(named), order="ASC")
+            old = [
+                one for one in oldest if int(one.version) <= upto and int(one.version) not in named
+            ]
             self._pruning.versions(name, old)
         return len(old)
 
@@ -207,15 +226,17 @@ class MlflowRegistry:
                 self._client.set_registered_model_tag(name, RETIRED_TAG, now)
         return found
 
-    def _search(self, name: str, most: int | None = None) -> list[ModelVersion]:
-        """Return the versions of a registered model, the newest first."""
+    def _search(
+        self, name: str, most: int | None = None, order: str = "DESC"
+    ) -> list[ModelVersion]:
+        """Return the versions of a registered model, the newest first unless told otherwise."""
         found: list[ModelVersion] = []
         token = None
         while most is None or len(found) < most:
             page = self._client.search_model_versions(
                 f"name='{name}'",
                 max_results=most or _PAGE,
-                order_by=["version_number DESC"],
+                order_by=[f"version_number {order}"],
                 page_token=token,
             )
             found += page
@@ -224,10 +245,13 @@ class MlflowRegistry:
                 break
         return found
 
-    def _log(self, run: str, model_id: str, step: int, metrics: Mapping[str, float]) -> None:
-        now = int(time.time() * 1_000)
-        rows = [Metric(key, value, now, step, model_id) for key, value in metrics.items()]
-        self._client.log_batch(run, metrics=rows)
+    def _log(
+        self, run: str, model_id: str, record: ModelRecord, values: Mapping[str, float]
+    ) -> None:
+        now, step = int(time.time() * 1_000), record.sequence
+        metrics = [Metric(key, value, now, step, model_id) for key, value in values.items()]
+        tags = [RunTag(name, of) for name, of in _tags(record).items() if name in _RUN_TAGS]
+        self._client.log_batch(run, metrics=metrics, tags=tags)
         self._client.log_outputs(run, [LoggedModelOutput(model_id, step)])
 
     def _fill(self, record: ModelRecord, model_id: str, run: str) -> None:
@@ -253,13 +277,13 @@ class MlflowRegistry:
                 raise
             return self._find_experiment(artifacts)  # another process was faster
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (MlflowException, SQLAlchemyError, RequestException, OSError) as error:
-            reason = re.sub(r"//[^/@\s]+@", "//", str(error).partition("\n")[0])
-            raise RegistryError(f"MLflow at {self._address}: {reason}") from error
+    def _translated(self, gone: StateError | None = None) -> AbstractContextManager[None]:
+        return translated(self._address, gone)
+
+
+def _version(found: ModelVersion, aliases: Sequence[str]) -> Version:
+    number, created = int(found.version), int(found.creation_timestamp)
+    return Version.of_tags(number, created, tuple(aliases), found.tags)
 
 
 def _tags(record: ModelRecord) -> dict[str, str]:
@@ -274,10 +298,3 @@ def _tags(record: ModelRecord) -> dict[str, str]:
         "etag": record.etag or "",
         "origin": record.origin or "",
     }
-
-
-def _silence() -> None:
-    """Leave the reporting of failures to whoever catches `RegistryError`."""
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)

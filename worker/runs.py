@@ -6,10 +6,10 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from shared.candle import Series
-from shared.errors import RegistryError
+from shared.errors import StateError
+from worker.mlflow_errors import ABSENT, EXISTS
 from worker.pruning import Pruning
 
-ABSENT, EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADYEXISTS"
 RETIRED_TAG = "retired"
 _RUN_TAG, _LAST_RUN_TAG = "run_id", "last_run_id"
 
@@ -44,7 +44,7 @@ class Runs:
                 raise
             registered = self._register(series, name)
         if _RUN_TAG not in registered.tags:
-            raise RegistryError(
+            raise StateError(
                 f"registered model {name} at {self._address} has no tag {_RUN_TAG}: somebody "
                 "else made it; rename or delete it"
             )

@@ -4,9 +4,8 @@ Orchestration only: MLflow itself is behind `Registry`, implemented in ``worker.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import structlog
 
@@ -14,84 +13,18 @@ from models import state
 from models.learner import Learner
 from shared.candle import Series
 from shared.errors import CandlecastError, RegistryError, StateError, StoreError
-from shared.model_record import Champion, ModelRecord
+from shared.model_record import ModelRecord
 from worker.recall import recalled
+from worker.snapshot_parts import Court, Records, Registry
 from worker.version import CHALLENGER, CHAMPION, Verdict, champion_of, metrics_of
 
 log = structlog.get_logger(__name__)
 
 _PAGE = 64
 # To look which versions are old costs as much as to delete one.
-_PRUNED_AT_ONCE = 5
+_PRUNED_EVERY = 5
 # What fails so many series one after the other fails them all.
 _FAILURES = 3
-
-
-class Records(Protocol):
-    """What a snapshot needs of the store."""
-
-    def series(self) -> list[Series]:
-        """Return every known series."""
-
-    def faults(self, names: Sequence[Series]) -> dict[Series, str]:
-        """Say of each of these that cannot be read why not."""
-
-    def models(self, names: Sequence[Series]) -> list[ModelRecord]:
-        """Return the committed models of several series, without their states."""
-
-    def model(self, series: Series) -> ModelRecord:
-        """Return one committed model, with its state."""
-
-    def set_snapshot(
-        self,
-        series: Series,
-        *,
-        version: int,
-        alias: str | None,
-        revision: int,
-        champion: Champion | None = None,
-    ) -> None:
-        """Note the newest version and the revision it holds, and a new champion."""
-
-
-class Registry(Protocol):
-    """Where versions are kept."""
-
-    def write(
-        self, record: ModelRecord, metrics: Mapping[str, float], verdict: Mapping[str, str]
-    ) -> int:
-        """Keep a committed model as a new version of its series and return its number.
-
-        Raises
-        ------
-        RegistryError
-            When the version could not be written; a later one may be.
-        """
-
-    def prune(self, series: Series, keep: int) -> int:
-        """Delete all versions but the newest and those that bear an alias; say how many went."""
-
-    def crown(self, series: Series, version: int, *, champion: bool) -> None:
-        """Name a version the champion of its series, or its challenger."""
-
-
-class Court(Protocol):
-    """Who says whether a model becomes the champion of its series."""
-
-    def verdict(self, record: ModelRecord, learner: Learner) -> Verdict:
-        """Hold a committed model against what is asked, and against the champion there is."""
-
-
-class Archive(Registry, Protocol):
-    """Where versions outlive their series."""
-
-    def mark_retired(self, series: Series, version: int) -> bool:
-        """Note on what is kept of a series that it is retired, until it comes to life again.
-
-        Returns
-        -------
-        Whether this version is there; where it is not, nothing is noted.
-        """
 
 
 @dataclass(slots=True)
@@ -104,6 +37,10 @@ class Report:
     """Error by series."""
     left: int = 0
     """Series that moved and had to wait for the next round."""
+    promoted: dict[str, int] = field(default_factory=dict)
+    """Those of the versions written that are champions now."""
+    overtaken: bool = False
+    """Whether another round has begun meanwhile."""
     gave_up: str = ""
     """The registry's error, where it failed so often that the round was ended."""
 
@@ -123,26 +60,22 @@ class Snapshots:
         Says which versions become champions.
     keep
         Versions of a series that stay, besides those that bear an alias.
-    promoted
-        Told each new champion.
     """
 
     def __init__(
         self,
         records: Records,
-        registry: Archive,
+        registry: Registry,
         signer: state.Signer,
         court: Court,
         *,
         keep: int = 10,
-        promoted: Callable[[Series, int], None] = lambda *_: None,
     ) -> None:
         self._records = records
         self._registry = registry
         self._signer = signer
         self._court = court
         self._keep = keep
-        self._promoted = promoted
 
     def take(
         self,
@@ -182,7 +115,8 @@ class Snapshots:
             log.error("snapshot failed", series=str(series), error=fault)
         moved = self._moved([series for series in names if series not in faults])
         for done, series in enumerate(moved, 1):
-            if clock() >= deadline or not renew():
+            report.overtaken = not renew()
+            if clock() >= deadline or report.overtaken:
                 report.left = len(moved) - done + 1
                 log.warning("snapshots wait for the next round", left=report.left)
                 break
@@ -195,15 +129,13 @@ class Snapshots:
     def _try(self, series: Series, report: Report) -> bool:
         """Write one version and report it; return False where the registry has failed."""
         try:
-            version = self._take(series)
+            self._take(series, report)
         except StoreError:
             raise
         except CandlecastError as error:
             report.failed[str(series)] = str(error)
             log.error("snapshot failed", series=str(series), error=str(error))  # noqa: TRY400
             return not isinstance(error, RegistryError)
-        if version is not None:
-            report.written[str(series)] = version
         return True
 
     def archive(self, record: ModelRecord) -> int | None:
@@ -225,7 +157,7 @@ class Snapshots:
             return version
         if record.sequence == 0:
             return None
-        version = self._write(record)
+        version = self._write(*self._whole(record), None)
         self._registry.mark_retired(series, version)
         return version
 
@@ -239,51 +171,60 @@ class Snapshots:
         ]
         return [series for *_, series in sorted(aged, key=lambda row: row[:3])]
 
-    def _take(self, series: Series) -> int | None:
-        """Write one version; None where another round was faster."""
+    def _take(self, series: Series, report: Report) -> None:
+        """Write one version, unless another round was faster, and judge it."""
         record = self._records.model(series)
         if not _has_moved(record):
-            return None
-        return self._write(record)
+            return
+        record, learner = self._whole(record)
+        verdict = self._court.verdict(record, learner)
+        version = self._write(record, learner, verdict)
+        self._registry.crown(series, version, champion=verdict.passed)
+        crowned = champion_of(version, record, verdict.showing) if verdict.passed else None
+        self._records.set_snapshot(
+            series,
+            version=version,
+            alias=CHAMPION if verdict.passed else CHALLENGER,
+            revision=record.revision,
+            champion=crowned or verdict.champion,
+        )
+        report.written[str(series)] = version
+        if verdict.passed:
+            report.promoted[str(series)] = version
+        self._prune(series, version)
 
-    def _write(self, record: ModelRecord) -> int:
-        series = record.series
+    def _whole(self, record: ModelRecord) -> tuple[ModelRecord, Learner]:
+        """Load a committed model, with all that its state lacks."""
         if not record.state or record.fingerprint is None:
             raise StateError("the state is missing; the next candle makes a worker learn it again")
         learner = recalled(record, self._signer, record.fingerprint)
         if record.behind:
             if record.fingerprint != state.fingerprint(learner.model, learner.horizon):
                 raise StateError("the state is of another model; the next candle learns it again")
-            record = replace(record, state=state.dump(learner, self._signer, series), behind=[])
-        verdict = self._court.verdict(record, learner)
+            whole = state.dump(learner, self._signer, record.series)
+            record = replace(record, state=whole, behind=[])
+        return record, learner
+
+    def _write(self, record: ModelRecord, learner: Learner, verdict: Verdict | None) -> int:
+        tags = verdict.tags if verdict else {}
         # Nobody vouches for the scores that lie beside the state.
-        version = self._registry.write(record, metrics_of(learner.scores()), verdict.tags)
-        self._registry.crown(series, version, champion=verdict.passed)
-        self._records.set_snapshot(
-            series,
-            version=version,
-            alias=CHAMPION if verdict.passed else CHALLENGER,
-            revision=record.revision,
-            champion=champion_of(version, record, verdict.showing) if verdict.passed else None,
-        )
+        version = self._registry.write(record, metrics_of(learner.scores()), tags)
         log.info(
             "snapshot written",
-            series=str(series),
+            series=str(record.series),
             version=version,
             sequence=record.sequence,
-            champion=verdict.passed,
-            reasons=verdict.tags["reasons"],
+            **tags,
         )
-        if verdict.passed:
-            self._promoted(series, version)
-        if version % _PRUNED_AT_ONCE == 0:
-            self._prune(series)
         return version
 
-    def _prune(self, series: Series) -> None:
+    def _prune(self, series: Series, version: int) -> None:
+        upto = version - self._keep
+        if upto < 1 or version % _PRUNED_EVERY:
+            return
         try:
-            gone = self._registry.prune(series, self._keep)
-        except RegistryError as error:  # they are found again next time
+            gone = self._registry.prune(series, upto)
+        except CandlecastError as error:  # they are found again next time
             log.warning("old versions stay for now", series=str(series), error=str(error))
         else:
             log.info("old versions deleted", series=str(series), versions=gone)

@@ -22,13 +22,17 @@ class Hole(InvalidValue):
     """The log no longer holds the candle at which a version ends, nor those right after it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What the gate said of a version: ``reasons`` against it, and ``notes`` that are none."""
 
     showing: Showing
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    champion: Champion | None = None
+    """The one there was."""
+    met_since: int | None = None
+    """Cursor (UTC ms) at which a model was first seen that does not continue it."""
 
     @property
     def passed(self) -> bool:
@@ -43,6 +47,7 @@ class Verdict:
         return {
             "verdict": _PASSED if self.passed else _FAILED,
             "reasons": "; ".join((*self.reasons, *self.notes))[:_LONGEST],
+            "met_since": str(self.met_since or ""),
             **{name: repr(number) for name, number in numbers.items() if number is not None},
         }
 
@@ -71,6 +76,9 @@ class Version:
         What was said of it.
     skill, error, coverage
         What it had to show: see `models.gate.Showing`.
+    met_since
+        Where it did not continue its champion, nor took its place: the cursor (UTC ms) at which a
+        model was first seen that did not.
     """
 
     number: int
@@ -89,6 +97,7 @@ class Version:
     skill: float | None
     error: float | None
     coverage: float | None
+    met_since: int | None
 
     @classmethod
     def of_tags(
@@ -112,6 +121,7 @@ class Version:
             skill=_number(tags, "skill", float),
             error=_number(tags, "skill_error", float),
             coverage=_number(tags, "coverage_90", float),
+            met_since=None if tags.get("verdict") == _PASSED else _number(tags, "met_since", int),
         )
 
     @property
@@ -122,7 +132,13 @@ class Version:
     @property
     def champion(self) -> Champion:
         """What the store keeps of it while it is the champion."""
-        return Champion(version=self.number, cursor=self.cursor, skill=self.skill, error=self.error)
+        return Champion(
+            version=self.number,
+            cursor=self.cursor,
+            sequence=self.sequence,
+            skill=self.skill,
+            error=self.error,
+        )
 
 
 def model_name(series: Series) -> str:
@@ -168,7 +184,11 @@ def metrics_of(scores: Mapping[str, Any]) -> dict[str, float]:
 def champion_of(version: int, record: ModelRecord, showing: Showing) -> Champion:
     """Return what the store is to keep of a version that has just become the champion."""
     return Champion(
-        version=version, cursor=record.cursor or 0, skill=showing.skill, error=showing.error
+        version=version,
+        cursor=record.cursor or 0,
+        sequence=record.sequence,
+        skill=showing.skill,
+        error=showing.error,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from models.gate import Showing
-from shared.candle import Timeframe
+from shared.candle import Series, Timeframe
 from shared.errors import CandlecastError, RegistryError, StoreError
 from shared.model_record import Champion, ModelRecord
 from shared.records import Event
@@ -19,6 +19,8 @@ from worker.version import showing_of
 log = structlog.get_logger(__name__)
 
 _PAGE = 64
+# What fails so many series one after the other fails them all.
+_FAILURES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Patience:
     Attributes
     ----------
     margin
-        CRPS skill.
+        CRPS skill, not negative.
     seconds
         From when it was first seen there.
     """
@@ -45,6 +47,8 @@ class Watched:
     """Version by series."""
     stuck: dict[str, str] = field(default_factory=dict)
     """Why a model that has failed is live still, by series."""
+    unseen: int = 0
+    """Series that seem to have failed, and have to wait for the next look."""
 
 
 class Watch:
@@ -62,6 +66,8 @@ class Watch:
         By timeframe.
     now_ms
         UTC milliseconds.
+    clock
+        Seconds that only rise.
     """
 
     def __init__(
@@ -70,68 +76,88 @@ class Watch:
         judge: Judge,
         restorer: Restorer,
         patience: Callable[[Timeframe], Patience],
+        *,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._judge = judge
         self._restorer = restorer
         self._patience = patience
         self._now_ms = now_ms
+        self._clock = clock
 
-    def look(self, renew: Callable[[], bool] = lambda: True) -> Watched:
+    def look(self, *, budget_s: float, renew: Callable[[], bool] = lambda: True) -> Watched:
         """Look at every series; one that fails is reported and the next one is looked at.
+
+        To look costs next to nothing, to compare a model with its champion does: that ends with the
+        budget. Who has waited longest is compared first.
 
         Raises
         ------
-        StoreError, RegistryError
-            When Redis or MLflow fails: then there is nothing to be compared.
+        StoreError
+            When Redis fails: then no series can be read.
         """
+        watched, in_a_row = Watched(), 0
+        deadline = self._clock() + budget_s
+        failed = self._failed()
+        for done, series in enumerate(failed):
+            if self._clock() > deadline or in_a_row == _FAILURES or not renew():
+                watched.unseen = len(failed) - done
+                break
+            in_a_row = 0 if self._try(series, watched) else in_a_row + 1
+        return watched
+
+    def _failed(self) -> list[Series]:
+        """Return the series whose live models seem to have failed, the longest first."""
         names = self._store.series()
         faults = self._store.faults(names)
         names = [series for series in names if series not in faults]
-        watched = Watched()
-        for start in range(0, len(names), _PAGE):
-            if not renew():
-                break
-            for record in self._store.models(names[start : start + _PAGE]):
-                self._look_at(record, watched)
-        return watched
-
-    def _look_at(self, record: ModelRecord, watched: Watched) -> None:
-        champion, name = record.champion, str(record.series)
-        if champion is None or not self._has_failed(record, champion):
-            return
-        try:
-            why = self._case(record, champion)
-            if why and self._roll_back(record, champion, why):
-                watched.rolled_back[name] = champion.version
-        except (RegistryError, StoreError):
-            raise
-        except CandlecastError as error:
-            watched.stuck[name] = str(error)
-            log.error("a failed model stays", series=name, error=str(error))  # noqa: TRY400
+        found = [
+            (record.below_since or 0, str(record.series), record.series)
+            for start in range(0, len(names), _PAGE)
+            for record in self._store.models(names[start : start + _PAGE])
+            if record.champion and self._has_failed(record, record.champion)
+        ]
+        return [series for *_, series in sorted(found, key=lambda row: row[:2])]
 
     def _has_failed(self, record: ModelRecord, champion: Champion) -> bool:
         """Whether a model says what is not finite, or has been below its champion long enough."""
         live = Showing.of_scores(record.scores)
         if record.paused or (record.cursor or 0) <= champion.cursor:
             return False
-        if not live.is_finite:
-            return True
         patience, since = self._patience(record.series.timeframe), record.below_since
-        if not live.is_worse_than(showing_of(champion), patience.margin):
+        over = since is not None and self._now_ms() - since >= patience.seconds * 1_000
+        if not live.is_finite:
+            return since is None or over
+        if live.skill is None or not live.is_worse_than(showing_of(champion), patience.margin):
             if since is not None:
                 self._store.note_below(record.series, None)
             return False
         if since is None:
             self._store.note_below(record.series, self._now_ms())
-            return False
-        return self._now_ms() - since >= patience.seconds * 1_000
+        return over
+
+    def _try(self, series: Series, watched: Watched) -> bool:
+        """Compare one, and put its champion back if that helps; False where MLflow has failed."""
+        name, record = str(series), self._store.model(series)  # it may have moved on by now
+        champion = record.champion
+        try:
+            why = champion and self._case(record, champion)
+            if champion and why and self._roll_back(record, champion, why):
+                watched.rolled_back[name] = champion.version
+        except StoreError:
+            raise
+        except CandlecastError as error:
+            watched.stuck[name] = str(error)
+            log.error("a failed model stays", series=name, error=str(error))  # noqa: TRY400
+            return not isinstance(error, RegistryError)
+        return True
 
     def _case(self, record: ModelRecord, champion: Champion) -> str:
         """Say why the champion is to be put back; nothing where it would be no better by now."""
         live, series = Showing.of_scores(record.scores), record.series
-        by_now = self._judge.champion_by_now(record, champion)
+        by_now = Showing.of(self._judge.by_now(record, champion))
         margin = self._patience(series.timeframe).margin
         if not live.is_worse_than(by_now, margin):
             # Its time begins anew: the same comparison at every look would cost a lot.
@@ -147,7 +173,7 @@ class Watch:
         if not live.is_finite:
             return "what the live model says is not finite"
         return (
-            f"skill {live.skill:.4f} of the live model, {by_now.skill:.4f} of version "
+            f"skill {live.said_skill} of the live model, {by_now.said_skill} of version "
             f"{champion.version} on the same candles"
         )
 

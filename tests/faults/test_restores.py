@@ -39,6 +39,10 @@ class Kept:
         found.append((version, state.dump(learner, SIGNER, series)))
         return len(found)
 
+    def champion(self, series: Series) -> Version | None:  # noqa: ARG002
+        """None is: who puts back says which."""
+        return None
+
     def versions(self, series: Series) -> list[Version]:
         """What was kept, the newest first."""
         return [version for version, _ in reversed(self._found[series])]

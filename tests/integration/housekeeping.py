@@ -1,5 +1,6 @@
 """Housekeeping in the test's own process, on a real MLflow store: MLflow is imported once."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ class House:
         assert champion
         return champion
 
+    def boast(self, skill: float) -> None:
+        """Have the store believe that the champion had shown this skill."""
+        told = dataclasses.replace(self.champion, skill=skill).to_json()
+        self.store.link.redis.hset(self.store.keys.model(str(SERIES)), "champion", told)
+
     def learn(self, candles: list[Candle], series: Series = SERIES) -> None:
         """Append candles and learn all that waits, as a worker would."""
         if candles:
@@ -66,10 +72,9 @@ class House:
     def watch(self, now_s: float = 0.0, *, margin: float = 0.05) -> Watched:
         """Look at every series, at a time; an hour below the champion is too much."""
         patience = Patience(margin, 3_600)
-        watch = Watch(
-            *(self.store, self.judge(), self.restorer), lambda _: patience, lambda: int(now_s * 1e3)
-        )
-        return watch.look()
+        parts = self.store, self.judge(), self.restorer
+        watch = Watch(*parts, lambda _: patience, now_ms=lambda: int(now_s * 1e3))
+        return watch.look(budget_s=60)
 
     def change(self, how: Callable[[Learner], object]) -> None:
         """Change the committed model behind everybody's back, signed as workers sign."""

@@ -2,8 +2,10 @@
 
 import html
 import re
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -40,10 +42,10 @@ def label(picture: str) -> str:
     return html.unescape(words)
 
 
-def gallery(house: House, every_s: float = 1.0, clock: Mock | None = None) -> Gallery:
+def gallery(house: House, every_s: float = 1.0, hall: Any = None) -> Gallery:
     """Who draws what the house keeps."""
-    parts = house.store, house.registry, SIGNER
-    return Gallery(*parts, every_s=every_s, clock=clock or Mock(return_value=0.0))
+    parts = house.store, hall or house.registry, house.judge(), SIGNER
+    return Gallery(*parts, every_s=every_s)
 
 
 def test_three_pictures_lie_beside_the_version(house: House) -> None:
@@ -74,23 +76,33 @@ def test_the_model_that_is_drawn_is_the_one_that_was_live(house: House) -> None:
     house.store.link.redis.xtrim(log, minid=T0 + 299 * HOUR, approximate=False)
     said = house.said()["quantiles"][-1]
 
-    Gallery(house.store, hall, SIGNER, every_s=1).draw(SERIES, 2)
+    gallery(house, hall=hall).draw(SERIES, 2)
 
     assert f"from {said[1]:.6g} to {said[7]:.6g}" in label(drawn["fan.svg"])
     house.store.link.redis.xtrim(log, minid=T0 + 500 * HOUR, approximate=False)
     with pytest.raises(InvalidValue, match="300 before the version are needed"):
-        Gallery(house.store, hall, SIGNER, every_s=1).draw(SERIES, 2)
+        gallery(house, hall=hall).draw(SERIES, 2)
 
 
-@pytest.mark.parametrize(("every_s", "times"), [(0.0, 0), (5.0, 2), (50.0, 1)])
+@pytest.mark.parametrize(("every_s", "times"), [(0.0, 0), (0.05, 2), (50.0, 1)])
 def test_champions_are_drawn_now_and_then(house: House, every_s: float, times: int) -> None:
-    """To draw takes longer than all else; and that it failed is nobody's harm."""
-    clock, one = Mock(return_value=0.0), gallery(house)
-    one = gallery(house, every_s, clock)
-    one.draw = Mock(side_effect=RegistryError("full"))  # type: ignore[method-assign]
+    """It takes longer than a snapshot; and that it failed is nobody's harm."""
+    drawn = []
+    for _ in range(2):
+        one = gallery(house, every_s)  # another process knows too when it was
+        one.draw = Mock(side_effect=RegistryError("full"))  # type: ignore[method-assign]
+        drawn.append(one.promoted({str(SERIES): 2}, budget_s=60))
+        time.sleep(0.1)
 
-    for seconds in (0.0, 4.0, 8.0):
-        clock.return_value = seconds
-        one.promoted(SERIES, 2)
+    assert sum(drawn) == times
 
-    assert one.draw.call_count == times
+
+def test_only_a_few_are_drawn_a_round(house: House) -> None:
+    """And none when the time is over."""
+    champions = {f"test:{number}/USDT:1h": 1 for number in range(9)}
+    one = gallery(house)
+    one.draw = Mock()  # type: ignore[method-assign]
+
+    assert one.promoted(champions, budget_s=-1) == 0
+    assert one.promoted(champions, budget_s=60) == 3
+    assert one.draw.call_count == 3

@@ -3,14 +3,21 @@
 import json
 import subprocess
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
 from unittest.mock import Mock
 
 import pytest
+from requests import RequestException
 
 from models import state
+from shared.errors import RegistryError
 from shared.limits import Limits
 from shared.store import Store
+from tests.integration.housekeeping import House
 from tests.integration.steps import FLEET, SERIES, walk
+from tests.unit.test_snapshot import record
 from worker.teaching import Model
 from worker.update import Updater
 
@@ -69,7 +76,65 @@ def test_status_says_that_mlflow_is_down(store: Store, candlecast: Run) -> None:
     assert "nothing done: MLflow at 127.0.0.1:9: " in ran.stderr
     assert "MLFLOW FAILS since" in told
     assert "secret" not in told + ran.stderr
-    assert (report["tries"], report["oldest"]["series"]) == (1, str(SERIES))
-    assert report["oldest"]["snapshot_at"] is None
+    assert (report["tries"], report["moved"], report["none_yet"]) == (1, 1, 1)
+    assert report["oldest"] is None
     assert waits_s(store) <= 30
     assert store.model(SERIES).sequence == 30
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow and its libraries warn of themselves
+@pytest.mark.parametrize("call", ["create_model_version", "set_logged_model_tags"])
+def test_a_version_whose_answer_was_lost_is_not_written_twice(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """It is known again by the token of the model that it holds."""
+    house = House.at(store, tmp_path)
+    house.learn(walk(30))
+    client = house.registry._client
+    done = getattr(client, call)
+
+    def lost(*args: object, **named: object) -> None:
+        done(*args, **named)
+        raise RequestException("the connection broke")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(client, call, lost)
+        failed = house.snapshot()
+    again = house.snapshot()
+    nothing = house.snapshot()
+
+    assert list(failed.failed) == [str(SERIES)]
+    assert (again.written, nothing.written) == ({str(SERIES): 1}, {})
+    (version,) = house.registry.versions(SERIES)
+    assert version.aliases == ("challenger",)
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow and its libraries warn of themselves
+def test_a_server_that_answers_errors_is_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever it answers, and a disk that is full: the round goes on or ends, and says so."""
+    from worker.registry import MlflowRegistry
+
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(503, "over capacity")
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(RegistryError, match="503"):
+            MlflowRegistry(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()
+    registry = MlflowRegistry(f"sqlite:///{tmp_path}/mlflow.db")
+    full = Mock(side_effect=OSError(28, "No space left on device"))
+    monkeypatch.setattr(registry._client, "log_model_artifacts", full)
+    with pytest.raises(RegistryError, match="No space left"):
+        registry.write(record(SERIES), {}, {})

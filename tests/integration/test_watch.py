@@ -2,12 +2,16 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from models import state
+from models.gate import Bar
 from models.learner import Learner
+from shared.candle import Series, Timeframe
 from shared.store import Store
-from tests.integration.housekeeping import EASY, HARD, House
+from tests.integration.housekeeping import EASY, HARD, HORIZON, House
 from tests.integration.steps import HOUR, SERIES, T0, walk
 
 pytestmark = [
@@ -103,11 +107,32 @@ def test_skill_that_comes_back_is_forgiven(house: House) -> None:
 
 def test_nobody_goes_where_the_champion_would_be_no_better(house: House) -> None:
     """It has lost skill to the same market: putting it back would change nothing, for ever."""
-    for now_s in (1_000, 5_000):
-        watched = house.watch(now_s, margin=-1 if now_s < 5_000 else -1e-9)
+    house.boast(0.9)
+
+    looks = [house.watch(now_s) for now_s in (1_000, 5_000)]
 
     record = house.store.model(SERIES)
-    assert (watched.rolled_back, watched.stuck, record.rollbacks) == ({}, {}, 0)
+    assert [(one.rolled_back, one.stuck) for one in looks] == [({}, {})] * 2
+    # Compared at the second look, and not again for an hour.
+    assert (record.rollbacks, record.below_since) == (0, 5_000_000)
+
+
+def test_a_model_that_decays_does_not_take_its_champion_along(house: House) -> None:
+    """Each version is but a little worse than the one before, and none is a continuation."""
+    house.change(widen)
+    crowned = []
+    for number in range(440, 475):
+        house.learn(WALK[number : number + 1])
+        house.watch(now_s=number * 600)
+        house.learn([])
+        house.snapshot(Bar(candles=100, skill=-9.0, coverage=(0.0, 1.0)))
+        crowned.append((house.champion.version, house.store.model(SERIES).rollbacks))
+
+    unharmed = Learner(Timeframe("1h"), HORIZON)
+    unharmed.learn_many(WALK[:475])
+    assert {version for version, rollbacks in crowned if not rollbacks} == {1}
+    assert crowned[-1] == (36, 1)
+    assert state.body(house.learner()) == state.body(unharmed)
 
 
 def test_a_gap_is_not_accepted_by_itself(house: House) -> None:
@@ -131,27 +156,93 @@ def test_a_poisoned_model_does_not_become_the_champion(house: House) -> None:
 
     newest, *_ = house.registry.versions(SERIES)
     assert (newest.passed, newest.aliases) == (False, ("challenger",))
-    assert newest.reasons == "what it says is not finite"
+    assert newest.reasons.startswith("what it says is not finite; no continuation of version 1")
     assert house.champion.version == 1
 
 
-def test_one_that_is_worse_by_chance_alone_is_promoted(house: House) -> None:
+def test_a_continuation_is_promoted_whatever_the_market_does(house: House) -> None:
     """Its skill is of other candles than the champion's: only the same ones are fair."""
-    champion = house.champion
-    key = house.store.keys.model(NAME)
-    boast = champion.to_json().replace(str(champion.skill), "0.9")
-    house.store.link.redis.hset(key, "champion", boast)
+    house.boast(0.9)
 
     house.snapshot(EASY)
-    fair, *_ = house.registry.versions(SERIES)
-    house.store.link.redis.hset(key, "champion", boast)
+
+    newest, *_ = house.registry.versions(SERIES)
+    assert (newest.number, newest.passed, newest.reasons) == (2, True, "")
+    assert house.champion == newest.champion
+
+
+def test_another_model_has_to_be_met_over_many_candles(house: House) -> None:
+    """Then it takes the place where it is not worse, and does not where it is."""
+    nothing: dict[str, Any] = {"state": b"", "fingerprint": "", "scores": {}}
+    log = house.store.keys.candles(NAME)
+    house.store.link.redis.xtrim(log, minid=T0 + 100 * HOUR, approximate=False)
+    house.store.restore(SERIES, etag=None, cursor=None, sequence=0, since=None, **nothing)
+    house.learn([])
+    found = []
+    for upto in (440, 479, 480):
+        house.learn(WALK[house.store.model(SERIES).sequence + 100 : upto])
+        house.snapshot(EASY)
+        found.append(house.registry.versions(SERIES)[0])
+
+    reasons = "no continuation of version 1: to be met over 40 candles, {} so far"
+    assert [one.reasons for one in found] == [reasons.format(0), reasons.format(39), ""]
+    assert [one.passed for one in found] == [False, False, True]
+    assert house.champion.version == found[-1].number
+
+
+def test_a_worse_model_stays_the_challenger(house: House) -> None:
+    """However long it is met."""
     house.change(widen)
-    house.learn(WALK[440:640])
-    house.snapshot(EASY)
-    worse, *_ = house.registry.versions(SERIES)
+    for part in (WALK[440:441], WALK[441:600]):
+        house.learn(part)
+        house.snapshot(Bar(candles=100, skill=-9.0, coverage=(0.0, 1.0)))
 
-    assert (fair.passed, "but would have" in fair.reasons) == (True, True)
-    assert (worse.passed, "and would have" in worse.reasons) == (False, True)
+    newest, *_ = house.registry.versions(SERIES)
+    assert (newest.passed, "version 1 would have" in newest.reasons) == (False, True)
+
+
+def test_the_trouble_of_one_series_is_nobody_else_s(house: House) -> None:
+    """Its champion was deleted by somebody, or a candle after it was buried."""
+    other = Series.parse("test:ETH/USDT:1h")
+    house.learn(walk(120, seed=3), other)
+    house.snapshot(EASY)
+    house.change(poison)
+    assert house.champion.version == 2
+    house.registry._client.delete_model_version("test.BTC-USDT.1h", "2")
+    house.learn(WALK[440:441])
+    house.learn(walk(121, seed=3)[120:], other)
+
+    watched, report = house.watch(), house.snapshot(EASY)
+
+    assert "have been deleted" in watched.stuck[NAME]
+    assert set(report.written) == {NAME, str(other)}
+    assert (report.failed, report.gave_up) == ({}, "")
+
+
+def test_what_workers_have_buried_is_not_learned_by_who_compares(house: House) -> None:
+    """A champion has learned what the live model has, and nothing else."""
+    store, key = house.store, house.store.keys.dead_letters
+    buried = WALK[445]
+    letter = {"series": NAME, "candle": f"{buried.open_time} 1 1 1 1 1", "reason": "model raised"}
+    store.link.redis.xadd(key, letter | {"error": "unlucky"})
+    store.link.redis.hset(store.keys.model(NAME), "dead_letters", 1)
+    house.learn(WALK[440:450])
+
+    record = store.model(SERIES)
+    times = [candle.open_time for candle in house.judge().learned(record, house.champion.cursor)]
+
+    assert buried.open_time not in times
+    assert len(times) == 49
+
+
+@pytest.mark.parametrize("scores", ["", "[]", '{"horizons": null}', '{"horizons": {"1": {}}}'])
+def test_spoilt_scores_are_nobody_s_failure(house: House, scores: str) -> None:
+    """They show nothing, and the rest is looked at."""
+    house.store.link.redis.hset(house.store.keys.model(NAME), "scores", scores)
+
+    looks = [house.watch(now_s) for now_s in (0, 9_999)]
+
+    assert [(one.rolled_back, one.stuck) for one in looks] == [({}, {})] * 2
 
 
 def test_a_champion_that_nobody_remembers_is_looked_up(house: House) -> None:
@@ -160,6 +251,4 @@ def test_a_champion_that_nobody_remembers_is_looked_up(house: House) -> None:
 
     house.snapshot(HARD)
 
-    found = house.judge().champion(house.store.model(SERIES))
-    assert found
-    assert found.version == 1
+    assert house.champion.version == 1

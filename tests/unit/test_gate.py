@@ -50,7 +50,10 @@ def test_each_reason_is_named(showing: Showing, reasons: list[str]) -> None:
     [
         (but(skill=0.021), None, False),
         (but(skill=0.019), None, True),
-        (but(skill=0.019, error=0.02), None, False),
+        (but(skill=0.019, error=0.005), None, True),
+        (but(skill=0.031, error=0.005), None, False),
+        (but(skill=0.019, error=0.5), None, True),
+        (but(skill=0.021, error=None), None, False),
         (but(skill=0.019), 0.03, False),
         (but(skill=0.009), 0.03, True),
         (but(skill=0.5, is_finite=False), None, True),

@@ -94,16 +94,16 @@ class FakeRegistry:
         if record.series == self.refuses:
             raise RegistryError("disk is full")
         self.written.append((record.series, metrics))
-        self.verdicts.append(verdict["verdict"])
+        self.verdicts.append(verdict.get("verdict", "not asked"))
         return len(self.written)
 
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Take down who became what."""
         self.crowned.append((series, version, champion))
 
-    def prune(self, series: Series, keep: int) -> int:
-        """Take down what it was asked to keep."""
-        self.kept.append((series, keep, len(self.written)))
+    def prune(self, series: Series, upto: int) -> int:
+        """Take down up to which version it was asked to delete."""
+        self.kept.append((series, upto, len(self.written)))
         if series == self.hoards:
             raise RegistryError("locked")
         return 0
@@ -170,12 +170,12 @@ def test_old_versions_go_a_few_at_a_time(hoards: Series | None) -> None:
     """To delete them is no part of the snapshot: it may fail, and is done again."""
     records, registry = FakeRecords(record(BTC)), FakeRegistry()
     registry.hoards = hoards
-    for revision in range(2, 13):
+    for revision in range(2, 23):
         records.held[BTC] = dataclasses.replace(records.held[BTC], revision=revision)
         report = snapshots(records, registry).take(budget_s=60)
         assert not report.failed
 
-    assert registry.kept == [(BTC, 10, 5), (BTC, 10, 10)]
+    assert registry.kept == [(BTC, 5, 15), (BTC, 10, 20)]
 
 
 def test_nothing_learned_is_no_version() -> None:

@@ -1,0 +1,47 @@
+"""What MLflow raises as errors of ours, and what it says to a log of its own as nothing."""
+
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from shared.errors import CandlecastError, RegistryError, StateError
+
+ABSENT, EXISTS = "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"
+NONE_SUCH = {ABSENT, "INVALID_PARAMETER_VALUE"}
+"""What MLflow answers where there is no such version, alias or file, by the store behind it."""
+
+
+@contextmanager
+def translated(address: str, gone: StateError | None = None) -> Iterator[None]:
+    """Turn whatever MLflow and the stores of its files raise into ours.
+
+    Raises
+    ------
+    StateError
+        ``gone``, where it is given and there is no such thing.
+    RegistryError
+        In all other cases; a password in the address is left out.
+    """
+    try:
+        yield
+    except (CandlecastError, MemoryError):
+        raise
+    except Exception as error:  # stores of files have errors of their own
+        if gone and _is_absent(error):
+            raise gone from error
+        reason = re.sub(r"//[^/@\s]+@", "//", str(error).partition("\n")[0])
+        raise RegistryError(f"MLflow at {address}: {reason}") from error
+
+
+def _is_absent(error: Exception) -> bool:
+    says = str(error)
+    code = getattr(error, "error_code", "")
+    return isinstance(error, FileNotFoundError) or code in NONE_SUCH or "No such" in says
+
+
+def silence() -> None:
+    """Leave the reporting of failures to whoever catches `RegistryError`."""
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
