@@ -52,6 +52,8 @@ def add_stages(report: Report, size: int, repeat: int) -> None:
         for _ in range(repeat):
             for step, seconds in _one_round(updater, market).items():
                 spent[step].append(seconds / size * 1e6)
+        held = made.store.model(market.names[0]).state or b""
+    report.add("state of a series", "KB", len(held) / 1e3)
     for step, values in spent.items():
         report.add(f"step: {step}", "µs an update", values)
 
