@@ -16,7 +16,7 @@ from config import logs, settings
 from models import catalog, state
 from models.gate import Bar
 from shared.candle import Series, Timeframe
-from shared.errors import RegistryError
+from shared.errors import RegistryError, StoreError
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.limits import RULES
 from shared.store import Store
@@ -168,12 +168,14 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
             return {"skipped": "another round of snapshots is under way"}
         try:
             done = _round(renew)
-        except RegistryError as error:
-            log.error("snapshots wait", error=str(error), next_s=rounds.failed(str(error)))  # noqa: TRY400
-            return {"skipped": str(error)}
-        except Exception as error:
-            rounds.failed(f"{type(error).__name__}: {error}")
+        except StoreError:
             raise
+        except Exception as error:
+            next_s = rounds.failed(str(error) or type(error).__name__)
+            if not isinstance(error, RegistryError):
+                raise
+            log.error("snapshots wait", error=str(error), next_s=next_s)  # noqa: TRY400
+            return {"skipped": str(error)}
         if done["gave_up"]:
             log.error(
                 "snapshots wait", error=done["gave_up"], next_s=rounds.failed(done["gave_up"])
@@ -188,7 +190,7 @@ def _round(renew: Callable[[], bool]) -> dict[str, Any]:
     began, budget_s = time.monotonic(), configured().snapshot_budget_s
     watched = watch().look(budget_s=budget_s / 3, renew=renew)
     report = snapshots().take(budget_s=budget_s + began - time.monotonic(), renew=renew)
-    if not (report.gave_up or report.overtaken):
+    if configured().pictures_every_s and not (report.gave_up or report.overtaken):
         gallery().promoted(
             report.promoted, budget_s=budget_s + began - time.monotonic(), renew=renew
         )
