@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from models.learner import Learner
+from models.skill import DECAY
 
 _STANDARD_ERRORS = 2.0
 
@@ -101,19 +102,24 @@ class Showing:
         ]
         return [reason for reason, holds in said if holds]
 
-    def is_worse_than(self, other: "Showing", margin: float | None = None) -> bool:
-        """Whether the skill is below another's by more than noise or, where given, than a margin.
+    def is_worse_than(
+        self, other: "Showing", margin: float | None = None, apart: int | None = None
+    ) -> bool:
+        """Whether the skill is below another's by more than a margin: noise, unless it is given.
 
-        Noise is two standard errors of the surer of both skills: they look back on the same
-        candles, as far as they do. What is not finite is worse than anything that is.
+        Noise is two standard errors of the surer of both skills, which look back on the same
+        candles. Where the models have been ``apart`` only for the last so many, the rest is the
+        same to the bit and adds none. What is not finite is worse than anything that is.
         """
         if other.skill is None or not other.is_finite:
             return False
         if self.skill is None or not self.is_finite:
             return True
-        errors = [error for error in (self.error, other.error) if error is not None]
-        noise = _STANDARD_ERRORS * min(errors, default=0.0)
-        return self.skill < other.skill - (noise if margin is None else margin)
+        if margin is None:
+            errors = [error for error in (self.error, other.error) if error is not None]
+            margin = _STANDARD_ERRORS * min(errors, default=0.0)
+            margin *= 1.0 if apart is None else math.sqrt(1 - DECAY**apart)
+        return self.skill < other.skill - margin
 
 
 def _mean(groups: list[Mapping[str, Any]], name: str) -> float | None:

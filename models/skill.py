@@ -45,7 +45,8 @@ _IS_SKILL = np.array([float(name.endswith("_skill")) for name in _MEANS])
 _PUBLISHED = itemgetter(*map(list(_MEANS).index, ("crps_skill", "coverage_90", "mae_skill")))
 _NAMES = ("candles", *_MEANS)
 
-_DECAY = 0.999
+DECAY = 0.999
+"""What the weight of a score falls by with each candle."""
 _LEAST_CANDLES = 200
 _LEAST_EXCESS = 0.01
 _STANDARD_ERRORS = 3.0
@@ -113,7 +114,7 @@ class Prequential(Memory):
         """
         known = known[..., None, :]
         scores = scores_of(rows, closes) * known
-        decays = 1 - (1 - _DECAY) * known
+        decays = 1 - (1 - DECAY) * known
         for decay, score in zip(decays, scores, strict=True):
             self.recent *= decay
             self.recent += score

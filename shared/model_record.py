@@ -154,6 +154,12 @@ class ModelRecord:
         )
 
     @property
+    def lineage(self) -> str:
+        """What tells a model from the one that it was put in place of."""
+        changes = self.rebuilds, self.restores, self.rollbacks
+        return f"{self.fingerprint} {self.since} {'-'.join(map(str, changes))} {self.origin or ''}"
+
+    @property
     def lost(self) -> int:
         """Candles that were accepted and are neither settled nor waiting: zero, always."""
         return self.appended - self.settled - self.waiting

@@ -257,7 +257,7 @@ class Store(View):
     ) -> None:
         """Note the newest MLflow version and the revision it holds; nothing of what is retired.
 
-        A champion is noted where it is another one by now.
+        The champion is noted with it; None: there is none.
         """
         told = champion.to_json() if champion else ""
         self.link.run("snapshot", str(series), version, alias or "", revision, told)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from models.gate import Bar, Showing
 from models.learner import Learner
 from shared.candle import Candle, Series, Timeframe
 from shared.dead_letters import DeadLetters
-from shared.errors import DecodeError, InvalidValue, StateError
+from shared.errors import DecodeError, InvalidValue, StateError, StoreError
 from shared.model_record import Champion, ModelRecord
 from worker.version import Hole, Verdict, Version
 
@@ -106,17 +106,19 @@ class Judge:
         self, record: ModelRecord, verdict: Verdict, rival: Showing, least: int
     ) -> Verdict:
         """Hold a model against a champion that it does not continue."""
-        newest = self._versions.versions(record.series)[0]
-        cursor = record.cursor or 0
-        since = newest.met_since or cursor
-        met = (cursor - since) // record.series.timeframe.ms
+        since, cursor = record.cursor or 0, record.cursor or 0
+        for newest in self._versions.versions(record.series)[:1]:
+            is_its_own = newest.lineage == record.lineage and not newest.is_champion
+            if is_its_own and newest.met_since and newest.met_since <= cursor:
+                since = newest.met_since
+        met = sum(1 for _ in islice(self.learned(record, since), least))
         own, reasons = verdict.showing, list(verdict.reasons)
         name = f"version {verdict.champion.version}" if verdict.champion else "the champion"
         if met < least:
             reasons.append(
                 f"no continuation of {name}: to be met over {least} candles, {met} so far"
             )
-        elif own.is_worse_than(rival):
+        elif own.is_worse_than(rival, apart=least):
             reasons.append(f"skill {own.said_skill}, {name} would have {rival.said_skill} by now")
         return replace(verdict, reasons=tuple(reasons), met_since=since)
 
@@ -139,11 +141,21 @@ class Judge:
                 *("gap", f"candles after version {champion.version} are no longer kept"),
                 f"`candlecast rollback {series} --accept-gap` puts it back all the same",
             )
-        raw = self._versions.state(series, champion.version)
-        learner = state.load(raw, self._signer, record.fingerprint or "", series)
+        learner = self._taught(record, champion, self.learned(record, champion.cursor))
+        if learner.sequence != record.sequence and record.dead_letters:
+            # What was buried once may have been learned since, by a model that had been put back.
+            whole = self._taught(record, champion, self._all(record, champion.cursor))
+            learner = whole if whole.sequence == record.sequence else learner
+        return learner
+
+    def _taught(
+        self, record: ModelRecord, champion: Champion, candles: Iterator[Candle]
+    ) -> Learner:
+        raw = self._versions.state(record.series, champion.version)
+        learner = state.load(raw, self._signer, record.fingerprint or "", record.series)
         try:
-            learner.learn_many(self.learned(record, champion.cursor))
-        except (DecodeError, MemoryError, OSError):
+            learner.learn_many(candles)
+        except (DecodeError, MemoryError, OSError, StoreError):
             raise
         except Exception as error:  # whatever a model makes of a candle
             raise StateError(
@@ -152,7 +164,7 @@ class Judge:
         return learner
 
     def learned(self, record: ModelRecord, after: int | None) -> Iterator[Candle]:
-        """Yield the retained candles that workers have learned after one, up to the cursor.
+        """Yield the retained candles after one up to the cursor, but for those that are buried.
 
         Raises
         ------
@@ -160,11 +172,15 @@ class Judge:
             When one of them cannot be read.
         """
         buried = self._buried(record.series) if record.dead_letters else set()
+        return (one for one in self._all(record, after) if one.open_time not in buried)
+
+    def _all(self, record: ModelRecord, after: int | None) -> Iterator[Candle]:
         upto = record.cursor or 0
         while page := self._candles.candles(record.series, after=after, count=_PAGE):
-            known = takewhile(lambda candle: candle.open_time <= upto, page)
-            yield from (candle for candle in known if candle.open_time not in buried)
+            yield from takewhile(lambda candle: candle.open_time <= upto, page)
             after = page[-1].open_time
+            if after > upto:
+                return
 
     def _buried(self, series: Series) -> set[int]:
         letters = self._candles.dead_letters.newest(str(series))

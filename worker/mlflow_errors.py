@@ -12,6 +12,10 @@ NONE_SUCH = {ABSENT, "INVALID_PARAMETER_VALUE"}
 """What MLflow answers where there is no such version, alias or file, by the store behind it."""
 
 
+# What stores of files say of one that is not there.
+_GONE = ("No such", "404", "NoSuchKey", "NotFound", "Not Found", "does not exist")
+
+
 @contextmanager
 def translated(address: str, gone: StateError | None = None) -> Iterator[None]:
     """Turn whatever MLflow and the stores of its files raise into ours.
@@ -35,9 +39,12 @@ def translated(address: str, gone: StateError | None = None) -> Iterator[None]:
 
 
 def _is_absent(error: Exception) -> bool:
-    says = str(error)
-    code = getattr(error, "error_code", "")
-    return isinstance(error, FileNotFoundError) or code in NONE_SUCH or "No such" in says
+    says, code = str(error), getattr(error, "error_code", "")
+    return (
+        isinstance(error, FileNotFoundError)
+        or code in NONE_SUCH
+        or any(words in says for words in _GONE)
+    )
 
 
 def silence() -> None:

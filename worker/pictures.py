@@ -100,10 +100,11 @@ class Gallery:
     def _try(self, series: Series, version: int) -> int:
         try:
             self.draw(series, version)
-        except StoreError:
+        except (MemoryError, StoreError):
             raise
-        except CandlecastError as error:  # the version is there all the same
-            log.info("no pictures", series=str(series), version=version, why=str(error))
+        except Exception as error:  # the version is there all the same
+            known = isinstance(error, CandlecastError)
+            log.warning("no pictures", series=str(series), why=str(error), exc_info=not known)
         self._store.rounds.note_drawn(series)
         return 1
 

@@ -54,8 +54,10 @@ class Pruning:
             self._clear(_REST_OF_VERSION, name=name, version=version.version)
 
     def run(self, run_id: str) -> None:
-        """Delete a run and its metrics."""
+        """Delete a run with its metrics and files."""
         with _gone_is_fine():
+            files = get_artifact_repository(self._client.get_run(run_id).info.artifact_uri)
+            files.delete_artifacts()  # type: ignore[no-untyped-call]
             self._client.delete_run(run_id)
         if self._rows:
             with _gone_is_fine():

@@ -12,7 +12,6 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 
 # Read while mlflow is imported: without it every process reports its use to a server of MLflow's.
@@ -29,20 +28,19 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from shared.candle import Series
-from shared.errors import StateError
+from shared.errors import RegistryError, StateError
 from shared.model_record import ModelRecord
 from worker.mlflow_errors import ABSENT, EXISTS, NONE_SUCH, silence, translated
 from worker.pruning import Pruning
-from worker.runs import RETIRED_TAG, Runs, labels
+from worker.runs import RETIRED_TAG, Runs
 from worker.shipment import lay_out
 from worker.sqlite_store import alone
-from worker.version import CHALLENGER, CHAMPION, Version, model_name
+from worker.version import CHALLENGER, CHAMPION, Version, model_name, tags_of
 
 EXPERIMENT = "candlecast"
 _PAGE = 100
 # So that a series with thousands does not hold up the others.
 _PRUNED_AT_ONCE = 20
-_PICTURES = "pictures"
 # Of the newest version, on the run too.
 _RUN_TAGS = {"fingerprint", "code_version"}
 
@@ -116,7 +114,7 @@ class MlflowRegistry:
                     for tag, said in verdict.items():
                         client.set_model_version_tag(name, newest[0].version, tag, said)
                     return int(newest[0].version)
-            tags = {**_tags(record), **verdict}
+            tags = {**tags_of(record), **verdict}
             logged = client.create_logged_model(
                 self._experiment, name.replace(".", "-"), source_run_id=run, tags=tags
             )
@@ -194,15 +192,22 @@ class MlflowRegistry:
             return Path(path).read_bytes()
 
     def attach(self, series: Series, version: int, files: Mapping[str, str]) -> str:
-        """Put pictures beside a version; return where they are."""
+        """Put pictures of a version into its run, where they outlive it; return where they are."""
+        place = f"pictures/version-{version}"
         with self._translated(), tempfile.TemporaryDirectory() as folder:
-            source = self._client.get_model_version(model_name(series), str(version)).source or ""
-            model_id = source.removeprefix("models:/")
+            run = self._client.get_model_version(model_name(series), str(version)).run_id or ""
             for name, content in files.items():
                 (Path(folder) / name).write_text(content)
-            self._client.log_model_artifacts(model_id, folder, _PICTURES)
-            location = self._client.get_logged_model(model_id).artifact_location
-        return f"{location}/{_PICTURES}"
+            self._client.log_artifacts(run, folder, place)
+            return f"{self._client.get_run(run).info.artifact_uri}/{place}"
+
+    def answers(self) -> bool:
+        """Whether MLflow can be reached at all."""
+        try:
+            with self._translated():
+                return self._client.get_experiment(self._experiment) is not None
+        except RegistryError:
+            return False
 
     def prune(self, series: Series, upto: int) -> int:
         """Delete the oldest versions up to a number but those with an alias; say how many went."""
@@ -250,13 +255,13 @@ class MlflowRegistry:
     ) -> None:
         now, step = int(time.time() * 1_000), record.sequence
         metrics = [Metric(key, value, now, step, model_id) for key, value in values.items()]
-        tags = [RunTag(name, of) for name, of in _tags(record).items() if name in _RUN_TAGS]
+        tags = [RunTag(name, of) for name, of in tags_of(record).items() if name in _RUN_TAGS]
         self._client.log_batch(run, metrics=metrics, tags=tags)
         self._client.log_outputs(run, [LoggedModelOutput(model_id, step)])
 
     def _fill(self, record: ModelRecord, model_id: str, run: str) -> None:
         """Make the prepared folder that of one version."""
-        about = {**_tags(record), "cursor": record.cursor, "sequence": record.sequence}
+        about = {**tags_of(record), "cursor": record.cursor, "sequence": record.sequence}
         artifacts = self._folder / "artifacts"
         (artifacts / "state").write_bytes(record.state or b"")
         (artifacts / "about").write_text(json.dumps(about, indent=1))
@@ -284,17 +289,3 @@ class MlflowRegistry:
 def _version(found: ModelVersion, aliases: Sequence[str]) -> Version:
     number, created = int(found.version), int(found.creation_timestamp)
     return Version.of_tags(number, created, tuple(aliases), found.tags)
-
-
-def _tags(record: ModelRecord) -> dict[str, str]:
-    return {
-        **labels(record.series),
-        "fingerprint": record.fingerprint or "",
-        "code_version": metadata.version("candlecast"),
-        "sequence": str(record.sequence),
-        "cursor": str(record.cursor),
-        "since": str(record.since),
-        "revision": str(record.revision),
-        "etag": record.etag or "",
-        "origin": record.origin or "",
-    }

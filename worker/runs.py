@@ -9,6 +9,7 @@ from shared.candle import Series
 from shared.errors import StateError
 from worker.mlflow_errors import ABSENT, EXISTS
 from worker.pruning import Pruning
+from worker.version import labels
 
 RETIRED_TAG = "retired"
 _RUN_TAG, _LAST_RUN_TAG = "run_id", "last_run_id"
@@ -48,6 +49,9 @@ class Runs:
                 f"registered model {name} at {self._address} has no tag {_RUN_TAG}: somebody "
                 "else made it; rename or delete it"
             )
+        run = self._client.get_run(str(registered.tags[_RUN_TAG]))
+        if run.info.lifecycle_stage != "active":
+            return self.next(series, name, run.info.run_id)  # somebody has deleted it
         if RETIRED_TAG in registered.tags:
             self._client.delete_registered_model_tag(name, RETIRED_TAG)
         return str(registered.tags[_RUN_TAG])
@@ -73,13 +77,3 @@ class Runs:
         if before := tags.get(_LAST_RUN_TAG):
             self._pruning.run(before)
         return str(new.info.run_id)
-
-
-def labels(series: Series) -> dict[str, str]:
-    """Return the tags that say of which series something is."""
-    return {
-        "series": str(series),
-        "exchange": series.exchange,
-        "symbol": series.symbol,
-        "timeframe": str(series.timeframe),
-    }

@@ -122,19 +122,22 @@ class Snapshots:
                 break
             in_a_row = 0 if self._try(series, report) else in_a_row + 1
             if in_a_row == min(_FAILURES, len(moved)):
-                report.gave_up, report.left = report.failed[str(series)], len(moved) - done
-                break
+                if not self._registry.answers():
+                    report.gave_up, report.left = report.failed[str(series)], len(moved) - done
+                    break
+                in_a_row = 0  # each of them has trouble of its own
         return report
 
     def _try(self, series: Series, report: Report) -> bool:
         """Write one version and report it; return False where the registry has failed."""
         try:
             self._take(series, report)
-        except StoreError:
+        except (MemoryError, StoreError):
             raise
-        except CandlecastError as error:
-            report.failed[str(series)] = str(error)
-            log.error("snapshot failed", series=str(series), error=str(error))  # noqa: TRY400
+        except Exception as error:  # whatever it is, the next series has nothing to do with it
+            report.failed[str(series)] = str(error) or type(error).__name__
+            known = isinstance(error, CandlecastError)
+            log.error("snapshot failed", series=str(series), error=str(error), exc_info=not known)  # noqa: TRY400
             return not isinstance(error, RegistryError)
         return True
 

@@ -53,6 +53,9 @@ class Registry(Protocol):
     def prune(self, series: Series, upto: int) -> int:
         """Delete the oldest versions up to a number, a few of them; say how many went."""
 
+    def answers(self) -> bool:
+        """Whether it can be reached at all."""
+
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Name a version the champion of its series, or its challenger."""
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Self
 
 from models.gate import Showing
@@ -68,6 +69,8 @@ class Version:
         Of the committed model that it holds: see `shared.model_record.ModelRecord`.
     origin
         What it began with, where it was another series' champion: ``series@version``.
+    lineage
+        Tells a model from the one that it was put in place of.
     code_version
         Release of the code that wrote it.
     passed
@@ -77,8 +80,8 @@ class Version:
     skill, error, coverage
         What it had to show: see `models.gate.Showing`.
     met_since
-        Where it did not continue its champion, nor took its place: the cursor (UTC ms) at which a
-        model was first seen that did not.
+        Where it did not continue its champion: the cursor (UTC ms) at which its lineage was first
+        seen that did not.
     """
 
     number: int
@@ -91,6 +94,7 @@ class Version:
     etag: str
     fingerprint: str
     origin: str
+    lineage: str
     code_version: str
     passed: bool | None
     reasons: str
@@ -115,13 +119,14 @@ class Version:
             etag=tags.get("etag", ""),
             fingerprint=tags.get("fingerprint", ""),
             origin=tags.get("origin", ""),
+            lineage=tags.get("lineage", ""),
             code_version=tags.get("code_version", ""),
             passed={_PASSED: True, _FAILED: False}.get(tags.get("verdict", "")),
             reasons=tags.get("reasons", ""),
             skill=_number(tags, "skill", float),
             error=_number(tags, "skill_error", float),
             coverage=_number(tags, "coverage_90", float),
-            met_since=None if tags.get("verdict") == _PASSED else _number(tags, "met_since", int),
+            met_since=_number(tags, "met_since", int),
         )
 
     @property
@@ -179,6 +184,32 @@ def metrics_of(scores: Mapping[str, Any]) -> dict[str, float]:
         if known:
             metrics[name] = sum(known) / len(known)
     return metrics
+
+
+def labels(series: Series) -> dict[str, str]:
+    """Return the tags that say of which series something is."""
+    return {
+        "series": str(series),
+        "exchange": series.exchange,
+        "symbol": series.symbol,
+        "timeframe": str(series.timeframe),
+    }
+
+
+def tags_of(record: ModelRecord) -> dict[str, str]:
+    """Return the tags that say which committed model a version holds."""
+    return {
+        **labels(record.series),
+        "fingerprint": record.fingerprint or "",
+        "code_version": metadata.version("candlecast"),
+        "sequence": str(record.sequence),
+        "cursor": str(record.cursor),
+        "since": str(record.since),
+        "revision": str(record.revision),
+        "etag": record.etag or "",
+        "origin": record.origin or "",
+        "lineage": record.lineage,
+    }
 
 
 def champion_of(version: int, record: ModelRecord, showing: Showing) -> Champion:

@@ -8,7 +8,7 @@ import structlog
 
 from models.gate import Showing
 from shared.candle import Series, Timeframe
-from shared.errors import CandlecastError, RegistryError, StoreError
+from shared.errors import CandlecastError, StoreError
 from shared.model_record import Champion, ModelRecord
 from shared.records import Event
 from shared.store import Store
@@ -19,8 +19,6 @@ from worker.version import showing_of
 log = structlog.get_logger(__name__)
 
 _PAGE = 64
-# What fails so many series one after the other fails them all.
-_FAILURES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +96,14 @@ class Watch:
         StoreError
             When Redis fails: then no series can be read.
         """
-        watched, in_a_row = Watched(), 0
+        watched = Watched()
         deadline = self._clock() + budget_s
         failed = self._failed()
         for done, series in enumerate(failed):
-            if self._clock() > deadline or in_a_row == _FAILURES or not renew():
+            if self._clock() > deadline or not renew():
                 watched.unseen = len(failed) - done
                 break
-            in_a_row = 0 if self._try(series, watched) else in_a_row + 1
+            self._try(series, watched)
         return watched
 
     def _failed(self) -> list[Series]:
@@ -129,7 +127,7 @@ class Watch:
         patience, since = self._patience(record.series.timeframe), record.below_since
         over = since is not None and self._now_ms() - since >= patience.seconds * 1_000
         if not live.is_finite:
-            return since is None or over
+            return True
         if live.skill is None or not live.is_worse_than(showing_of(champion), patience.margin):
             if since is not None:
                 self._store.note_below(record.series, None)
@@ -138,21 +136,22 @@ class Watch:
             self._store.note_below(record.series, self._now_ms())
         return over
 
-    def _try(self, series: Series, watched: Watched) -> bool:
-        """Compare one, and put its champion back if that helps; False where MLflow has failed."""
+    def _try(self, series: Series, watched: Watched) -> None:
+        """Compare one, and put its champion back if that helps."""
         name, record = str(series), self._store.model(series)  # it may have moved on by now
         champion = record.champion
+        if champion is None or not self._has_failed(record, champion):
+            return
         try:
-            why = champion and self._case(record, champion)
-            if champion and why and self._roll_back(record, champion, why):
+            why = self._case(record, champion)
+            if why and self._roll_back(record, champion, why):
                 watched.rolled_back[name] = champion.version
-        except StoreError:
+        except (MemoryError, StoreError):
             raise
-        except CandlecastError as error:
-            watched.stuck[name] = str(error)
-            log.error("a failed model stays", series=name, error=str(error))  # noqa: TRY400
-            return not isinstance(error, RegistryError)
-        return True
+        except Exception as error:  # whatever it is, the next series has nothing to do with it
+            watched.stuck[name] = str(error) or type(error).__name__
+            known = isinstance(error, CandlecastError)
+            log.error("a failed model stays", series=name, error=str(error), exc_info=not known)  # noqa: TRY400
 
     def _case(self, record: ModelRecord, champion: Champion) -> str:
         """Say why the champion is to be put back; nothing where it would be no better by now."""

@@ -72,7 +72,7 @@ class FakeRecords:
             snapshot_version=version,
             snapshot_alias=alias,
             snapshot_revision=revision,
-            champion=champion or self.held[series].champion,
+            champion=champion,
         )
 
 
@@ -84,6 +84,7 @@ class FakeRegistry:
         self.written: list[tuple[Series, Mapping[str, float]]] = []
         self.verdicts: list[str] = []
         self.hoards: Series | None = None
+        self.reachable = True
         self.kept: list[tuple[Series, int, int]] = []
         self.crowned: list[tuple[Series, int, bool]] = []
 
@@ -100,6 +101,10 @@ class FakeRegistry:
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Take down who became what."""
         self.crowned.append((series, version, champion))
+
+    def answers(self) -> bool:
+        """Say whether it can be reached."""
+        return self.reachable
 
     def prune(self, series: Series, upto: int) -> int:
         """Take down up to which version it was asked to delete."""
@@ -229,10 +234,25 @@ def test_a_registry_that_fails_them_all_ends_the_round(count: int, tried: int) -
         def write(self, *_: Any) -> int:
             raise RegistryError("connection refused")
 
-    report = snapshots(FakeRecords(*map(record, names)), Down()).take(budget_s=60)
+    registry = Down()
+    registry.reachable = False
+    report = snapshots(FakeRecords(*map(record, names)), registry).take(budget_s=60)
 
     assert (len(report.failed), report.left) == (tried, count - tried)
     assert report.gave_up == "connection refused"
+
+
+def test_series_with_troubles_of_their_own_do_not_end_the_round() -> None:
+    """However many they are: the registry is asked whether it is there."""
+    names = [Series.parse(f"test:{number}/USDT:1h") for number in range(9)]
+
+    class Picky(FakeRegistry):
+        def write(self, *_: Any) -> int:
+            raise RegistryError("somebody has deleted its run")
+
+    report = snapshots(FakeRecords(*map(record, names)), Picky()).take(budget_s=60)
+
+    assert (len(report.failed), report.left, report.gave_up) == (9, 0, "")
 
 
 def test_a_failing_series_does_not_hold_up_the_rest() -> None:
