@@ -23,6 +23,18 @@ def test_horizons_are_set_by_timeframe_and_by_series(monkeypatch: pytest.MonkeyP
     assert read.horizon("binance:ETH/USDT:1m") == 30
 
 
+def test_mlflow_s_own_variable_is_heard_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours comes first; without either the store is a file in the data folder."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    beside = settings.load().tracking_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    theirs = settings.load().tracking_uri()
+    monkeypatch.setenv("CANDLECAST_MLFLOW_TRACKING_URI", "http://ours:5000")
+
+    assert beside.startswith("sqlite:////")
+    assert (theirs, settings.load().tracking_uri()) == ("http://mlflow:5000", "http://ours:5000")
+
+
 def test_what_is_asked_of_champions_is_set_by_timeframe(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bare value is that of all timeframes; those of a name keep their own."""
     monkeypatch.setenv("CANDLECAST_GATE_CANDLES", "300, 1h=20")
