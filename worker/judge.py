@@ -96,6 +96,8 @@ class Judge:
         verdict = replace(verdict, champion=known.champion)
         try:
             rival = self.by_now(record, known.champion)
+        except Hole as hole:
+            return replace(verdict, notes=(f"not contested: {hole.value}",))
         except (DecodeError, InvalidValue, StateError) as error:
             return replace(verdict, notes=(f"not contested: {error}",))
         if _is_same(learner, rival):

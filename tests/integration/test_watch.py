@@ -147,6 +147,18 @@ def test_a_gap_is_not_accepted_by_itself(house: House) -> None:
     assert house.store.model(SERIES).rollbacks == 0
 
 
+def test_without_its_candles_there_is_no_contest(house: House) -> None:
+    """The gate alone decides, and the version says why."""
+    log = house.store.keys.candles(NAME)
+    house.store.link.redis.xtrim(log, minid=T0 + 420 * HOUR, approximate=False)
+
+    house.snapshot(EASY)
+
+    newest, *_ = house.registry.versions(SERIES)
+    assert newest.passed
+    assert newest.reasons == "not contested: candles after version 1 are no longer kept"
+
+
 def test_a_poisoned_model_does_not_become_the_champion(house: House) -> None:
     """Its version is kept, and says why."""
     house.change(poison)
