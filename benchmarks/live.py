@@ -5,9 +5,10 @@
 In each repetition all three have their turn on the same machine with the same learner and candles,
 so that the ratios hold when the machine's speed does not. The service's time runs from the first
 append to the last forecast that can be read; the appends are made by one process that shares the
-machine's cores. RQ's workers run their jobs without a fork, which is the faster way for them;
---forking measures RQ's default too, as it is and with the model imported before it forks. With
---stages one updater in this process tells where the processor's time of an update goes.
+machine's cores. RQ's workers run their jobs without a fork, which is the faster way for them, and
+forking with the model imported before, as RQ's documentation advises; --forking measures RQ's
+default too, which imports it in each fork. With --stages one updater in this process tells where
+the processor's time of an update goes.
 """
 
 import time
@@ -26,7 +27,7 @@ def main() -> None:
     """Measure and print."""
     parser = options(__doc__, repeat=5)
     parser.add_argument("--series", type=int, nargs="+", default=[500, 2_000])
-    parser.add_argument("--forking", action="store_true", help="measure RQ's forking workers too")
+    parser.add_argument("--forking", action="store_true", help="measure RQ's default too")
     parser.add_argument("--stages", action="store_true", help="what each step takes")
     args = parser.parse_args()
     report = Report(
@@ -41,7 +42,7 @@ def main() -> None:
 def measure(report: Report, sizes: list[int], workers: int, repeat: int, *, forking: bool) -> None:
     """Let all have their turn, repetition by repetition."""
     candles = random_walk(WARM + repeat, seed=1)
-    ways = rivals.WAYS if forking else rivals.WAYS[:1]
+    ways = rivals.WAYS if forking else rivals.WAYS[:2]
     service: dict[int, list[float]] = {size: [] for size in sizes}
     jobs: dict[str, list[float]] = {way: [] for way in ways}
     bare: list[float] = []

@@ -8,18 +8,11 @@ deleted as in service. MLflow's import, the making of its store and the first ve
 series are not counted; pictures are counted apart.
 """
 
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import requests
-from requests import RequestException
-
+from benchmarks.mlflow_server import served
 from benchmarks.report import Report, options
 from benchmarks.stage import Market, Stage, random_walk, stage
 from models.gate import Bar
@@ -75,36 +68,6 @@ def measure(report: Report, made: Stage, places: dict[str, str], series: int, re
             gallery.draw(one, repeat + 1)
             drawn.append((time.perf_counter() - began) * 1_000)
         report.add(f"{name}: three pictures of a version", "ms", drawn)
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """Run an MLflow server until the end."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--workers", "1"]
-    command += ["--artifacts-destination", str(folder / "files")]
-    with (folder / "mlflow-server.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _await(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _await(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        with suppress(RequestException):
-            if requests.get(url, timeout=1).ok:
-                return
-        if time.monotonic() > deadline:
-            raise SystemExit("the MLflow server does not answer")
-        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,13 @@
 """The whole story of a model, by real processes and a real MLflow server."""
 
 import json
-import socket
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
+from benchmarks.mlflow_server import served
 from models import state
 from models.learner import Learner
 from shared.records import Event
@@ -37,32 +33,8 @@ GATE = {
 @pytest.fixture
 def mlflow_server(tmp_path: Path) -> Iterator[str]:
     """A server of its own: SQLite behind it, files through it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--workers", "1"]
-    command += ["--artifacts-destination", str(tmp_path / "files")]
-    with (tmp_path / "mlflow-server.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _await(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _await(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urlopen(url, timeout=1):
-                return
-        except (URLError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
+    with served(tmp_path) as url:
+        yield url
 
 
 def test_learned_promoted_poisoned_and_rolled_back(
