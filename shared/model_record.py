@@ -32,15 +32,14 @@ class Champion:
     ----------
     version
         Of the registered model in MLflow.
-    cursor, sequence
-        Open time of the last candle that it has learned, and how many these are.
+    cursor
+        Open time of the last candle that it has learned.
     skill, error
         CRPS skill over the baseline, mean of the scored horizons, and its standard error.
     """
 
     version: int
     cursor: int
-    sequence: int
     skill: float | None
     error: float | None
 
@@ -51,7 +50,7 @@ class Champion:
             champion = cls(**json.loads(raw or b""))
         except (RecursionError, TypeError, ValueError):
             return None
-        whole_ones = (champion.version, champion.cursor, champion.sequence)
+        whole_ones = (champion.version, champion.cursor)
         others = (champion.skill, champion.error)
         is_sound = all(type(number) is int for number in whole_ones) and all(
             number is None or isinstance(number, float | int) for number in others

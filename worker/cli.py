@@ -85,7 +85,7 @@ def worker(
 
 @app.command()
 def snapshot() -> None:
-    """Put every model that moved into MLflow now.
+    """Roll back what has failed, and put every model that moved into MLflow now.
 
     Example: candlecast snapshot
     """

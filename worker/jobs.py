@@ -187,13 +187,13 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
 
 def _round(renew: Callable[[], bool]) -> dict[str, Any]:
     """Look at what is live, write versions, and draw a few with the time that is left."""
-    began, budget_s = time.monotonic(), configured().snapshot_budget_s
+    budget_s = configured().snapshot_budget_s
+    deadline = time.monotonic() + budget_s
     watched = watch().look(budget_s=budget_s / 3, renew=renew)
-    report = snapshots().take(budget_s=budget_s + began - time.monotonic(), renew=renew)
+    report = snapshots().take(budget_s=deadline - time.monotonic(), renew=renew)
     if configured().pictures_every_s and not (report.gave_up or report.overtaken):
-        gallery().promoted(
-            report.promoted, budget_s=budget_s + began - time.monotonic(), renew=renew
-        )
+        left_s = deadline - time.monotonic()
+        gallery().promoted(report.promoted, budget_s=left_s, renew=renew)
     return dataclasses.asdict(watched) | dataclasses.asdict(report)
 
 

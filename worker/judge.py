@@ -93,36 +93,35 @@ class Judge:
         known = self._versions.champion(record.series) if record.snapshot_version else None
         if known is None:
             return verdict
-        verdict = replace(verdict, champion=known.champion)
+        champion = known.champion
+        verdict = replace(verdict, champion=champion)
         try:
-            rival = self.by_now(record, known.champion)
+            rival = self.by_now(record, champion)
         except Hole as hole:
             return replace(verdict, notes=(f"not contested: {hole.value}",))
         except (DecodeError, InvalidValue, StateError) as error:
             return replace(verdict, notes=(f"not contested: {error}",))
         if _is_same(learner, rival):
             return verdict
-        return self._contested(record, verdict, Showing.of(rival), int(_MET_OVER * bar.candles))
-
-    def _contested(
-        self, record: ModelRecord, verdict: Verdict, rival: Showing, least: int
-    ) -> Verdict:
-        """Hold a model against a champion that it does not continue."""
-        since, cursor = record.cursor or 0, record.cursor or 0
-        for newest in self._versions.versions(record.series)[:1]:
-            is_its_own = newest.lineage == record.lineage and not newest.is_champion
-            if is_its_own and newest.met_since and newest.met_since <= cursor:
-                since = newest.met_since
+        since, least = self._met_since(record), int(_MET_OVER * bar.candles)
         met = sum(1 for _ in islice(self.learned(record, since), least))
-        own, reasons = verdict.showing, list(verdict.reasons)
-        name = f"version {verdict.champion.version}" if verdict.champion else "the champion"
+        its, name = Showing.of(rival), f"version {champion.version}"
+        reasons = list(verdict.reasons)
         if met < least:
             reasons.append(
                 f"no continuation of {name}: to be met over {least} candles, {met} so far"
             )
-        elif own.is_worse_than(rival, apart=least):
-            reasons.append(f"skill {own.said_skill}, {name} would have {rival.said_skill} by now")
+        elif showing.is_worse_than(its, apart=least):
+            reasons.append(f"skill {showing.said_skill}, {name} would have {its.said_skill} by now")
         return replace(verdict, reasons=tuple(reasons), met_since=since)
+
+    def _met_since(self, record: ModelRecord) -> int:
+        """Return the cursor at which a model was first seen that continues no champion: or now."""
+        cursor = record.cursor or 0
+        newest = next(iter(self._versions.versions(record.series)), None)
+        if newest is None or newest.is_champion or newest.lineage != record.lineage:
+            return cursor
+        return min(newest.met_since or cursor, cursor)
 
     def by_now(self, record: ModelRecord, champion: Champion) -> Learner:
         """Return a champion that has learned what the live model has since.

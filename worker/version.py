@@ -140,7 +140,6 @@ class Version:
         return Champion(
             version=self.number,
             cursor=self.cursor,
-            sequence=self.sequence,
             skill=self.skill,
             error=self.error,
         )
@@ -217,7 +216,6 @@ def champion_of(version: int, record: ModelRecord, showing: Showing) -> Champion
     return Champion(
         version=version,
         cursor=record.cursor or 0,
-        sequence=record.sequence,
         skill=showing.skill,
         error=showing.error,
     )

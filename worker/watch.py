@@ -124,17 +124,17 @@ class Watch:
         live = Showing.of_scores(record.scores)
         if record.paused or (record.cursor or 0) <= champion.cursor:
             return False
-        patience, since = self._patience(record.series.timeframe), record.below_since
-        over = since is not None and self._now_ms() - since >= patience.seconds * 1_000
         if not live.is_finite:
             return True
+        patience, since = self._patience(record.series.timeframe), record.below_since
         if live.skill is None or not live.is_worse_than(showing_of(champion), patience.margin):
             if since is not None:
                 self._store.note_below(record.series, None)
             return False
         if since is None:
             self._store.note_below(record.series, self._now_ms())
-        return over
+            return False
+        return self._now_ms() - since >= patience.seconds * 1_000
 
     def _try(self, series: Series, watched: Watched) -> None:
         """Compare one, and put its champion back if that helps."""
