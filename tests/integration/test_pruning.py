@@ -43,6 +43,8 @@ def test_the_store_levels_off(store: Store, tmp_path: Path) -> None:
     *_, before, last = sizes
     assert [one.number for one in found] == [35, 34, 33, 1]
     assert found[-1].aliases == ("champion",)
-    assert [now <= then for now, then in zip(last, before, strict=True)] == [True] * 3, sizes
+    # Pages of the file are split now and then; five snapshots that stayed would add a fifth to it.
+    most = (before[0], before[1] * 1.02, before[2])
+    assert [now <= then for now, then in zip(last, most, strict=True)] == [True] * 3, sizes
     house.restore(1)
     house.restore(35)
