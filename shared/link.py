@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from importlib import resources
@@ -123,27 +124,35 @@ class Link:
     def lock(self, key: str, life_s: float, wait_s: float) -> Iterator[Callable[[], bool] | None]:
         """Hold a lock; yield what renews it, or None where another has it all the while.
 
-        Once it has run out, renewing takes it anew, or says by False that another has it by now.
+        It is kept alive meanwhile, however long its holder waits for something. Where it has run
+        out all the same (Redis was away, the process was stopped), renewing takes it anew, or says
+        by False that another has it by now.
         """
         with self.translated() as redis:
             left_ms = redis.pttl(key)
             if left_ms == -1 or left_ms > (life_s + 1) * 1_000:
                 # It is not ours, or of before Redis's clock stepped back by more than a trifle.
                 redis.delete(key)
-            lock = redis.lock(key, timeout=life_s)
+            lock = redis.lock(key, timeout=life_s, thread_local=False)
             held = lock.acquire(blocking=wait_s > 0, blocking_timeout=wait_s)
 
         def renewed() -> bool:
             with self.translated():
                 return bool(lock.reacquire() if lock.owned() else lock.acquire(blocking=False))
 
+        if not held:
+            yield None
+            return
         try:
-            yield renewed if held else None
+            with _meanwhile(life_s / 3, lambda: self._quietly(lock.reacquire)):
+                yield renewed
         finally:
-            if held:
-                # It may have run out meanwhile, and be another's by now.
-                with contextlib.suppress(StoreError), self.translated():
-                    lock.release()
+            self._quietly(lock.release)
+
+    def _quietly(self, done: Callable[[], object]) -> None:
+        """Do something with a lock that may have run out meanwhile, and be another's by now."""
+        with contextlib.suppress(StoreError), self.translated():
+            done()
 
     def run(self, name: str, *args: Any, pipe: Any = None) -> Any:
         """Run a script, or queue it on a pipeline."""
@@ -166,6 +175,24 @@ class Link:
             for args in calls:
                 self.run(name, *args, pipe=pipe)
             return list(pipe.execute())
+
+
+@contextlib.contextmanager
+def _meanwhile(every_s: float, done: Callable[[], None]) -> Iterator[None]:
+    """Do something again and again, in a thread."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(every_s):
+            done()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @cache

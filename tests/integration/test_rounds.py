@@ -1,12 +1,12 @@
 """MLflow down: forecasts go on, the next round comes sooner than later, and status says so."""
 
 import json
+import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
-from unittest.mock import Mock
 
 import pytest
 from requests import RequestException
@@ -15,19 +15,29 @@ from models import state
 from shared.errors import RegistryError
 from shared.limits import Limits
 from shared.store import Store
+from tests.conftest import COMMAND, STATE_KEY, Server
 from tests.integration.housekeeping import House
 from tests.integration.steps import FLEET, SERIES, walk
-from tests.unit.test_snapshot import record
 from worker.teaching import Model
 from worker.update import Updater
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("field")]
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-DOWN = {
-    "CANDLECAST_MLFLOW_TRACKING_URI": "http://user:secret@127.0.0.1:9",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-}
+
+
+@pytest.fixture(params=["refuses", "hangs"])
+def down(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """Settings that name a server where nothing listens, or one that takes calls and is silent."""
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        port = deaf.getsockname()[1]
+        if request.param == "refuses":
+            deaf.close()
+        yield {
+            "CANDLECAST_MLFLOW_TRACKING_URI": f"http://user:secret@127.0.0.1:{port}",
+            "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+            "MLFLOW_HTTP_REQUEST_TIMEOUT": "1",
+        }
 
 
 def waits_s(store: Store) -> int:
@@ -35,7 +45,7 @@ def waits_s(store: Store) -> int:
     return int(store.link.redis.pttl(store.keys.housekeeping) + 500) // 1_000
 
 
-def test_each_failure_doubles_the_wait(server: Mock) -> None:
+def test_each_failure_doubles_the_wait(server: Server) -> None:
     """Up to the time between two rounds; one that goes well ends it."""
     store = Store.connect(server.url, limits={"snapshot_period_ms": 100_000})
 
@@ -62,18 +72,20 @@ def test_a_tick_rings_when_the_wait_is_over(store: Store) -> None:
     assert (early, hasty.tick(FLEET).housekeeping) == (False, True)
 
 
-def test_status_says_that_mlflow_is_down(store: Store, candlecast: Run) -> None:
+def test_status_says_that_mlflow_is_down(
+    store: Store, candlecast: Run, down: dict[str, str]
+) -> None:
     """With its error, without its password; the models go on learning."""
     store.append(SERIES, walk(30))
-    signer = state.Signer(b"0123456789abcdef" * 2)
+    signer = state.Signer(STATE_KEY.encode())
     Updater(store, Model("default", signer, lambda _: 24, FLEET)).run()
 
-    ran = candlecast("snapshot", **DOWN)
+    ran = candlecast("snapshot", **down)
     told = " ".join(candlecast("status").stdout.split())
     report = json.loads(candlecast("status", "--json").stdout)["snapshots"]
 
     assert ran.returncode == 1
-    assert "nothing done: MLflow at 127.0.0.1:9: " in ran.stderr
+    assert "nothing done: MLflow at 127.0.0.1:" in ran.stderr
     assert "MLFLOW FAILS since" in told
     assert "secret" not in told + ran.stderr
     assert (report["tries"], report["moved"], report["none_yet"]) == (1, 1, 1)
@@ -111,9 +123,9 @@ def test_a_version_whose_answer_was_lost_is_not_written_twice(
 
 @pytest.mark.filterwarnings("ignore")  # MLflow and its libraries warn of themselves
 def test_a_server_that_answers_errors_is_an_error_of_ours(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whatever it answers, and a disk that is full: the round goes on or ends, and says so."""
+    """Whatever it answers: the round ends, and says so."""
     from worker.registry import MlflowRegistry
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -133,8 +145,27 @@ def test_a_server_that_answers_errors_is_an_error_of_ours(
         with pytest.raises(RegistryError, match="503"):
             MlflowRegistry(f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
-    registry = MlflowRegistry(f"sqlite:///{tmp_path}/mlflow.db")
-    full = Mock(side_effect=OSError(28, "No space left on device"))
-    monkeypatch.setattr(registry._client, "log_model_artifacts", full)
-    with pytest.raises(RegistryError, match="No space left"):
-        registry.write(record(SERIES), {}, {})
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow and its libraries warn of themselves
+def test_a_disk_that_is_full_costs_no_version(
+    server: Server, store: Store, candlecast: Run, tmp_path: Path
+) -> None:
+    """Once there is room again, what could not be written is written once."""
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    house = House.at(store, data)
+    house.learn(walk(30))
+    house.snapshot()
+    house.learn(walk(60)[30:])
+
+    # Enough for what makes a version ready, and not for MLflow's database.
+    full = ["sh", "-c", f"ulimit -f 400; exec {COMMAND} snapshot"]
+    failed = subprocess.run(full, env=server.env, capture_output=True, text=True, check=False)
+    tries = store.rounds.read()["tries"]
+    again = candlecast("snapshot")
+
+    assert (failed.returncode, again.returncode) == (1, 0)
+    assert "disk" in failed.stderr
+    assert (tries, store.rounds.read()["tries"]) == (1, None)
+    assert [version.sequence for version in house.registry.versions(SERIES)] == [60, 30]

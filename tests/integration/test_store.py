@@ -306,6 +306,18 @@ def test_one_round_of_snapshots_at_a_time(store: Store) -> None:
         assert third is not None
 
 
+def test_a_round_that_hangs_keeps_its_right(store: Store) -> None:
+    """MLflow may take longer to answer than a killed round may hold up the next."""
+    key = store.keys.snapshot_lock
+    with store.link.lock(key, 0.3, 0) as first:
+        assert first is not None
+        for _ in range(10):
+            time.sleep(0.1)
+            with store.link.lock(key, 0.3, 0) as second:
+                assert second is None
+    assert not store.link.redis.exists(key)
+
+
 def test_records_of_many_series_come_without_their_states(store: Store) -> None:
     """Looking at everything moves no model."""
     store.append(SERIES, candles(0, 1))
