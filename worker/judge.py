@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice, takewhile
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -90,7 +90,7 @@ class Judge:
         """
         showing, bar = Showing.of(learner), self._bar(record.series.timeframe)
         verdict = Verdict(showing, tuple(showing.shortfalls(bar)))
-        known = self._versions.champion(record.series) if record.snapshot_version else None
+        known = self._versions.champion(record.series)
         if known is None:
             return verdict
         champion = known.champion
@@ -104,14 +104,16 @@ class Judge:
         if _is_same(learner, rival):
             return verdict
         since, least = self._met_since(record), int(_MET_OVER * bar.candles)
-        met = sum(1 for _ in islice(self.learned(record, since), least))
+        met = sum(1 for _ in self.learned(record, since))
+        # Those that have learned the same candles were one until then.
+        parted = learner.sequence != rival.sequence or known.origin != (record.origin or "")
         its, name = Showing.of(rival), f"version {champion.version}"
         reasons = list(verdict.reasons)
         if met < least:
             reasons.append(
                 f"no continuation of {name}: to be met over {least} candles, {met} so far"
             )
-        elif showing.is_worse_than(its, apart=least):
+        elif showing.is_worse_than(its, apart=None if parted else met):
             reasons.append(f"skill {showing.said_skill}, {name} would have {its.said_skill} by now")
         return replace(verdict, reasons=tuple(reasons), met_since=since)
 

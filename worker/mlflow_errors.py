@@ -12,8 +12,9 @@ NONE_SUCH = {ABSENT, "INVALID_PARAMETER_VALUE"}
 """What MLflow answers where there is no such version, alias or file, by the store behind it."""
 
 
-# What stores of files say of one that is not there.
-_GONE = ("No such", "404", "NoSuchKey", "NotFound", "Not Found", "does not exist")
+# What stores of files say of one that is not there; addresses hold numbers of their own.
+_ADDRESS = re.compile(r"\S*/\S*")
+_GONE = re.compile(r"No such (?:file|artifact)|\b404\b|NoSuchKey|Not ?Found|does not exist")
 
 
 @contextmanager
@@ -39,12 +40,9 @@ def translated(address: str, gone: StateError | None = None) -> Iterator[None]:
 
 
 def _is_absent(error: Exception) -> bool:
-    says, code = str(error), getattr(error, "error_code", "")
-    return (
-        isinstance(error, FileNotFoundError)
-        or code in NONE_SUCH
-        or any(words in says for words in _GONE)
-    )
+    if isinstance(error, FileNotFoundError) or getattr(error, "error_code", "") in NONE_SUCH:
+        return True
+    return _GONE.search(_ADDRESS.sub("", str(error))) is not None
 
 
 def silence() -> None:

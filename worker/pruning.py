@@ -49,24 +49,23 @@ class Pruning:
         """
         for version in found:
             if (version.source or "").startswith(_SOURCE):
-                self._model(str(version.source).removeprefix(_SOURCE))
+                self.model(str(version.source).removeprefix(_SOURCE))
             self._client.delete_model_version(name, str(version.version))
             self._clear(_REST_OF_VERSION, name=name, version=version.version)
 
     def run(self, run_id: str) -> None:
         """Delete a run with its metrics and files."""
         with _gone_is_fine():
-            files = get_artifact_repository(self._client.get_run(run_id).info.artifact_uri)
-            files.delete_artifacts()  # type: ignore[no-untyped-call]
+            _delete_files(self._client.get_run(run_id).info.artifact_uri)
             self._client.delete_run(run_id)
         if self._rows:
             with _gone_is_fine():
                 self._rows._hard_delete_run(run_id)  # type: ignore[no-untyped-call]  # noqa: SLF001
 
-    def _model(self, model_id: str) -> None:
+    def model(self, model_id: str) -> None:
+        """Delete a logged model with its files."""
         with _gone_is_fine():
-            location = self._client.get_logged_model(model_id).artifact_location
-            get_artifact_repository(location).delete_artifacts()  # type: ignore[no-untyped-call]
+            _delete_files(self._client.get_logged_model(model_id).artifact_location)
             self._client.delete_logged_model(model_id)
         if self._rows:
             with _gone_is_fine():
@@ -78,6 +77,12 @@ class Pruning:
             with self._rows.engine.begin() as connection:
                 for statement in statements:
                     connection.execute(statement, values)
+
+
+def _delete_files(location: str) -> None:
+    """Delete what lies in one place, with the folder that MLflow has made around it."""
+    files = get_artifact_repository(location.removesuffix("/artifacts"))
+    files.delete_artifacts()  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager

@@ -3,16 +3,13 @@
 Importing this takes seconds and some 200 MB; housekeeping does, once, and who retires a series.
 """
 
-import json
 import os
-import shutil
 import tempfile
-import time
-import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 # Read while mlflow is imported: without it every process reports its use to a server of MLflow's.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -22,7 +19,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Metric, RunTag
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -30,10 +26,10 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from shared.candle import Series
 from shared.errors import RegistryError, StateError
 from shared.model_record import ModelRecord
+from worker.logged_models import LoggedModels
 from worker.mlflow_errors import ABSENT, EXISTS, NONE_SUCH, silence, translated
 from worker.pruning import Pruning
 from worker.runs import RETIRED_TAG, Runs
-from worker.shipment import lay_out
 from worker.sqlite_store import alone
 from worker.version import CHALLENGER, CHAMPION, Version, model_name, tags_of
 
@@ -41,8 +37,14 @@ EXPERIMENT = "candlecast"
 _PAGE = 100
 # So that a series with thousands does not hold up the others.
 _PRUNED_AT_ONCE = 20
-# Of the newest version, on the run too.
-_RUN_TAGS = {"fingerprint", "code_version"}
+
+
+class _Newest(NamedTuple):
+    """The newest version of a series: 0 where there is none."""
+
+    number: int
+    etag: str
+    run: str
 
 
 class MlflowRegistry:
@@ -50,8 +52,7 @@ class MlflowRegistry:
 
     Each series has one registered model and one long-lived run (its id is a tag of the registered
     model) whose metrics have the candles learned as their step. Files and metrics come before the
-    version itself, so that what is registered can be loaded; whatever breaks off in between leaves
-    a logged model without a version, and the next round begins anew.
+    version itself, so that what is registered can be loaded.
 
     Parameters
     ----------
@@ -82,18 +83,15 @@ class MlflowRegistry:
     ) -> None:
         silence()
         self._address = tracking_uri.rpartition("@")[2]
-        self._runs: dict[Series, str] = {}
+        self._newest: dict[Series, _Newest] = {}
         self._run_snapshots = run_snapshots
         with self._translated(), alone(tracking_uri) as beside:
             # The registry resolves a version's source through the process's own address.
             mlflow.set_tracking_uri(tracking_uri)
             self._client = MlflowClient(tracking_uri, tracking_uri)
             self._experiment = self._find_experiment(artifacts or beside)
-            temporary = tempfile.mkdtemp(prefix="candlecast-snapshot-")
-            weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
-            self._folder = Path(temporary) / "model"
-            self._model = lay_out(self._folder, prior)
             self._pruning = Pruning(self._client, tracking_uri)
+            self._logged = LoggedModels(self._client, self._experiment, self._pruning, prior)
             self._series_runs = Runs(self._client, self._address, self._experiment, self._pruning)
 
     def write(
@@ -106,38 +104,48 @@ class MlflowRegistry:
         name, client = model_name(record.series), self._client
         with self._translated():
             # Taken out until it has served: what somebody deleted, or retired, is looked up again.
-            run = self._runs.pop(record.series, None)
-            if run is None or not record.snapshot_version:
-                run = self._series_runs.find(record.series, name)
-                newest = self._search(name, most=1)
-                if newest and record.etag and newest[0].tags.get("etag") == record.etag:
-                    for tag, said in verdict.items():
-                        client.set_model_version_tag(name, newest[0].version, tag, said)
-                    return int(newest[0].version)
-            tags = {**tags_of(record), **verdict}
-            logged = client.create_logged_model(
-                self._experiment, name.replace(".", "-"), source_run_id=run, tags=tags
-            )
-            self._fill(record, logged.model_id, run)
-            client.log_model_artifacts(logged.model_id, str(self._folder))
-            self._log(run, logged.model_id, record, metrics)
-            client.finalize_logged_model(logged.model_id, "READY")
-            version = client.create_model_version(
-                name,
-                f"models:/{logged.model_id}",
-                run_id=run,
-                tags=tags,
-                model_id=logged.model_id,
-                await_creation_for=0,
-            )
-            # As MLflow's own registration does: the model's page then links the version.
-            link = json.dumps([{"name": name, "version": version.version}])
-            client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": link})
-            number = int(version.version)
-            if number % self._run_snapshots == 0:
-                run = self._series_runs.next(record.series, name, run)
-        self._runs[record.series] = run
-        return number
+            newest = self._newest.pop(record.series, None)
+            if newest is None or not record.snapshot_version:
+                newest = self._look_up(record.series, name)
+            if record.etag and newest.etag == record.etag:
+                for tag, said in verdict.items():
+                    client.set_model_version_tag(name, str(newest.number), tag, said)
+            else:
+                newest = self._write(
+                    name, record, newest.run, {**tags_of(record), **verdict}, metrics
+                )
+        self._newest[record.series] = newest
+        return newest.number
+
+    def _look_up(self, series: Series, name: str) -> _Newest:
+        run = self._series_runs.find(series, name)
+        self._series_runs.revive(name)
+        for found in self._search(name, most=1):
+            return _Newest(int(found.version), found.tags.get("etag", ""), run)
+        return _Newest(0, "", run)
+
+    def _write(
+        self,
+        name: str,
+        record: ModelRecord,
+        run: str,
+        tags: dict[str, str],
+        metrics: Mapping[str, float],
+    ) -> _Newest:
+        model_id = self._logged.write(name, record, run, tags, metrics)
+        version = self._client.create_model_version(
+            name,
+            f"models:/{model_id}",
+            run_id=run,
+            tags=tags,
+            model_id=model_id,
+            await_creation_for=0,
+        )
+        self._logged.link(model_id, name, version.version)
+        number = int(version.version)
+        if number % self._run_snapshots == 0:
+            run = self._series_runs.next(record.series, name, run)
+        return _Newest(number, record.etag or "", run)
 
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Give a version the alias ``champion``, or ``challenger`` where it is not to be one."""
@@ -192,22 +200,24 @@ class MlflowRegistry:
             return Path(path).read_bytes()
 
     def attach(self, series: Series, version: int, files: Mapping[str, str]) -> str:
-        """Put pictures of a version into its run, where they outlive it; return where they are."""
+        """Put pictures of a version into the series' run, where they outlive it; say where."""
         place = f"pictures/version-{version}"
         with self._translated(), tempfile.TemporaryDirectory() as folder:
-            run = self._client.get_model_version(model_name(series), str(version)).run_id or ""
+            # Its own run may be gone by now, and the version a champion still.
+            run = self._series_runs.find(series, model_name(series))
             for name, content in files.items():
                 (Path(folder) / name).write_text(content)
             self._client.log_artifacts(run, folder, place)
             return f"{self._client.get_run(run).info.artifact_uri}/{place}"
 
     def answers(self) -> bool:
-        """Whether MLflow can be reached at all."""
+        """Whether MLflow takes anything at all."""
         try:
             with self._translated():
-                return self._client.get_experiment(self._experiment) is not None
+                self._logged.probe()
         except RegistryError:
             return False
+        return True
 
     def prune(self, series: Series, upto: int) -> int:
         """Delete the oldest versions up to a number but those with an alias; say how many went."""
@@ -219,6 +229,7 @@ class MlflowRegistry:
                 one for one in oldest if int(one.version) <= upto and int(one.version) not in named
             ]
             self._pruning.versions(name, old)
+            self._logged.sweep(name)
         return len(old)
 
     def mark_retired(self, series: Series, version: int) -> bool:
@@ -249,27 +260,6 @@ class MlflowRegistry:
             if not token:
                 break
         return found
-
-    def _log(
-        self, run: str, model_id: str, record: ModelRecord, values: Mapping[str, float]
-    ) -> None:
-        now, step = int(time.time() * 1_000), record.sequence
-        metrics = [Metric(key, value, now, step, model_id) for key, value in values.items()]
-        tags = [RunTag(name, of) for name, of in tags_of(record).items() if name in _RUN_TAGS]
-        self._client.log_batch(run, metrics=metrics, tags=tags)
-        self._client.log_outputs(run, [LoggedModelOutput(model_id, step)])
-
-    def _fill(self, record: ModelRecord, model_id: str, run: str) -> None:
-        """Make the prepared folder that of one version."""
-        about = {**tags_of(record), "cursor": record.cursor, "sequence": record.sequence}
-        artifacts = self._folder / "artifacts"
-        (artifacts / "state").write_bytes(record.state or b"")
-        (artifacts / "about").write_text(json.dumps(about, indent=1))
-        self._model.run_id = run
-        self._model.model_id = self._model.model_uuid = model_id
-        self._model.artifact_path = f"models:/{model_id}"
-        self._model.utc_time_created = str(datetime.now(UTC).replace(tzinfo=None))
-        self._model.save(str(self._folder / "MLmodel"))
 
     def _find_experiment(self, artifacts: str | None) -> str:
         found = self._client.get_experiment_by_name(EXPERIMENT)

@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 _PAGE = 64
 # To look which versions are old costs as much as to delete one.
 _PRUNED_EVERY = 5
-# What fails so many series one after the other fails them all.
+# What fails so many series one after the other may fail them all.
 _FAILURES = 3
 
 
@@ -108,38 +108,44 @@ class Snapshots:
         """
         deadline = clock() + budget_s
         names = self._records.series()
-        faults = self._records.faults(names)
-        in_a_row = 0
-        report = Report(failed={str(series): fault for series, fault in faults.items()})
-        for series, fault in faults.items():
+        spoilt = self._records.faults(names)
+        report = Report(failed={str(series): fault for series, fault in spoilt.items()})
+        for series, fault in spoilt.items():
             log.error("snapshot failed", series=str(series), error=fault)
-        moved = self._moved([series for series in names if series not in faults])
-        for done, series in enumerate(moved, 1):
+        moved = self._moved([series for series in names if series not in spoilt])
+        faults: list[str] = []
+        for done, series in enumerate(moved):
             report.overtaken = not renew()
-            if clock() >= deadline or report.overtaken:
-                report.left = len(moved) - done + 1
+            if clock() >= deadline or report.overtaken or report.gave_up:
+                report.left = len(moved) - done
                 log.warning("snapshots wait for the next round", left=report.left)
                 break
-            in_a_row = 0 if self._try(series, report) else in_a_row + 1
-            if in_a_row == min(_FAILURES, len(moved)):
-                if not self._registry.answers():
-                    report.gave_up, report.left = report.failed[str(series)], len(moved) - done
-                    break
-                in_a_row = 0  # each of them has trouble of its own
+            self._try(series, report, faults)
+            if len(faults) == _FAILURES:
+                self._ask(faults, report)
+        self._ask(faults, report)
         return report
 
-    def _try(self, series: Series, report: Report) -> bool:
-        """Write one version and report it; return False where the registry has failed."""
+    def _try(self, series: Series, report: Report, faults: list[str]) -> None:
+        """Write one version and report it; ``faults`` are those of the registry, in a row."""
         try:
             self._take(series, report)
         except (MemoryError, StoreError):
             raise
         except Exception as error:  # whatever it is, the next series has nothing to do with it
-            report.failed[str(series)] = str(error) or type(error).__name__
-            known = isinstance(error, CandlecastError)
-            log.error("snapshot failed", series=str(series), error=str(error), exc_info=not known)  # noqa: TRY400
-            return not isinstance(error, RegistryError)
-        return True
+            says, known = str(error) or type(error).__name__, isinstance(error, CandlecastError)
+            report.failed[str(series)] = says
+            log.error("snapshot failed", series=str(series), error=says, exc_info=not known)  # noqa: TRY400
+            if isinstance(error, RegistryError):
+                faults.append(says)
+        else:
+            faults.clear()
+
+    def _ask(self, faults: list[str], report: Report) -> None:
+        """Give up where the registry has failed, and does not take anything either."""
+        if faults and not self._registry.answers():
+            report.gave_up = faults[-1]
+        faults.clear()  # each of them has trouble of its own
 
     def archive(self, record: ModelRecord) -> int | None:
         """Keep a model whose series is about to be retired, and mark it so.

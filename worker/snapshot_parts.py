@@ -54,7 +54,7 @@ class Registry(Protocol):
         """Delete the oldest versions up to a number, a few of them; say how many went."""
 
     def answers(self) -> bool:
-        """Whether it can be reached at all."""
+        """Whether it takes anything at all."""
 
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Name a version the champion of its series, or its challenger."""

@@ -178,6 +178,14 @@ class Watch:
 
     def _roll_back(self, record: ModelRecord, champion: Champion, why: str) -> bool:
         found = self._restorer.find(record.series, champion.version)
+        if not found.version.is_champion:
+            # Somebody has moved the alias: the next snapshot will note the new champion.
+            log.info(
+                "the champion is another by now",
+                series=str(record.series),
+                version=champion.version,
+            )
+            return False
         event = Event(event="rolled-back", version=champion.version, why=why)
         # A worker may have committed meanwhile: then the next look decides anew.
         done = self._restorer.put_back(found, event, etag=record.etag)

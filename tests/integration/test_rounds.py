@@ -18,6 +18,7 @@ from shared.store import Store
 from tests.conftest import COMMAND, STATE_KEY, Server
 from tests.integration.housekeeping import House
 from tests.integration.steps import FLEET, SERIES, walk
+from worker import jobs
 from worker.teaching import Model
 from worker.update import Updater
 
@@ -92,6 +93,17 @@ def test_status_says_that_mlflow_is_down(
     assert report["oldest"] is None
     assert waits_s(store) <= 30
     assert store.model(SERIES).sequence == 30
+
+
+def test_of_two_rounds_at_once_one_wins(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other does nothing, and says so."""
+    monkeypatch.setattr(jobs, "store", lambda: store)
+    monkeypatch.setattr(jobs, "_round", pytest.fail)
+    with store.snapshot_lock() as held:
+        assert held
+        done = jobs.snapshot_moved()
+
+    assert done == {"skipped": "another round of snapshots is under way"}
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow and its libraries warn of themselves

@@ -13,6 +13,7 @@ from shared.candle import Series, Timeframe
 from shared.store import Store
 from tests.integration.housekeeping import EASY, HARD, HORIZON, House
 from tests.integration.steps import HOUR, SERIES, T0, walk
+from worker.lifecycle import Restorer
 
 pytestmark = [
     pytest.mark.timeout(180),
@@ -213,8 +214,57 @@ def test_a_worse_model_stays_the_challenger(house: House) -> None:
     assert (newest.passed, "version 1 would have" in newest.reasons) == (False, True)
 
 
+def test_who_is_paused_or_is_the_champion_still_is_left_alone(house: House) -> None:
+    """Nobody learns again what is paused; and nothing is better than the same model."""
+    house.restore(1)
+    house.change(poison)
+    same = house.watch()
+    house.learn([])
+    house.store.pause(SERIES)
+    paused = house.watch()
+    house.store.pause(SERIES, paused=False)
+
+    assert (same.rolled_back, same.stuck) == ({}, {})
+    assert (paused.rolled_back, paused.stuck) == ({}, {})
+    assert house.watch().rolled_back == {NAME: 1}
+
+
+def test_whoever_has_the_alias_by_now_is_not_overruled(house: House) -> None:
+    """An operator has made another version the champion, and no snapshot has noted it yet."""
+    house.snapshot(HARD)
+    client = house.registry._client
+    client.set_registered_model_alias("test.BTC-USDT.1h", "champion", "2")
+    house.change(poison)
+
+    before = house.watch()
+    client.set_registered_model_alias("test.BTC-USDT.1h", "champion", "1")
+
+    assert (before.rolled_back, before.stuck) == ({}, {})
+    assert house.watch().rolled_back == {NAME: 1}
+
+
+def test_a_commit_meanwhile_is_not_taken_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was compared is not what is live any more: the next look decides anew."""
+    house.change(poison)
+    find = Restorer.find
+
+    def meanwhile(*args: Any) -> Any:
+        house.learn(WALK[440:441])
+        return find(*args)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(Restorer, "find", meanwhile)
+        first = house.watch()
+    rollbacks = house.store.model(SERIES).rollbacks
+
+    assert (first.rolled_back, first.stuck, rollbacks) == ({}, {}, 0)
+    assert house.watch().rolled_back == {NAME: 1}
+
+
 def test_the_trouble_of_one_series_is_nobody_else_s(house: House) -> None:
-    """Its champion was deleted by somebody, or a candle after it was buried."""
+    """Its champion was deleted by somebody."""
     other = Series.parse("test:ETH/USDT:1h")
     house.learn(walk(120, seed=3), other)
     house.snapshot(EASY)
