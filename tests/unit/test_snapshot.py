@@ -242,6 +242,26 @@ def test_a_registry_that_fails_them_all_ends_the_round(count: int, tried: int) -
     assert report.gave_up == "connection refused"
 
 
+@pytest.mark.parametrize("last_s", [3.0, 11.0])
+def test_one_with_trouble_of_its_own_hides_no_registry_that_is_down(last_s: float) -> None:
+    """Nor does a budget that ends before three have failed."""
+    names = [Series.parse(f"test:{number}/USDT:1h") for number in range(3)]
+    spoilt = record(names[1], state=b"garbage")
+    seconds = iter([0.0, 1.0, 2.0, last_s])
+
+    class Down(FakeRegistry):
+        def write(self, *_: Any) -> int:
+            raise RegistryError("timed out")
+
+    registry = Down()
+    registry.reachable = False
+    records = FakeRecords(record(names[0]), spoilt, record(names[2]))
+    report = snapshots(records, registry).take(budget_s=10, clock=lambda: next(seconds))
+
+    assert report.gave_up == "timed out"
+    assert len(report.failed) + report.left == 3
+
+
 def test_series_with_troubles_of_their_own_do_not_end_the_round() -> None:
     """However many they are: the registry is asked whether it is there."""
     names = [Series.parse(f"test:{number}/USDT:1h") for number in range(9)]
