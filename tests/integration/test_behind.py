@@ -182,7 +182,7 @@ def test_a_snapshot_holds_what_the_state_lacks(store: Store) -> None:
         written.update(state=record.state, cursor=record.cursor, metrics=metrics, **verdict)
         return 1
 
-    registry = Mock(write=write)
+    registry = Mock(write=write, champion=Mock(return_value=None))
     judge = Judge(store, registry, SIGNER, lambda _: Bar(500, 0.0, (0.85, 0.95)))
     Snapshots(store, registry, SIGNER, judge).take(budget_s=60)
 
