@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.spelling import by_timeframe, spelled
+from config.spelling import by_timeframe, ranges, spelled
 
 _HORIZONS = {
     **dict.fromkeys(("1m", "3m"), 30),
@@ -29,6 +29,8 @@ _HORIZONS = {
 }
 _LONGEST_HORIZON = 64
 _FromZero = Annotated[FiniteFloat, Field(ge=0)]
+_Count = Annotated[int, Field(ge=1)]
+_Skill = Annotated[FiniteFloat, Field(le=1)]
 _PATIENCE = ("rollback_margin", "rollback_after_s")
 _PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
 SECRETS = {"redis_url", "state_key", "state_key_previous", "mlflow_tracking_uri"}
@@ -108,11 +110,11 @@ class Settings(BaseSettings):
         min_length=1,
         description="patterns of the series that producers may push: binance:*:1h,kraken:*",
     )
-    gate_candles: Annotated[dict[str, int], NoDecode] = Field(
+    gate_candles: Annotated[dict[str, _Count], NoDecode] = Field(
         default={"*": 500, "1d": 250, "3d": 120, "1w": 60},
         description="candles that a champion must have learned, by timeframe: *=500,1d=250",
     )
-    gate_skill: Annotated[dict[str, FiniteFloat], NoDecode] = Field(
+    gate_skill: Annotated[dict[str, _Skill], NoDecode] = Field(
         default={"*": 0.0},
         description="CRPS skill over the naive forecast that a champion must show, by timeframe",
     )
@@ -174,8 +176,7 @@ class Settings(BaseSettings):
     def _read_ranges(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = by_timeframe(value)
-        return {"*": (0.85, 0.95)} | {name: tuple(text.split("-")) for name, text in pairs}
+        return {"*": (0.85, 0.95)} | dict(ranges(value))
 
     @field_validator("allowed_series", mode="before")
     @classmethod

@@ -4,10 +4,36 @@ from collections.abc import Iterator
 
 
 def by_timeframe(value: str) -> Iterator[tuple[str, str]]:
-    """Yield timeframe and text of each part; a bare text is that of all timeframes, ``*``."""
+    """Yield timeframe and text of each part; a bare text is that of all timeframes, ``*``.
+
+    Raises
+    ------
+    ValueError
+        When one of them is there twice.
+    """
+    seen: set[str] = set()
     for part in filter(None, map(str.strip, value.split(","))):
         name, _, text = part.rpartition("=")
-        yield name.strip() or "*", text.strip()
+        name = name.strip() or "*"
+        if name in seen:
+            raise ValueError(f"{name} is there twice")
+        seen.add(name)
+        yield name, text.strip()
+
+
+def ranges(value: str) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield timeframe and both ends of each part: ``*=0.85-0.95``.
+
+    Raises
+    ------
+    ValueError
+        When a part has not two ends.
+    """
+    for name, text in by_timeframe(value):
+        least, dash, most = text.partition("-")
+        if not dash:
+            raise ValueError(f"{name}={text} must be lowest and highest, such as 0.85-0.95")
+        yield name, (least, most)
 
 
 def spelled(value: object) -> str:

@@ -188,9 +188,10 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
 def _round(renew: Callable[[], bool]) -> dict[str, Any]:
     """Look at what is live, write versions, and draw a few with the time that is left."""
     budget_s = configured().snapshot_budget_s
+    watching, taking = watch(), snapshots()  # to load MLflow is no part of it
     deadline = time.monotonic() + budget_s
-    watched = watch().look(budget_s=budget_s / 3, renew=renew)
-    report = snapshots().take(budget_s=deadline - time.monotonic(), renew=renew)
+    watched = watching.look(budget_s=budget_s / 3, renew=renew)
+    report = taking.take(budget_s=deadline - time.monotonic(), renew=renew)
     if configured().pictures_every_s and not (report.gave_up or report.overtaken):
         left_s = deadline - time.monotonic()
         gallery().promoted(report.promoted, budget_s=left_s, renew=renew)

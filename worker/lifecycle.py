@@ -128,10 +128,19 @@ class Restorer:
         Raises
         ------
         InvalidValue
-            When the other is of another timeframe, or there is no such series.
+            When the other is the same or of another timeframe, or there is no such series.
         StateError
             When the workers run another model for this series.
         """
+        if series == other.series:
+            raise InvalidValue(
+                "--from", str(series), "name another series: `restore` alone puts its own back"
+            )
+        if series.timeframe != other.series.timeframe:
+            raise InvalidValue(
+                *("timeframe", str(other.series.timeframe)),
+                f"{series} begins with what a series of {series.timeframe} candles knows",
+            )
         if self._fingerprint(series) != other.version.fingerprint:
             raise StateError(
                 f"{other.series} is of model {other.version.fingerprint}, for {series} the workers "

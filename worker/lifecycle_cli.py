@@ -41,7 +41,8 @@ def models(
 
     named = Series.parse(series)
     if draw is not None:
-        typer.echo(jobs.gallery().draw(named, draw))
+        place = jobs.gallery().draw(named, draw)
+        typer.echo(dumps({"pictures": place}) if json else place)
         return
     found = jobs.registry().versions(named)
     if json:

@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from socket import gaierror
 
 from shared.errors import CandlecastError, RegistryError, StateError
 
@@ -35,8 +36,18 @@ def translated(address: str, gone: StateError | None = None) -> Iterator[None]:
     except Exception as error:  # stores of files have errors of their own
         if gone and _is_absent(error):
             raise gone from error
-        reason = re.sub(r"//[^/@\s]+@", "//", str(error).partition("\n")[0])
+        reason = re.sub(r"//[^/@\s]+@", "//", _plain(error).partition("\n")[0])
         raise RegistryError(f"MLflow at {address}: {reason}") from error
+
+
+def _plain(error: BaseException) -> str:
+    """Return what the system has said, where that is what libraries have wrapped in their words."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if isinstance(inner, ConnectionError | TimeoutError | gaierror) and inner.errno:
+            return str(inner)
+        inner = inner.__cause__ or inner.__context__
+    return str(error)
 
 
 def _is_absent(error: Exception) -> bool:

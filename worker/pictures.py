@@ -132,7 +132,9 @@ class Gallery:
         record = replace(self._store.model(series), cursor=chosen.cursor)
         seen = list(self._judge.learned(record, after))
         if len(seen) < _LEAST:
-            raise InvalidValue("candles", len(seen), f"{_LEAST} before the version are needed")
+            raise InvalidValue(
+                "candles", len(seen), f"{_LEAST} before the version are needed that are still kept"
+            )
         trial = Trial(learner)
         for _ in trial.run(seen):
             pass

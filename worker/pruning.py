@@ -9,12 +9,16 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.db.db_types import DATABASE_ENGINES
+from mlflow.store.entities import PagedList
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 from sqlalchemy import TextClause, text
 
 from worker.mlflow_errors import ABSENT
 
 _SOURCE = "models:/"
+_PAGE = 100
+# So that a series with thousands does not hold up the others.
+_AT_ONCE = 20
 # What MLflow keeps of what it has deleted, and has no call for.
 _REST_OF_VERSION = [
     text("DELETE FROM model_version_tags WHERE name = :name AND version = :version"),
@@ -42,16 +46,29 @@ class Pruning:
         if tracking_uri.partition(":")[0].partition("+")[0] in DATABASE_ENGINES:
             self._rows = SqlAlchemyStore(tracking_uri, "")  # type: ignore[no-untyped-call]
 
-    def versions(self, name: str, found: Sequence[ModelVersion]) -> None:
-        """Delete versions of a registered model, with the logged models that they are.
+    def versions(self, name: str, upto: int) -> int:
+        """Delete the oldest versions of a registered model, a few of them; say how many went.
 
         What breaks off in between is found again: the version itself goes last.
         """
-        for version in found:
+        named = {int(of) for of in self._client.get_registered_model(name).aliases.values()}
+        oldest = _page(self._client, name, _AT_ONCE + len(named), "ASC")
+        old = [
+            one
+            for one in oldest
+            if int(one.version) <= upto and int(one.version) not in named
+            if not self._is_copied(f"models:/{name}/{one.version}")
+        ]
+        for version in old:
             if (version.source or "").startswith(_SOURCE):
                 self.model(str(version.source).removeprefix(_SOURCE))
             self._client.delete_model_version(name, str(version.version))
             self._clear(_REST_OF_VERSION, name=name, version=version.version)
+        return len(old)
+
+    def _is_copied(self, uri: str) -> bool:
+        """Whether somebody has copied a version: the copy names it as where its files are."""
+        return bool(self._client.search_model_versions(f"source_path='{uri}'", max_results=1))
 
     def run(self, run_id: str) -> None:
         """Delete a run with its metrics and files."""
@@ -77,6 +94,28 @@ class Pruning:
             with self._rows.engine.begin() as connection:
                 for statement in statements:
                     connection.execute(statement, values)
+
+
+def newest_of(client: MlflowClient, name: str, most: int | None = None) -> list[ModelVersion]:
+    """Return the versions of a registered model, the newest first: all of them, or a page."""
+    if most is not None:
+        return [*_page(client, name, most, "DESC")]
+    found: list[ModelVersion] = []
+    token: str | None = None
+    while True:
+        page = _page(client, name, _PAGE, "DESC", token)
+        found += page
+        token = page.token
+        if not token:
+            return found
+
+
+def _page(
+    client: MlflowClient, name: str, most: int, order: str, token: str | None = None
+) -> PagedList[ModelVersion]:
+    return client.search_model_versions(
+        f"name='{name}'", most, [f"version_number {order}"], page_token=token
+    )
 
 
 def _delete_files(location: str) -> None:

@@ -28,15 +28,14 @@ from shared.errors import RegistryError, StateError
 from shared.model_record import ModelRecord
 from worker.logged_models import LoggedModels
 from worker.mlflow_errors import ABSENT, EXISTS, NONE_SUCH, silence, translated
-from worker.pruning import Pruning
+from worker.pruning import Pruning, newest_of
 from worker.runs import RETIRED_TAG, Runs
 from worker.sqlite_store import alone
 from worker.version import CHALLENGER, CHAMPION, Version, model_name, tags_of
 
 EXPERIMENT = "candlecast"
-_PAGE = 100
-# So that a series with thousands does not hold up the others.
-_PRUNED_AT_ONCE = 20
+# More often than its client tries a call.
+_TWINS = 8
 
 
 class _Newest(NamedTuple):
@@ -110,17 +109,16 @@ class MlflowRegistry:
             if record.etag and newest.etag == record.etag:
                 for tag, said in verdict.items():
                     client.set_model_version_tag(name, str(newest.number), tag, said)
+                self._drop_twins(name, newest.number)
             else:
-                newest = self._write(
-                    name, record, newest.run, {**tags_of(record), **verdict}, metrics
-                )
+                newest = self._write(name, record, newest, verdict, metrics)
         self._newest[record.series] = newest
         return newest.number
 
     def _look_up(self, series: Series, name: str) -> _Newest:
         run = self._series_runs.find(series, name)
         self._series_runs.revive(name)
-        for found in self._search(name, most=1):
+        for found in newest_of(self._client, name, most=1):
             return _Newest(int(found.version), found.tags.get("etag", ""), run)
         return _Newest(0, "", run)
 
@@ -128,10 +126,11 @@ class MlflowRegistry:
         self,
         name: str,
         record: ModelRecord,
-        run: str,
-        tags: dict[str, str],
+        before: _Newest,
+        verdict: Mapping[str, str],
         metrics: Mapping[str, float],
     ) -> _Newest:
+        run, tags = before.run, {**tags_of(record), **verdict}
         model_id = self._logged.write(name, record, run, tags, metrics)
         version = self._client.create_model_version(
             name,
@@ -143,9 +142,21 @@ class MlflowRegistry:
         )
         self._logged.link(model_id, name, version.version)
         number = int(version.version)
+        if number != before.number + 1:
+            self._drop_twins(name, number)
         if number % self._run_snapshots == 0:
             run = self._series_runs.next(record.series, name, run)
         return _Newest(number, record.etag or "", run)
+
+    def _drop_twins(self, name: str, number: int) -> None:
+        """Delete versions right before one that are the same: of a call whose answer was lost.
+
+        MLflow's client makes such a call again by itself. The files are the same, and stay.
+        """
+        newest, *others = newest_of(self._client, name, most=_TWINS)
+        for other in others:
+            if int(newest.version) == number and other.source == newest.source:
+                self._client.delete_model_version(name, str(other.version))
 
     def crown(self, series: Series, version: int, *, champion: bool) -> None:
         """Give a version the alias ``champion``, or ``challenger`` where it is not to be one."""
@@ -178,7 +189,7 @@ class MlflowRegistry:
                 if error.error_code != ABSENT:
                     raise
                 return []
-            found = self._search(name)
+            found = newest_of(self._client, name)
         return [
             _version(one, sorted(alias for alias, of in aliases.items() if of == one.version))
             for one in found
@@ -220,17 +231,16 @@ class MlflowRegistry:
         return True
 
     def prune(self, series: Series, upto: int) -> int:
-        """Delete the oldest versions up to a number but those with an alias; say how many went."""
+        """Delete the oldest versions up to a number; say how many went.
+
+        Those with an alias stay, and those that somebody has copied into another registered model:
+        a copy has no files of its own.
+        """
         name = model_name(series)
         with self._translated():
-            named = {int(of) for of in self._client.get_registered_model(name).aliases.values()}
-            oldest = self._search(name, most=_PRUNED_AT_ONCE + len(named), order="ASC")
-            old = [
-                one for one in oldest if int(one.version) <= upto and int(one.version) not in named
-            ]
-            self._pruning.versions(name, old)
+            gone = self._pruning.versions(name, upto)
             self._logged.sweep(name)
-        return len(old)
+        return gone
 
     def mark_retired(self, series: Series, version: int) -> bool:
         """Tag the registered model with the time, if it has this version; return whether it has."""
@@ -240,25 +250,6 @@ class MlflowRegistry:
         with self._translated():
             if found := bool(self._client.search_model_versions(wanted)):
                 self._client.set_registered_model_tag(name, RETIRED_TAG, now)
-        return found
-
-    def _search(
-        self, name: str, most: int | None = None, order: str = "DESC"
-    ) -> list[ModelVersion]:
-        """Return the versions of a registered model, the newest first unless told otherwise."""
-        found: list[ModelVersion] = []
-        token = None
-        while most is None or len(found) < most:
-            page = self._client.search_model_versions(
-                f"name='{name}'",
-                max_results=most or _PAGE,
-                order_by=[f"version_number {order}"],
-                page_token=token,
-            )
-            found += page
-            token = page.token
-            if not token:
-                break
         return found
 
     def _find_experiment(self, artifacts: str | None) -> str:

@@ -45,6 +45,7 @@ from shared.candle import Candle, Series, Timeframe  # noqa: E402
 from shared.errors import InvalidValue, StateError  # noqa: E402
 from shared.forecast import QUANTILE_LEVELS  # noqa: E402
 
+_FAR_MS = 10**13  # the year 2286
 _PRICES = ("open", "high", "low", "close", "volume")
 
 
@@ -57,9 +58,10 @@ class SnapshotModel(PythonModel):
         Raises
         ------
         StateError
-            When the signing key is missing or not the one that the state was signed with.
+            When the signing key is missing or not the one that the state was signed with, or what
+            the version says of itself is not what was signed.
         """
-        self._about: dict[str, Any] = json.loads(Path(context.artifacts["about"]).read_text())
+        self._series, self._fingerprint = _about(Path(context.artifacts["about"]))
         self._state = Path(context.artifacts["state"]).read_bytes()
         self._signer = _signer()
         self._learner()
@@ -90,8 +92,9 @@ class SnapshotModel(PythonModel):
         InvalidValue
             When a candle is malformed, off the timeframe's grid or out of order.
         """
-        learner, cursor = self._learner(), int(self._about["cursor"])
-        candles = list(_candles(model_input, Timeframe(self._about["timeframe"])))
+        learner = self._learner()
+        cursor = learner.hours.open_time or 0
+        candles = list(_candles(model_input, self._series.timeframe))
         newer = [candle for candle in candles if candle.open_time > cursor]
         learner.learn_many(newer)
         if newer:
@@ -99,9 +102,16 @@ class SnapshotModel(PythonModel):
         return _table(learner, cursor)
 
     def _learner(self) -> Learner:
-        about = self._about
-        series = Series.parse(about["series"])
-        return state.load(self._state, self._signer, about["fingerprint"], series)
+        return state.load(self._state, self._signer, self._fingerprint, self._series)
+
+
+def _about(file: Path) -> tuple[Series, str]:
+    """Read of which series and model the state is to be; the signature covers both."""
+    try:
+        about = json.loads(file.read_text())
+        return Series.parse(about["series"]), str(about["fingerprint"])
+    except (InvalidValue, KeyError, TypeError, ValueError) as error:
+        raise StateError(f"{file} does not say of which model the version is: {error!r}") from error
 
 
 def _signer() -> state.Signer:
@@ -122,7 +132,7 @@ def _signer() -> state.Signer:
 
 def _candles(table: pd.DataFrame, timeframe: Timeframe) -> Iterator[Candle]:
     missing = [name for name in ("open_time", *_PRICES) if name not in table]
-    if table.empty:
+    if not len(table):  # a frame of rows without columns is "empty", too
         return
     if missing:
         raise InvalidValue("columns", list(table), f"add {', '.join(missing)}")
@@ -141,6 +151,8 @@ def _candles(table: pd.DataFrame, timeframe: Timeframe) -> Iterator[Candle]:
             ) from error
         if not whole:
             raise InvalidValue("open_time", row[0], "give whole milliseconds (UTC)")
+        if open_time >= _FAR_MS:
+            raise InvalidValue("open_time", open_time, "give milliseconds (UTC), no smaller units")
         timeframe.check_open_time(open_time)
         if open_time <= last:
             raise InvalidValue("open_time", open_time, "sort the candles, oldest first, each once")

@@ -46,7 +46,7 @@ count(model, 'revision', 1)
 if counter ~= '' then count(model, counter, 1) end
 if event ~= '' then
   redis.call('XADD', EVENTS, 'MAXLEN', '~', 1000, '*', 'event', event, 'series', series, 'version', version,
-    'cursor', cursor, 'why', why)
+    'cursor', cursor, 'why', why, 'origin', origin)
 end
 redis.call('ZADD', PENDING, text(now), series)
 return {'ok', ring(now, per_claim)}

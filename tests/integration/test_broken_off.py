@@ -73,6 +73,51 @@ def test_a_later_version_whose_answer_was_lost_is_not_written_twice(
     assert house.champion.version == 2
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_call_that_the_client_repeats_makes_one_version(
+    house: House, monkeypatch: pytest.MonkeyPatch, *, is_lost: bool
+) -> None:
+    """MLflow's client does so where an answer is lost; pruning a twin would take the files."""
+    client = house.registry._client
+    done = client.create_model_version
+
+    def twice(*args: object, **named: object) -> object:
+        done(*args, **named)
+        second = done(*args, **named)
+        if is_lost:
+            raise Refused("the connection broke again")
+        return second
+
+    house.learn(WALK[110:111])
+    with monkeypatch.context() as slow:
+        slow.setattr(client, "create_model_version", twice)
+        house.snapshot(HARD)
+    house.snapshot(HARD)
+
+    assert [one.number for one in house.registry.versions(SERIES)] == [3, 1]
+    client.set_registered_model_alias(NAME, "mine", "3")
+    for upto in range(112, 123):
+        house.learn(WALK[upto - 1 : upto])
+        house.snapshot(HARD, keep=3)
+    assert [one.number for one in house.registry.versions(SERIES)][-2:] == [3, 1]
+    house.restore(3)
+
+
+def test_a_version_that_was_copied_elsewhere_stays(house: House) -> None:
+    """A copy in another registered model has no files of its own."""
+    client = house.registry._client
+    house.learn(WALK[110:111])
+    house.snapshot(HARD)
+    client.create_registered_model("production")
+    client.copy_model_version(f"models:/{NAME}/2", "production")
+    for upto in range(112, 123):
+        house.learn(WALK[upto - 1 : upto])
+        house.snapshot(HARD, keep=3)
+
+    assert [one.number for one in house.registry.versions(SERIES)][-2:] == [2, 1]
+    house.restore(2)
+
+
 def test_a_version_that_redis_could_not_note_is_not_written_twice(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,8 @@ def test_it_begins_with_what_the_other_knows(house: House) -> None:
     assert house.said(NEW)["quantiles"] != cold["quantiles"]
     (version,) = house.registry.versions(NEW)
     assert version.origin == record.origin == origin == f"{SERIES}@1"
+    *_, (_, event) = house.store.link.redis.xrange(house.store.keys.events)
+    assert (event[b"event"], event[b"origin"]) == (b"warm-started", origin.encode())
 
 
 def test_a_version_put_back_still_says_where_it_began(house: House) -> None:
@@ -78,6 +80,8 @@ def test_only_a_model_of_the_same_kind_is_a_start(house: House) -> None:
 
     with pytest.raises(InvalidValue, match="timeframe"):
         house.restorer.warm_start(Series.parse("test:NEW/USDT:1d"), taught)
+    with pytest.raises(InvalidValue, match="name another series"):
+        house.restorer.warm_start(SERIES, taught)
     with pytest.raises(InvalidValue, match="retired"):
         house.restorer.warm_start(Series.parse("test:ELSE/USDT:1h"), taught)
     other = Restorer(house.store, house.registry, SIGNER, str)
