@@ -39,7 +39,7 @@ def lay_out(folder: Path, prior: str) -> Model:
             str(folder),
             python_model=str(_MODEL_CODE),
             artifacts={name: str(draft) for name, draft in drafts.items()},
-            code_paths=_ship(folder.with_name("code"), prior),
+            code_paths=[str(_ship(folder.with_name("candlecast"), prior))],
             signature=_signature(),
             input_example=_example(),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _LIBRARIES],
@@ -74,8 +74,8 @@ def _signature() -> ModelSignature:
     return ModelSignature(inputs=Schema([*candles]), outputs=Schema([*table]))
 
 
-def _ship(folder: Path, prior: str) -> list[str]:
-    """Gather what forecasts; every file is an upload for each version.
+def _ship(folder: Path, prior: str) -> Path:
+    """Gather what forecasts, in one file: each file is an upload for each version.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _ship(folder: Path, prior: str) -> list[str]:
 
     Returns
     -------
-    The packages, as MLflow's ``code_paths``.
+    An archive of the packages.
     """
     ours = folder / "models", folder / "shared"
     shutil.copytree(models.__path__[0], ours[0], ignore=shutil.ignore_patterns(*_LEFT_OUT))
@@ -98,4 +98,4 @@ def _ship(folder: Path, prior: str) -> list[str]:
     ours[1].mkdir()
     for module in _SHIPPED_SHARED:
         shutil.copy(Path(shared.__path__[0]) / f"{module}.py", ours[1])
-    return [str(path) for path in ours]
+    return Path(shutil.make_archive(str(folder), "zip", folder))

@@ -1,12 +1,16 @@
 """What MLflow runs to load a snapshot: it travels with each version, as code and never as pickle.
 
-MLflow executes this file from the version's folder, which holds our packages under ``code`` and
-the signed state under ``artifacts``; nothing of ours imports it.
+MLflow executes this file from the version's folder, which holds our packages in an archive under
+``code`` and the signed state under ``artifacts``; nothing of ours imports it.
 """
 
+import atexit
 import importlib.util
 import json
 import os
+import shutil
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,7 +41,18 @@ def _refuse_foreign_code(code: Path) -> None:
             )
 
 
-_refuse_foreign_code(Path(__file__).with_name("code"))
+def _unpack(archive: Path) -> None:
+    """Put our packages where they can be imported, for as long as the process lives."""
+    folder = tempfile.TemporaryDirectory(prefix="candlecast-")
+    atexit.register(folder.cleanup)
+    shutil.unpack_archive(archive, folder.name)
+    sys.path.insert(0, folder.name)
+    _refuse_foreign_code(Path(folder.name))
+
+
+_here = Path(__file__).parent
+if (_here / "MLmodel").is_file():  # else MLflow has a look at it before there is a version
+    _unpack(_here / "code" / "candlecast.zip")
 
 from models import state  # noqa: E402 -- only once it is known to be the snapshot's
 from models.learner import Learner  # noqa: E402

@@ -17,6 +17,7 @@ from models import catalog, state
 from shared.candle import Candle, Series
 from shared.store import Store
 from shared.wire import decode_forecast
+from tests.conftest import ROOT
 from tests.integration.steps import FLEET
 from tests.priors import draw_prior
 from worker.publish import significant
@@ -154,7 +155,8 @@ def test_a_snapshot_forecasts_what_the_live_model_forecasts(
         CANDLECAST_STATE_KEY=KEY,
     )
 
-    assert Path(read["code"]).is_relative_to(data)
+    assert not Path(read["code"]).is_relative_to(ROOT)
+    assert not Path(read["code"]).exists()  # it was unpacked for as long as the process lived
     assert same(read["empty"], then)
     assert same(read["after"], now)
     assert same(read["again"], then)
@@ -197,7 +199,8 @@ def test_a_prior_of_ones_own_travels_with_the_version(
     )
 
     assert same(read["said"], then)
-    assert Path(read["code"]).is_relative_to(data)
+    assert not Path(read["code"]).is_relative_to(ROOT)
+    assert not Path(read["code"]).exists()  # it was unpacked for as long as the process lived
     assert {"default", digest} <= set(read["priors"])
 
 
