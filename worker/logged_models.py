@@ -121,7 +121,11 @@ class LoggedModels:
         self, run: str, model_id: str, record: ModelRecord, values: Mapping[str, float]
     ) -> None:
         now, step = int(time.time() * 1_000), record.sequence
-        metrics = [Metric(key, value, now, step, model_id) for key, value in values.items()]
+        # The model's own page has the means; each horizon's are in the run, a tenth of the rows.
+        metrics = [
+            Metric(name, value, now, step, None if "_h" in name else model_id)
+            for name, value in values.items()
+        ]
         tags = [RunTag(name, of) for name, of in tags_of(record).items() if name in _RUN_TAGS]
         self._client.log_batch(run, metrics=metrics, tags=tags)
         self._client.log_outputs(run, [LoggedModelOutput(model_id, step)])

@@ -4,10 +4,12 @@ Importing this takes seconds and some 200 MB; housekeeping does, once, and who r
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +34,11 @@ from worker.pruning import Pruning, newest_of
 from worker.runs import RETIRED_TAG, Runs
 from worker.sqlite_store import alone
 from worker.version import CHALLENGER, CHAMPION, Version, model_name, tags_of
+
+# MLflow looks for these at every request, each time along the whole path: 2 of its 12 ms.
+for _absent in ("dbruntime", "pyspark"):
+    if find_spec(_absent) is None:
+        sys.modules[_absent] = None  # type: ignore[assignment]
 
 EXPERIMENT = "candlecast"
 # More often than its client tries a call.
@@ -158,15 +165,18 @@ class MlflowRegistry:
             if int(newest.version) == number and other.source == newest.source:
                 self._client.delete_model_version(name, str(other.version))
 
-    def crown(self, series: Series, version: int, *, champion: bool) -> None:
-        """Give a version the alias ``champion``, or ``challenger`` where it is not to be one."""
-        name = model_name(series)
+    def crown(
+        self, series: Series, version: int, *, champion: bool, before: str | None = None
+    ) -> None:
+        """Give a version the alias ``champion``, or ``challenger`` where it is not to be one.
+
+        ``before`` is the alias of the version before it: a challenger that it follows is none more.
+        """
+        name, alias = model_name(series), CHAMPION if champion else CHALLENGER
         with self._translated():
-            if champion:
-                self._client.set_registered_model_alias(name, CHAMPION, str(version))
+            self._client.set_registered_model_alias(name, alias, str(version))
+            if champion and before == CHALLENGER:
                 self._client.delete_registered_model_alias(name, CHALLENGER)
-            else:
-                self._client.set_registered_model_alias(name, CHALLENGER, str(version))
 
     def champion(self, series: Series) -> Version | None:
         """Return the version that bears the alias ``champion``, if one does."""

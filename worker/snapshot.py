@@ -188,7 +188,8 @@ class Snapshots:
         record, learner = self._whole(record)
         verdict = self._court.verdict(record, learner)
         version = self._write(record, learner, verdict)
-        self._registry.crown(series, version, champion=verdict.passed)
+        passed, before = verdict.passed, record.snapshot_alias
+        self._registry.crown(series, version, champion=passed, before=before)
         crowned = champion_of(version, record, verdict.showing) if verdict.passed else None
         self._records.set_snapshot(
             series,

@@ -56,8 +56,10 @@ class Registry(Protocol):
     def answers(self) -> bool:
         """Whether it takes anything at all."""
 
-    def crown(self, series: Series, version: int, *, champion: bool) -> None:
-        """Name a version the champion of its series, or its challenger."""
+    def crown(
+        self, series: Series, version: int, *, champion: bool, before: str | None = None
+    ) -> None:
+        """Name a version the champion of its series, or its challenger; ``before`` was the last."""
 
     def mark_retired(self, series: Series, version: int) -> bool:
         """Note on what is kept of a series that it is retired, until it comes to life again.

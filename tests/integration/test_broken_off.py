@@ -47,7 +47,6 @@ def rows(folder: Path, of: str) -> list[str]:
         "create_model_version",
         "set_logged_model_tags",
         "set_registered_model_alias",
-        "delete_registered_model_alias",
     ],
 )
 def test_a_later_version_whose_answer_was_lost_is_not_written_twice(

@@ -74,6 +74,7 @@ def test_a_version_put_back_learns_what_came_after_it_again(house: House) -> Non
         b"version": b"1",
         b"cursor": str(T0 + 119 * HOUR).encode(),
         b"why": b"by hand",
+        b"origin": b"",
     }
 
 

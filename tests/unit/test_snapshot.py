@@ -98,7 +98,14 @@ class FakeRegistry:
         self.verdicts.append(verdict.get("verdict", "not asked"))
         return len(self.written)
 
-    def crown(self, series: Series, version: int, *, champion: bool) -> None:
+    def crown(
+        self,
+        series: Series,
+        version: int,
+        *,
+        champion: bool,
+        before: str | None = None,  # noqa: ARG002
+    ) -> None:
         """Take down who became what."""
         self.crowned.append((series, version, champion))
 
