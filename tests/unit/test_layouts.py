@@ -137,13 +137,13 @@ def test_an_archive_stands_for_the_one_csv_in_it(tmp_path: Path) -> None:
 def test_a_row_of_a_file_turned_round_is_named_as_the_file_has_it(tmp_path: Path) -> None:
     """The newest candle stands in row 1, and a bad time does not hide the order."""
     path = write(tmp_path / "a.csv", "CryptoDataDownload")
-    path.write_text(path.read_text().replace("1704070800,", "soon,"))  # the second candle
+    path.write_text(path.read_text().replace("1704078000,", "soon,"))  # the newest candle
     bad: list[BadRow] = []
 
     file = read_candles(path, SERIES, bad.append)
 
-    assert list(file) == [CANDLES[0], *CANDLES[2:]]
-    assert [(row.row, row.column) for row in bad] == [(3, "open_time")]
+    assert list(file) == CANDLES[:3]
+    assert [(row.row, row.column) for row in bad] == [(1, "open_time")]
 
 
 REFUSED = {
