@@ -18,7 +18,7 @@ _CORES = os.cpu_count() or 1
 
 Files = Annotated[
     list[Path],
-    typer.Argument(help="Parquet, CSV or Feather files of candles, or folders of them."),
+    typer.Argument(help="Parquet, CSV, Feather or JSON files of candles, or folders of them."),
 ]
 Processes = Annotated[int, typer.Option(min=1, help="Series that run at once.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out bad rows, and say so.")]
@@ -110,19 +110,19 @@ def backtest(
 def _read(
     files: Sequence[Path], series: Sequence[str] | None, *, skip_bad: bool
 ) -> "list[CandleFile]":
-    from producers.files import candle_files, read_files
+    from producers.files import read_files
+    from producers.folders import candle_files
 
-    first: dict[Path, BadRow] = {}
+    first: dict[Path | str, tuple[CandleFile, BadRow]] = {}
 
     def keep(file: "CandleFile", row: "BadRow") -> None:
-        first.setdefault(file.path, row)
+        first.setdefault(file.path, (file, row))
 
     paths = candle_files(files, None if series else _leave_out)
     found = read_files(paths, series or (), keep if skip_bad else None)
-    for file in found:
-        if row := first.get(file.path):
-            where = f"first row {row.row}, column {row.column}: {row.error}"
-            typer.echo(f"left out: {file.bad_rows} bad rows of {file.path}, {where}", err=True)
+    for file, row in first.values():
+        where = f"first row {row.row}, column {row.column}: {row.error}"
+        typer.echo(f"left out: {file.bad_rows} bad rows of {file.path}, {where}", err=True)
     return found
 
 

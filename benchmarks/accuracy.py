@@ -37,7 +37,8 @@ from models.memory import Array
 from models.scoring import BANDS
 from models.skill import SCORED_HORIZONS
 from producers.checks import NUMBERS
-from producers.files import CandleFile, candle_files, read_files
+from producers.files import CandleFile, read_files
+from producers.folders import candle_files
 from shared.candle import Candle
 from shared.forecast import QUANTILE_LEVELS
 from worker import pooling
@@ -67,7 +68,7 @@ class Case:
     @property
     def name(self) -> str:
         """The file's name without its kind."""
-        return self.file.path.stem
+        return Path(self.file.path).stem
 
     @property
     def is_core(self) -> bool:
@@ -126,7 +127,7 @@ def ours(case: Case, model: str) -> dict[str, list[Any]]:
 
 def peers_of(case: Case, path: Path) -> dict[str, Any]:
     """Return the peers' scores at the same origins, from the work folder if they are there."""
-    content = case.file.path.read_bytes() + path.read_bytes() + str(case.start).encode()
+    content = Path(case.file.path).read_bytes() + path.read_bytes() + str(case.start).encode()
     kept = WORK / f"peers-{hashlib.sha256(content).hexdigest()[:16]}.json"
     if not kept.exists():
         spec = importlib.util.spec_from_file_location("peers", path)
@@ -262,7 +263,7 @@ def main() -> None:
     since = int(datetime.fromisoformat(options.since).replace(tzinfo=UTC).timestamp() * 1_000)
     WORK.mkdir(parents=True, exist_ok=True)
     pool = files_of(options.folder)
-    cases = [case(file, since) for file in pool if options.only in file.path.stem]
+    cases = [case(file, since) for file in pool if options.only in Path(file.path).stem]
     if not cases:
         raise SystemExit(f"no candle file in {options.folder} whose name holds {options.only!r}")
     if not options.no_peers and not options.peers.exists():

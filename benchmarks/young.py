@@ -73,13 +73,14 @@ def main() -> None:
     parser.add_argument("--only", default="", help="files whose name holds this")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    files = [file for file in files_of(options.folder) if options.only in file.path.stem]
+    files = [file for file in files_of(options.folder) if options.only in Path(file.path).stem]
     tasks = list(product(files, MODELS))
     with forked(options.processes) as pool:
         arguments = ((file, MODELS[name], options.starts) for file, name in tasks)
         tables = pool.map(run, *zip(*arguments, strict=True))
         for (file, name), table in zip(tasks, tables, strict=True):
-            print(f"{file.path.stem}, {name}: candles, CRPS / naive at {HORIZONS}, 90 % coverage")
+            said = f"candles, CRPS / naive at {HORIZONS}, 90 % coverage"
+            print(f"{Path(file.path).stem}, {name}: {said}")
             print(table, flush=True)
 
 

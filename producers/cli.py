@@ -34,8 +34,14 @@ Seconds = Annotated[float | None, typer.Option(min=0, help="Stop by itself after
 
 @app.command()
 def replay(
-    files: Annotated[list[Path], typer.Argument(help="Parquet, CSV or Feather files of candles.")],
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Parquet, CSV, Feather or JSON files of candles.")
+    ] = None,
     series: SeriesNames = None,
+    sql: Annotated[
+        str | None, typer.Option(help="Candles of a database instead: its URL for SQLAlchemy.")
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="The SELECT that gives these.")] = None,
     speed: Annotated[
         str, typer.Option(help="Candles per second of each file, or max.", metavar="max|N")
     ] = "max",
@@ -43,23 +49,24 @@ def replay(
         bool, typer.Option("--skip-bad", help="Put bad rows into the dead letters and go on.")
     ] = False,
 ) -> None:
-    """Push the candles of files, all files side by side; holes in a file are holes of the market.
+    """Push the candles of files, all series side by side; holes in a file are holes of the market.
 
-    Needs the columns open_time, open, high, low, close, volume.
+    Needs the columns open_time, open, high, low, close, volume, or a file of Binance Vision,
+    Kraken, CryptoDataDownload, freqtrade, MetaTrader 5 or Polygon.
 
     Example: candlecast replay binance-BTCUSDT-1h.parquet --speed max
     """
-    from producers import files as candle_files
     from producers.aside import Aside
+    from producers.files import FileFeed
 
     with _stopping() as stopped:
         pace = _speed(speed)
         bad: list[tuple[CandleFile, BadRow]] = []
         keep = (lambda *found: bad.append(found)) if skip_bad else None
-        found = candle_files.read_files(files, series or (), keep)
+        found = _read(files or (), series or (), sql, query, keep)
         store = _store()
         aside = Aside(store, [_letter(*row) for row in bad], store.limits.dead_letters)
-        feeds = [candle_files.FileFeed(file, pace) for file in found]
+        feeds = [FileFeed(file, pace) for file in found]
         total, bad_rows = sum(map(len, found)), lambda: (aside.bad, aside.kept)
         _push(aside, feeds, stopped, total=total, bad_rows=bad_rows)
 
@@ -174,6 +181,28 @@ def live(
             return found
 
         _push(store, [feed(series) for series in wanted], stopped, bad_rows=lambda: (bad, bad))
+
+
+def _read(
+    files: Sequence[Path],
+    series: Sequence[str],
+    sql: str | None,
+    query: str | None,
+    skip_bad: "Callable[[CandleFile, BadRow], None] | None",
+) -> "list[CandleFile]":
+    from shared.errors import CandlecastError, InvalidValue
+
+    if bool(files) == (sql is not None) or (sql is None) != (query is None):
+        raise CandlecastError("name files to replay, or a database with --sql and --query")
+    if sql is None or query is None:
+        from producers.files import read_files
+
+        return read_files(files, series, skip_bad)
+    from producers.sql import read_query
+
+    if len(series) > 1:
+        raise InvalidValue("series", len(series), "say --series once for a query, or not at all")
+    return read_query(sql, query, series[0] if series else None, skip_bad)
 
 
 def _letter(file: "CandleFile", row: "BadRow") -> "tuple[Series, DeadLetter]":

@@ -1,4 +1,4 @@
-"""Candle files: Parquet, CSV and Feather into validated candles."""
+"""Candle files: tables of every known layout into validated candles."""
 
 import json
 import time
@@ -35,12 +35,13 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class CandleFile:
-    """The valid candles of one file, oldest first, as arrays: 48 bytes a candle.
+    """The valid candles of a file, oldest first, as arrays: 48 bytes a candle.
 
-    Iterating gives `Candle` objects, made as they are asked for.
+    Iterating gives `Candle` objects, made as they are asked for. ``path`` is the first of several
+    files of one series, and of a query the address of its database.
     """
 
-    path: Path
+    path: Path | str
     series: Series
     times: Times
     numbers: NDArray[np.float64]
@@ -73,16 +74,16 @@ def read_candles(
 ) -> CandleFile:
     """Read and validate a candle file.
 
-    The columns are ``open_time, open, high, low, close, volume``; others are ignored.
-    ``open_time`` is a datetime of any unit (UTC where it has no time zone), ISO 8601 text, or an
-    integer in seconds, milli-, micro- or nanoseconds, told apart by size (unambiguous for 1973 to
-    2286). Missing candles between rows are fine, a file being its own confirmation that there was
-    nothing.
+    The columns are ``open_time, open, high, low, close, volume`` or those of a layout in
+    `producers.layouts`; others are ignored. The open time is a datetime of any unit (UTC where it
+    has no time zone), ISO 8601 text, or an integer in seconds, milli-, micro- or nanoseconds, told
+    apart by size (unambiguous for 1973 to 2286). Missing candles between rows are fine, a file
+    being its own confirmation that there was nothing.
 
     Parameters
     ----------
     path
-        A ``.parquet``, ``.csv`` (with a header) or ``.feather`` file.
+        A ``.parquet``, ``.csv``, ``.feather`` or ``.json`` file, or a ``.zip`` of one CSV.
     series
         Series of the candles; read from the file's name by default, see `producers.names`.
     skip_bad
@@ -93,13 +94,28 @@ def read_candles(
     Raises
     ------
     BadFile
-        When the file cannot be read, lacks a column, has rows of another timeframe or from new to
-        old, has no candles, or has a bad row and ``skip_bad`` is not given.
+        When the file cannot be read, is of no known layout, lacks a column, has rows of another
+        timeframe or from new to old, has no candles, or has a bad row and ``skip_bad`` is not
+        given.
     InvalidValue
         When the file's name does not say the series.
     """
     frame = tables.read_table(path)
-    series = series or names.series_of(path)
+    series = series or names.series_of(path, tables.exchange_of(path))
+    return valid_candles(path, frame, series, skip_bad, now_ms)
+
+
+def valid_candles(
+    path: Path | str,
+    frame: "pd.DataFrame",
+    series: Series,
+    skip_bad: Callable[[BadRow], None] | None = None,
+    now_ms: int | None = None,
+) -> CandleFile:
+    """Validate the table of one series, as `tables.candle_columns` gives it; see `read_candles`.
+
+    Rows are named by the index of the table, counted from 1.
+    """
     times, known = columns.read_times(frame["open_time"])
     numbers = np.column_stack([columns.read_numbers(frame[name]) for name in NUMBERS])
     if shape := checks.wrong_shape(times[~checks.union(known, len(times))], series.timeframe):
@@ -127,61 +143,18 @@ def _bad_rows(
     # Whole columns at once: a cell at a time, a large file of bad rows would take minutes.
     first = np.argmax([fault.rows[positions] for fault in faults], axis=0).tolist()
     cells = [frame[name].iloc[positions].tolist() for name in COLUMNS]
-    for position, number, *values in zip(positions.tolist(), first, *cells, strict=True):
+    rows = frame.index[positions].tolist()
+    for place, number, *values in zip(rows, first, *cells, strict=True):
         fault, row = faults[number], dict(zip(COLUMNS, values, strict=True))
         value = row[fault.column]
         shown = repr(value) if isinstance(value, str) else str(value)
         text = json.dumps({name: str(value) for name, value in row.items()})
-        yield BadRow(position + 1, fault.column, text, f"{shown} {fault.rule}")
+        yield BadRow(place + 1, fault.column, text, f"{shown} {fault.rule}")
 
 
-def _first_fault(path: Path, bad: BadRow, count: int, rows: int) -> BadFile:
+def _first_fault(path: Path | str, bad: BadRow, count: int, rows: int) -> BadFile:
     remedy = f"{count} of {rows} rows are bad: correct them (`candlecast replay` has --skip-bad)"
     return BadFile(path, f"{bad.error}; {remedy}", bad.row, bad.column)
-
-
-def candle_files(
-    paths: Sequence[Path], leave_out: Callable[[InvalidValue], None] | None = None
-) -> list[Path]:
-    """Return the files, and of each folder the candle files that lie in it, by name.
-
-    Parameters
-    ----------
-    paths
-        Files and folders.
-    leave_out
-        Told of each file in a folder whose name does not say its series, which is then left out;
-        without it all are taken.
-
-    Raises
-    ------
-    InvalidValue
-        When a folder holds none.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(path)
-            continue
-        inside = sorted(file for file in path.iterdir() if tables.is_candle_file(file))
-        if not inside:
-            raise InvalidValue("file", str(path), "the folder holds no .parquet, .csv or .feather")
-        named = [file for file in inside if leave_out is None or _is_named(file, leave_out)]
-        if not named:
-            raise InvalidValue(
-                "file", str(path), "no name of a file in this folder says its series"
-            )
-        found.extend(named)
-    return found
-
-
-def _is_named(file: Path, leave_out: Callable[[InvalidValue], None]) -> bool:
-    try:
-        names.series_of(file)
-    except InvalidValue as error:
-        leave_out(error)
-        return False
-    return True
 
 
 def read_files(
@@ -189,7 +162,7 @@ def read_files(
     series: Sequence[str] = (),
     skip_bad: Callable[[CandleFile, BadRow], None] | None = None,
 ) -> list[CandleFile]:
-    """Read and validate several files, each with a series of its own.
+    """Read and validate several files; those of one series are joined in the order of time.
 
     Parameters
     ----------
@@ -207,27 +180,61 @@ def read_files(
     BadFile
         When one of them cannot be used, see `read_candles`.
     InvalidValue
-        When there is not one series for each file, or two files have the same.
+        When there is not one series for each file, or two files of a series have different candles
+        for the same time.
     """
     if series and len(series) != len(paths):
         raise InvalidValue(
             "series", len(series), f"say --series once for each of {len(paths)} files"
         )
-    found: dict[Series, CandleFile] = {}
+    found = []
     given: list[str | None] = [*series] or [None] * len(paths)
     for path, name in zip(paths, given, strict=True):
         bad: list[BadRow] = []
         file = read_candles(
             path, Series.parse(name) if name else None, bad.append if skip_bad else None
         )
-        if other := found.get(file.series):
-            remedy = f"{other.path} has {file.series} too; take one file of a series at a time"
-            raise InvalidValue("file", str(path), remedy)
-        found[file.series] = file
+        found.append(file)
         if skip_bad:
             for row in bad:
                 skip_bad(file, row)
-    return list(found.values())
+    return joined(found)
+
+
+def joined(files: Sequence[CandleFile]) -> list[CandleFile]:
+    """Join the files of each series in the order of time; what is in several counts once.
+
+    Raises
+    ------
+    InvalidValue
+        When two files of a series have different candles for the same time.
+    """
+    found: dict[Series, list[CandleFile]] = {}
+    for file in files:
+        found.setdefault(file.series, []).append(file)
+    return [_one(same) for same in found.values()]
+
+
+def _one(files: Sequence[CandleFile]) -> CandleFile:
+    if len(files) == 1:
+        return files[0]
+    times = np.concatenate([file.times for file in files])
+    order = np.argsort(times, kind="stable")
+    times, numbers = times[order], np.concatenate([file.numbers for file in files])[order]
+    again = np.flatnonzero(np.diff(times) == 0)
+    differ = again[(numbers[again] != numbers[again + 1]).any(axis=1)]
+    if len(differ):
+        owners = np.repeat(np.arange(len(files)), [len(file) for file in files])[order]
+        one, other = (files[owners[position]] for position in (differ[0], differ[0] + 1))
+        moment = np.datetime64(int(times[differ[0]]), "ms").item()
+        remedy = (
+            f"{one.path} has {one.series} too, with another candle at {moment} UTC "
+            f"({len(differ)} differ): take one of the two"
+        )
+        raise InvalidValue("file", str(other.path), remedy)
+    once = np.concatenate([[True], np.diff(times) > 0])
+    bad_rows = sum(file.bad_rows for file in files)
+    return CandleFile(files[0].path, files[0].series, times[once], numbers[once], bad_rows)
 
 
 class FileFeed:

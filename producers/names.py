@@ -1,4 +1,7 @@
-"""Series from file names: ``binance-BTCUSDT-1h.parquet`` is ``binance:BTC/USDT:1h``."""
+"""Series from file names: ``binance-BTCUSDT-1h.parquet`` is ``binance:BTC/USDT:1h``.
+
+Of the names that other sources give their files, those that say the exchange are read too.
+"""
 
 import re
 from pathlib import Path
@@ -31,13 +34,36 @@ _BASES = _WRAPPED | {
     *("SEI", "SNX", "STX", "SUI", "SUSHI", "THETA", "TON", "VET", "WAVES", "XMR", "XTZ", "YFI"),
     *("ZEC", "ZIL"),
 }
+# BTCUSDT-1h-2024-01.zip, BTCUSDT-1h-2024-01-31.zip
+_BINANCE_VISION = re.compile(r"([A-Z0-9]+)-(\w+)-\d{4}-\d{2}(?:-\d{2})?")
+# XBTUSDT_60.csv, with the minutes of a candle
+_KRAKEN = re.compile(r"([A-Z0-9]+)_(\d+)")
+_KRAKEN_TIMEFRAMES = dict(
+    zip(
+        ("1", "5", "15", "30", "60", "240", "720", "1440"),
+        ("1m", "5m", "15m", "30m", "1h", "4h", "12h", "1d"),
+        strict=True,
+    )
+)
+_KRAKEN_CURRENCIES = {"XBT": "BTC", "XDG": "DOGE"}
+# Bitstamp_BTCUSD_1h.csv, Gemini_BTCUSD_2020_1min.csv
+_CRYPTO_DATA_DOWNLOAD = re.compile(r"([A-Za-z]+)_([A-Z0-9]+)(?:_\d{4})?_(\w+)")
+_SPELLED_OUT = {"minute": "1m", "1min": "1m", "hour": "1h", "1hr": "1h", "day": "1d", "d": "1d"}
+# binance/BTC_USDT-5m.feather, binance/futures/BTC_USDT_USDT-5m-futures.feather
+_FREQTRADE = re.compile(r"([A-Z0-9]+(?:_[A-Z0-9]+){1,2})-(\w+)(?:-futures)?")
+_FREQTRADE_EXCHANGES = {
+    *("binance", "binanceus", "bingx", "bitfinex", "bitget", "bitmart", "bitstamp", "bitvavo"),
+    *("bybit", "coinbase", "cryptocom", "deribit", "gate", "gateio", "htx", "huobi"),
+    *("hyperliquid", "kraken", "krakenfutures", "kucoin", "lbank", "mexc", "myokx", "okx", "okex"),
+    *("poloniex", "woo"),
+}
 _REMEDY = (
     "name it exchange-SYMBOL-timeframe.ext, such as binance-BTCUSDT-1h.parquet, or say "
     "--series exchange:BASE/QUOTE:timeframe"
 )
 
 
-def series_of(path: Path) -> Series:
+def series_of(path: Path, exchange: str | None = None) -> Series:
     """Read the series from a file's name, ``exchange-SYMBOL-timeframe.ext``.
 
     A known quote currency at the symbol's end is split off, so that a market has one name
@@ -45,27 +71,69 @@ def series_of(path: Path) -> Series:
     (``BTC_USDT_USDT`` is the swap ``BTC/USDT:USDT``). A symbol in one piece without a known quote
     stays.
 
+    Parameters
+    ----------
+    path
+        The file; of freqtrade's the folder says the exchange, and of Binance Vision's a folder
+        ``futures/um`` that it is a perpetual swap.
+    exchange
+        The exchange that alone writes files like this: Kraken's names do not say theirs.
+
     Raises
     ------
     InvalidValue
-        When the name has not these three parts or one of them is invalid; also when the symbol is
-        in pieces of which the second one is no quote (``BTC-PERPETUAL``, ``BTCUSDT_260327``).
+        When the name has not these parts or one of them is invalid; also when the symbol is in
+        pieces of which the second one is no quote (``BTC-PERPETUAL``, ``BTCUSDT_260327``).
 
     Examples
     --------
     >>> str(series_of(Path("mt5-EURUSD-1h.parquet")))
     'mt5:EUR/USD:1h'
-    >>> str(series_of(Path("binance-ALGOBTC-1m.csv")))
-    'binance:ALGO/BTC:1m'
+    >>> str(series_of(Path("BTCUSDT-1h-2024-01.zip")))
+    'binance:BTC/USDT:1h'
+    >>> str(series_of(Path("Bitstamp_BTCUSD_1h.csv")))
+    'bitstamp:BTC/USD:1h'
     """
-    exchange, _, rest = path.stem.partition("-")
-    symbol, _, timeframe = rest.rpartition("-")
-    if not (exchange and symbol and timeframe):
-        raise InvalidValue("file name", path.name, _REMEDY)
     try:
-        return Series(exchange.lower(), unified(symbol.upper()), Timeframe(timeframe))
+        if series := _named_by_source(path, exchange):
+            return series
+        owner, _, rest = path.stem.partition("-")
+        symbol, _, timeframe = rest.rpartition("-")
+        if owner and symbol and timeframe:
+            return Series(owner.lower(), unified(symbol.upper()), Timeframe(timeframe))
     except InvalidValue as error:
         raise InvalidValue("file name", path.name, f"{_REMEDY} ({error})") from error
+    raise InvalidValue("file name", path.name, _REMEDY)
+
+
+def _named_by_source(path: Path, exchange: str | None) -> Series | None:
+    """Read a name that a source other than ours has given, where it leaves nothing open."""
+    folders = path.absolute().parts[:-1]
+    if match := _BINANCE_VISION.fullmatch(path.stem):
+        symbol = _pair(match[1])
+        if {"futures", "um"} <= set(folders):
+            symbol = f"{symbol}:{symbol.partition('/')[2]}"
+        return Series("binance", symbol, Timeframe(match[2]))
+    if exchange == "kraken" and (match := _KRAKEN.fullmatch(path.stem)):
+        currencies = _pair(match[1]).split("/")
+        symbol = "/".join(_KRAKEN_CURRENCIES.get(name, name) for name in currencies)
+        return Series("kraken", symbol, Timeframe(_KRAKEN_TIMEFRAMES.get(match[2], match[2])))
+    if match := _CRYPTO_DATA_DOWNLOAD.fullmatch(path.stem):
+        timeframe = _SPELLED_OUT.get(match[3], match[3])
+        return Series(match[1].lower(), _pair(match[2]), Timeframe(timeframe))
+    if match := _FREQTRADE.fullmatch(path.stem):
+        owner = folders[-2] if folders[-1] == "futures" else folders[-1]
+        if owner in _FREQTRADE_EXCHANGES:
+            return Series(owner, unified(match[1]), Timeframe(match[2]))
+    return None
+
+
+def _pair(symbol: str) -> str:
+    """Return a symbol that must end in a known quote, as all those of the source do."""
+    pair = unified(symbol)
+    if "/" not in pair:
+        raise InvalidValue("symbol", symbol, "it does not end in a known quote currency")
+    return pair
 
 
 def unified(symbol: str) -> str:

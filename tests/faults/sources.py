@@ -72,7 +72,7 @@ def make(folder: Path) -> list[Source]:
     """Write the series of this run, one of them with a hole."""
     if real := _real():
         files = map(read_candles, real)
-        return [write(folder, file.path.stem, file.candles(0, COUNT)) for file in files]
+        return [write(folder, Path(file.path).stem, file.candles(0, COUNT)) for file in files]
     found = []
     for name in _SIMULATED:
         symbol, _, frame = name.partition("-")

@@ -64,7 +64,7 @@ def test_each_file_is_a_series_of_the_result(candlecast: Run, write: Write, tmp_
         (("x-BTCUSDT-1h.csv", "x-BTC_USDT-1h.csv"), (), "x:BTC/USDT:1h too"),
     ],
 )
-def test_files_of_one_series_are_refused(
+def test_files_that_are_not_of_one_series_each_are_refused(
     names: tuple[str, ...],
     options: tuple[str, ...],
     says: str,
@@ -72,17 +72,37 @@ def test_files_of_one_series_are_refused(
     write: Write,
     tmp_path: Path,
 ) -> None:
-    """Two files would be mixed in the forecasts, and the report would lose one of them."""
+    """One name cannot be for two, and files of one series must agree where they overlap."""
     out = tmp_path / "out"
+    files = [write(name, table().assign(volume=i)) for i, name in enumerate(names)]
 
-    done = candlecast(
-        "backtest", *(write(name, table()) for name in names), "--out", str(out), *options
-    )
+    done = candlecast("backtest", *files, "--out", str(out), *options)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert not out.exists()
+
+
+def test_files_of_one_series_are_one_series_of_the_result(
+    candlecast: Run, write: Write, tmp_path: Path
+) -> None:
+    """Months in any order and a day that overlaps; what is left out is told file by file."""
+    out, frame = tmp_path / "out", table(72)
+    frame.loc[[5, 50], "volume"] = -1.0
+    names = [f"BTCUSDT-1h-2024-01{day}.csv" for day in ("-03", "", "-02")]
+    hours = (slice(48, 72), slice(0, 36), slice(24, 48))
+    files = [write(name, frame.iloc[part]) for name, part in zip(names, hours, strict=True)]
+
+    done = candlecast("backtest", *files, "--out", str(out), "--skip-bad")
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads((out / "report.json").read_text())
+    assert {name: result["candles"] for name, result in report.items()} == {
+        "binance:BTC/USDT:1h": 70
+    }
+    assert f"left out: 1 bad rows of {files[0]}, first row 3, column volume" in done.stderr
+    assert f"left out: 1 bad rows of {files[1]}, first row 6, column volume" in done.stderr
 
 
 def test_a_bad_second_file_leaves_no_result(candlecast: Run, write: Write, tmp_path: Path) -> None:
@@ -160,7 +180,7 @@ def test_a_folder_without_candle_files_is_refused(candlecast: Run, tmp_path: Pat
     done = candlecast("backtest", str(tmp_path / "candles"), "--out", str(tmp_path / "out"))
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "the folder holds no .parquet, .csv or .feather" in done.stderr
+    assert "the folder holds no .parquet, .csv, .feather, .json, .zip" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

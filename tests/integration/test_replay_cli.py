@@ -272,14 +272,37 @@ def test_wrong_options_are_one_line(
     assert done.stderr.count("\n") == 1
 
 
-def test_one_series_twice_is_refused(file: Callable[..., str], candlecast: Run) -> None:
-    """Two files of one series would mix up its order."""
-    paths = [file(table(), name) for name in ("x-BTCUSDT-1h.csv", "x-BTC_USDT-1h.csv")]
+def test_files_of_one_series_that_disagree_are_refused(
+    file: Callable[..., str], candlecast: Run, store: Store
+) -> None:
+    """Nobody can tell which one is right; nothing is pushed."""
+    paths = [
+        file(table(), "x-BTCUSDT-1h.csv"),
+        file(with_value(9, "close", 11.0), "x-BTC_USDT-1h.csv"),
+    ]
 
     done = candlecast("replay", *paths)
 
-    assert done.returncode == 2
+    assert (done.returncode, store.series()) == (2, [])
     assert "x:BTC/USDT:1h too" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_files_of_months_are_replayed_as_one_series(
+    file: Callable[..., str], candlecast: Run, store: Store
+) -> None:
+    """In the order of time whatever theirs is: none of the first month comes too late."""
+    frame = table(1_500)
+    paths = [
+        file(frame.iloc[part], f"BTCUSDT-1h-2024-0{month}.csv")
+        for month, part in ((3, slice(1_440, 1_500)), (1, slice(0, 744)), (2, slice(744, 1_440)))
+    ]
+
+    done = candlecast("replay", *paths)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert counts(done.stdout) == {"accepted": 1_500, "duplicates": 0, "revised": 0, "refused": 0}
+    assert hours(store, Series.parse("binance:BTC/USDT:1h")) == [*range(1_500)]
 
 
 def test_a_file_name_without_a_series_says_the_remedy(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from producers.files import candle_files
+from producers.folders import candle_files
 from shared.errors import InvalidValue
 
 
@@ -38,5 +38,5 @@ def test_a_folder_without_candle_files_is_refused(tmp_path: Path) -> None:
     """It is named; no other path makes up for it."""
     (tmp_path / "notes.txt").touch()
 
-    with pytest.raises(InvalidValue, match=r"the folder holds no \.parquet, \.csv or \.feather"):
+    with pytest.raises(InvalidValue, match=r"holds no \.parquet, \.csv, \.feather, \.json, \.zip"):
         candle_files([tmp_path / "a.csv", tmp_path])

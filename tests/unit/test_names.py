@@ -47,6 +47,42 @@ def test_series_from_file_name(name: str, series: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "series"),
+    [
+        ("BTCUSDT-1h-2024-01.csv", "binance:BTC/USDT:1h"),
+        ("ETHBTC-1m-2024-01-31.zip", "binance:ETH/BTC:1m"),
+        ("futures/um/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01.zip", "binance:BTC/USDT:USDT:1h"),
+        ("spot/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-01.zip", "binance:BTC/USDT:1h"),
+        ("Bitstamp_BTCUSD_1h.csv", "bitstamp:BTC/USD:1h"),
+        ("Binance_ETHUSDT_d.csv", "binance:ETH/USDT:1d"),
+        ("gemini_BTCUSD_2020_1min.csv", "gemini:BTC/USD:1m"),
+        ("Bitstamp_BTCUSD_2021_minute.csv", "bitstamp:BTC/USD:1m"),
+        ("binance/BTC_USDT-5m.feather", "binance:BTC/USDT:5m"),
+        ("okx/futures/BTC_USDT_USDT-1h-futures.feather", "okx:BTC/USDT:USDT:1h"),
+    ],
+)
+def test_series_from_the_name_that_a_source_gives(name: str, series: str) -> None:
+    """Names of Binance Vision, CryptoDataDownload and freqtrade say exchange, symbol and length."""
+    assert str(series_of(Path("/some/folder") / name)) == series
+
+
+@pytest.mark.parametrize(
+    ("name", "series"),
+    [
+        ("XBTUSDT_60.csv", "kraken:BTC/USDT:1h"),
+        ("ETHXBT_1.csv", "kraken:ETH/BTC:1m"),
+        ("XDGUSD_1440.csv", "kraken:DOGE/USD:1d"),
+    ],
+)
+def test_names_of_kraken_count_in_its_layout_alone(name: str, series: str) -> None:
+    """They say no exchange, and give minutes and currencies in Kraken's own spelling."""
+    assert str(series_of(Path(name), "kraken")) == series
+    for exchange in (None, "binance"):
+        with pytest.raises(InvalidValue, match="--series"):
+            series_of(Path(name), exchange)
+
+
+@pytest.mark.parametrize(
     "name",
     [
         *("candles.csv", "BTCUSDT-1h.csv", "x-BTCUSDT-60.csv", "x--1h.csv", "x--BTCUSDT-1h.csv"),
@@ -56,10 +92,13 @@ def test_series_from_file_name(name: str, series: str) -> None:
             "okx-BTC-USDT-SWAP-1h.csv",
         ),
         "okx-BTC-USDT-USDT-260327-1h.csv",
+        *("BTCUSDT-1mo-2024-01.zip", "BTCUSD_PERP-1h-2024-01.zip", "BTCUSDT_240329-1h-2024-01.zip"),
+        *("candles/BTC_USDT-5m.feather", "binance/BTC_USDT_USDT-8h-mark.feather"),
+        *("ABCXYZ-1h-2024-01.zip", "Bitstamp_ABCXYZ_1h.csv", "Bitstamp_BTCUSD_tick.csv"),
     ],
 )
 def test_file_name_without_series_says_the_remedy(name: str) -> None:
     """A name that does not say the series is shown with the right form and ``--series``."""
     with pytest.raises(InvalidValue, match=r"exchange-SYMBOL-timeframe.*--series") as caught:
         series_of(Path(name))
-    assert name in str(caught.value)
+    assert Path(name).name in str(caught.value)
