@@ -12,6 +12,7 @@ import typer
 
 import api.cli
 import producers.cli
+import producers.push_cli
 import worker.cli
 
 _CORES = os.cpu_count() or 1
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Streams of closed market candles in, live calibrated forecasts out.",
 )
-for _part in (producers.cli.app, worker.cli.app, api.cli.app):
+for _part in (producers.cli.app, producers.push_cli.app, worker.cli.app, api.cli.app):
     app.add_typer(_part)
 
 
