@@ -43,7 +43,7 @@ class CandleSource(Protocol):
         """Return the time by which its candles close, UTC milliseconds."""
         ...
 
-    def rows(self, series: Series, since: int) -> list[Row]:
+    def rows(self, series: Series, since: int) -> Sequence[Row]:
         """Fetch rows of open time (UTC milliseconds), open, high, low, close and volume.
 
         They open at ``since`` or later and are in order, the first ones that there are.
@@ -144,7 +144,7 @@ class ExchangeFeed:
         self._empty_from = self._doubted_from = None
         self._resume_at = self._clock()
 
-    def _ask(self, now_ms: int) -> list[Row]:
+    def _ask(self, now_ms: int) -> Sequence[Row]:
         rows = self._exchange.rows(self.series, self._next)
         times = np.array([int(row[0]) for row in rows if row[0] <= now_ms], dtype=np.int64)
         if self._answered or len(times) < _LEAST_ROWS:
@@ -153,7 +153,8 @@ class ExchangeFeed:
         if other := checks.other_timeframe(times, frame):
             raise ExchangeError(
                 f"{self._exchange.name} answers with candles that are {other} apart where {frame} "
-                f"was asked for {self.series.symbol}: choose another timeframe, or update ccxt"
+                f"was asked for {self.series.symbol}: choose another timeframe, look at the "
+                "address that is asked, or update ccxt"
             )
         return rows
 
