@@ -233,6 +233,24 @@ def check() -> None:
     typer.echo(f"settings are right; Redis at {store.link.address} answers")
 
 
+@config_app.command()
+def append_script(
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print its KEYS instead, one a line.")
+    ] = False,
+) -> None:
+    """Print the Lua script that appends candles, for programs in other languages.
+
+    Example: candlecast config append-script > append.lua
+    """
+    from config import settings
+    from shared.keys import Keys
+    from shared.link import script_source
+
+    lines = Keys(settings.load().prefix).of_scripts if keys else [script_source("append").rstrip()]
+    typer.echo("\n".join(lines))
+
+
 def _progress() -> "Progress":
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
