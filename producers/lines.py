@@ -15,8 +15,9 @@ from shared.candle import Candle, Series
 from shared.errors import CandlecastError, InvalidValue
 from shared.records import BEFORE_ALL, DeadLetter
 
-# One read of a pipe gives no more than 64 KB, some hundred candles: about what goes in one batch.
+# One read of a pipe gives no more than that, some hundred candles; a round sends those of some.
 _CHUNK = 65_536
+_READS = 16
 _LONGEST_LINE = 65_536
 # So many candles are read ahead of full logs, for the sake of the series that go on.
 _READ_AHEAD = 50_000
@@ -170,13 +171,15 @@ class Intake:
         if not self.is_open:
             return None
         known = len(self._feeds)
-        if self._has_room() and self._is_readable(0.0):
+        for _ in range(_READS):
+            if not (self._has_room() and self._is_readable(0.0)):
+                break
             self._read(os.read(self._descriptor, _CHUNK))
         return list(self._feeds.values())[known:]
 
     def wait(self, seconds: float) -> None:
         """Wait for lines, but no longer than that."""
-        if self.is_open and self._has_room():
+        if self._has_room():
             self._is_readable(seconds)
         else:
             time.sleep(seconds)
@@ -197,7 +200,7 @@ class Intake:
             self._set_aside(series, letter)
 
     def _has_room(self) -> bool:
-        return self.waiting < _READ_AHEAD
+        return self.is_open and self.waiting < _READ_AHEAD
 
     def _is_readable(self, seconds: float) -> bool:
         return bool(select.select([self._descriptor], [], [], seconds)[0])

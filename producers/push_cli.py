@@ -46,7 +46,10 @@ def push(
     from producers.json_candles import Rules
     from producers.lines import Intake
     from shared.candle import Series
+    from shared.errors import CandlecastError
 
+    if sys.stdin is None:
+        raise CandlecastError("standard input is closed: pipe lines into `candlecast push`")
     with cli.stopping() as stopped:
         default = Series.parse(series) if series else None
         store = cli.connected()

@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -136,6 +137,18 @@ def test_what_is_wrong_around_it_is_one_line(
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_closed_input_is_one_line(server: "Server") -> None:
+    """Its descriptor may be another's by then, such as that of Redis."""
+    command = f"{Path(sys.executable).with_name('candlecast')} push <&-"
+
+    done = subprocess.run(
+        ["sh", "-c", command], env=server.env, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "standard input is closed" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
