@@ -13,7 +13,7 @@ from producers.http_options import HttpOptions
 from producers.polling import ExchangeFeed
 from shared.candle import Series, Timeframe
 from shared.errors import InvalidValue
-from tests.unit.data_service import PASSWORD, Answer, Service, running, walk
+from tests.unit.data_service import PASSWORD, Answer, Service, row, running, walk
 
 HOUR = 3_600_000
 T0 = 1_704_067_200_000
@@ -123,6 +123,14 @@ def test_hours_and_days_by_pair(service: Service) -> None:
     assert source.rows(source.series("ETH/USDT", FRAME), T0) == []
     assert service.asked[0] == f"/candles/BTCUSDT/hourly?from={T0}&n=7"
     assert service.signed == [None] * 4
+
+
+def test_rows_before_the_time_asked_for_are_left_out(service: Service) -> None:
+    """Some services answer with whole days, whatever was asked for."""
+    whole = json.dumps({"data": {"candles": [row(candle) for candle in reversed(CANDLES)]}})
+    service.moods = [Answer(body=whole)]
+
+    assert HttpSource("desk", options(service)).rows(SERIES, T0 + 3 * HOUR) == ROWS[3:]
 
 
 def test_a_given_token_signs_and_its_end_is_an_error(service: Service) -> None:
