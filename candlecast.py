@@ -12,6 +12,7 @@ import typer
 
 import api.cli
 import producers.cli
+import producers.push_cli
 import worker.cli
 
 _CORES = os.cpu_count() or 1
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Streams of closed market candles in, live calibrated forecasts out.",
 )
-for _part in (producers.cli.app, worker.cli.app, api.cli.app):
+for _part in (producers.cli.app, producers.push_cli.app, worker.cli.app, api.cli.app):
     app.add_typer(_part)
 
 
@@ -230,6 +231,24 @@ def check() -> None:
     jobs.model()
     store = Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
     typer.echo(f"settings are right; Redis at {store.link.address} answers")
+
+
+@config_app.command()
+def append_script(
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print its KEYS instead, one a line.")
+    ] = False,
+) -> None:
+    """Print the Lua script that appends candles, for programs in other languages.
+
+    Example: candlecast config append-script > append.lua
+    """
+    from config import settings
+    from shared.keys import Keys
+    from shared.link import script_source
+
+    lines = Keys(settings.load().prefix).of_scripts if keys else [script_source("append").rstrip()]
+    typer.echo("\n".join(lines))
 
 
 def _progress() -> "Progress":

@@ -59,12 +59,12 @@ def replay(
     from producers.aside import Aside
     from producers.files import FileFeed
 
-    with _stopping() as stopped:
+    with stopping() as stopped:
         pace = _speed(speed)
         bad: list[tuple[CandleFile, BadRow]] = []
         keep = (lambda *found: bad.append(found)) if skip_bad else None
         found = _read(files or (), series or (), sql, query, keep)
-        store = _store()
+        store = connected()
         aside = Aside(store, [_letter(*row) for row in bad], store.limits.dead_letters)
         feeds = [FileFeed(file, pace) for file in found]
         total, bad_rows = sum(map(len, found)), lambda: (aside.bad, aside.kept)
@@ -110,12 +110,12 @@ def simulate(
     )
     from shared.candle import Series, Timeframe
 
-    with _stopping(seconds) as stopped:
+    with stopping(seconds) as stopped:
         frames = [Timeframe(name) for name in timeframe]
         names = symbols or ["BTC/USDT", "ETH/USDT"]
         wanted = {Series(EXCHANGE, symbol, frame): symbol for symbol in names for frame in frames}
         markets = {symbol: SimulatedMarket(symbol, seed) for symbol in names}
-        store = _store()
+        store = connected()
         now_ms = time.time_ns() // 1_000_000
         feeds = []
         for series, symbol in wanted.items():
@@ -158,13 +158,13 @@ def live(
     from shared.candle import Timeframe
     from shared.records import DeadLetter
 
-    with _stopping(seconds) as stopped:
+    with stopping(seconds) as stopped:
         frames = [Timeframe(name) for name in timeframe]
         source = Exchange(connect(exchange))
         wanted = dict.fromkeys(
             source.series(symbol, frame) for symbol in symbols for frame in frames
         )
-        store = _store()
+        store = connected()
         bad = 0
 
         def feed(series: "Series") -> ExchangeFeed:
@@ -226,7 +226,8 @@ def _speed(text: str) -> float | None:
     return speed
 
 
-def _store() -> "Store":
+def connected() -> "Store":
+    """Set up logging, and return the store that the settings name."""
     from config import logs, settings
     from shared.store import Store
 
@@ -258,7 +259,7 @@ def _push(
 
 
 @contextmanager
-def _stopping(seconds: float | None = None) -> Iterator[Callable[[], bool]]:
+def stopping(seconds: float | None = None) -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT or SIGTERM, and the time limit, into a condition to stop at."""
     until = float("inf") if seconds is None else time.monotonic() + seconds
     asked = False

@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 # Integers are read by their size: each band is the years 1973 to 2286 in its unit, so that no two
 # overlap. Lowest value: unit, and the factor and divisor that make milliseconds of it.
-_UNITS = {
+UNITS = {
     10**8: ("seconds", 1_000, 1),
     10**11: ("milliseconds", 1, 1),
     10**14: ("microseconds", 1, 1_000),
     10**17: ("nanoseconds", 1, 1_000_000),
 }
-_BAND_WIDTH = 100
+BAND_WIDTH = 100
 
 
 def read_numbers(column: "pd.Series[Any]") -> NDArray[np.float64]:
@@ -66,9 +66,9 @@ def _from_datetimes(moments: NDArray[np.datetime64]) -> tuple[Times, list[Fault]
 def _from_numbers(values: NDArray[np.int64] | NDArray[np.float64]) -> tuple[Times, list[Fault]]:
     known = np.isfinite(values)
     median = np.median(values[known]) if known.any() else 0.0
-    lowest = next((low for low in _UNITS if low <= median < low * _BAND_WIDTH), 10**11)
-    unit, factor, divisor = _UNITS[lowest]
-    inside = known & (values >= lowest) & (values < lowest * _BAND_WIDTH)
+    lowest = next((low for low in UNITS if low <= median < low * BAND_WIDTH), 10**11)
+    unit, factor, divisor = UNITS[lowest]
+    inside = known & (values >= lowest) & (values < lowest * BAND_WIDTH)
     times, rest = np.divmod(np.where(inside, values, 0) * factor, divisor)
     whole = (rest == 0) & (times == np.floor(times))
     faults = [

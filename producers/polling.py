@@ -4,13 +4,13 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import structlog
 
 from producers import checks
-from producers.exchange import Exchange, ExchangeError, Unreachable
+from producers.exchange import ExchangeError, Unreachable
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
 from shared.records import BEFORE_ALL
@@ -31,6 +31,33 @@ Row = Sequence[Any]
 log = structlog.get_logger(__name__)
 
 
+class CandleSource(Protocol):
+    """What `ExchangeFeed` needs of an exchange or a data service."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        ...
+
+    def now_ms(self) -> int:
+        """Return the time by which its candles close, UTC milliseconds."""
+        ...
+
+    def rows(self, series: Series, since: int) -> Sequence[Row]:
+        """Fetch rows of open time (UTC milliseconds), open, high, low, close and volume.
+
+        They open at ``since`` or later and are in order, the first ones that there are.
+
+        Raises
+        ------
+        Unreachable
+            When asking again may help.
+        ExchangeError
+            When it may not.
+        """
+        ...
+
+
 class ExchangeFeed:
     """The closed candles of one market as a feed: history in pages, then each one as it closes.
 
@@ -49,7 +76,7 @@ class ExchangeFeed:
     Parameters
     ----------
     exchange
-        The exchange.
+        The exchange, or another source that is polled.
     series
         One of its markets, see `Exchange.series`.
     since
@@ -63,7 +90,7 @@ class ExchangeFeed:
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: CandleSource,
         series: Series,
         since: int,
         refuse: Callable[[str, str], object] = lambda *_: None,
@@ -117,7 +144,7 @@ class ExchangeFeed:
         self._empty_from = self._doubted_from = None
         self._resume_at = self._clock()
 
-    def _ask(self, now_ms: int) -> list[Row]:
+    def _ask(self, now_ms: int) -> Sequence[Row]:
         rows = self._exchange.rows(self.series, self._next)
         times = np.array([int(row[0]) for row in rows if row[0] <= now_ms], dtype=np.int64)
         if self._answered or len(times) < _LEAST_ROWS:
@@ -126,7 +153,8 @@ class ExchangeFeed:
         if other := checks.other_timeframe(times, frame):
             raise ExchangeError(
                 f"{self._exchange.name} answers with candles that are {other} apart where {frame} "
-                f"was asked for {self.series.symbol}: choose another timeframe, or update ccxt"
+                f"was asked for {self.series.symbol}: choose another timeframe, look at the "
+                "address that is asked, or update ccxt"
             )
         return rows
 

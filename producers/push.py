@@ -96,7 +96,7 @@ class Push:
     store
         Where the candles go.
     feeds
-        One for each series.
+        One for each series; `run` may be given more.
     progress
         Called with the totals after each round.
     patience_s
@@ -130,8 +130,14 @@ class Push:
         self._down_since: float | None = None
         self.totals = Totals()
 
-    def run(self, stop: Callable[[], bool] = lambda: False) -> Totals:
+    def run(
+        self,
+        stop: Callable[[], bool] = lambda: False,
+        more: Callable[[], Iterable[Feed] | None] = lambda: None,
+    ) -> Totals:
         """Push until every feed has ended or ``stop()`` holds.
+
+        Before each round ``more()`` gives the feeds of new series; None says that there come none.
 
         Raises
         ------
@@ -142,7 +148,7 @@ class Push:
             it refuses a candle for another reason, such as a time off the timeframe's grid.
         """
         down_delay = 0.0
-        while not stop() and not all(lane.ended for lane in self._lanes):
+        while not stop() and (self._grows(more) or not self._is_through()):
             try:
                 idle = self._room.wait_s() or self._round(stop)
             except StoreUnavailable as error:
@@ -156,16 +162,25 @@ class Push:
                 self._sleep(idle)
         return self.totals
 
+    def _grows(self, more: Callable[[], Iterable[Feed] | None]) -> bool:
+        """Take new feeds along; return whether others may come yet."""
+        feeds = more()
+        self._lanes += map(Lane, feeds or ())
+        return feeds is not None
+
+    def _is_through(self) -> bool:
+        return all(lane.ended for lane in self._lanes)
+
     def _round(self, stop: Callable[[], bool]) -> float:
         """Give every lane its turn; return the seconds until one can move again."""
         moved = False
         for group in self._groups(stop):
             moved |= self._send(group)
-        if moved or stop() or all(lane.ended for lane in self._lanes):
-            return 0.0
         now = self._clock()
         waits = [lane.wait_s(now) for lane in self._lanes if not lane.ended]
-        return min(max(min(waits), _IDLE_S[0]), _IDLE_S[1])
+        if moved or stop() or (self._lanes and not waits):
+            return 0.0
+        return min(max(min(waits, default=_IDLE_S[1]), _IDLE_S[0]), _IDLE_S[1])
 
     def _groups(self, stop: Callable[[], bool]) -> Iterator[list[Lane]]:
         """Give lanes with candles, as many as go in one round trip; none waits for a slow feed."""

@@ -88,6 +88,16 @@ class Keys:
         """Guard: one round of snapshots at a time."""
         return f"{self.prefix}snapshot-lock"
 
+    @property
+    def of_scripts(self) -> list[str]:
+        """KEYS of every script, in the order of prelude.lua; it adds the series to some."""
+        return [
+            *(self.pending, self.rq_queue(CANDLES_QUEUE), self.series, self.dead_letters),
+            *(self.candles(""), self.model(""), self.forecast(""), self.forecasts("")),
+            *(self.forecast_channel(""), self.fleet, self.tick, self.housekeeping),
+            *(self.rq_queue(HOUSEKEEPING_QUEUE), self.events),
+        ]
+
     def queue(self, name: str) -> str:
         """RQ's name of a queue; other prefixes have queues of their own."""
         return name if self.prefix == DEFAULT_PREFIX else f"{self.prefix}{name}"

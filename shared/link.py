@@ -13,7 +13,7 @@ from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 from shared.errors import InvalidValue, StoreError, StoreFull, StoreUnavailable
-from shared.keys import CANDLES_QUEUE, HOUSEKEEPING_QUEUE, Keys
+from shared.keys import Keys
 
 _UNREACHABLE = (
     redis.ConnectionError,
@@ -52,12 +52,7 @@ class Link:
     def __init__(self, client: Any, keys: Keys) -> None:
         self.redis: Any = client
         self.keys = keys
-        self._script_keys = [
-            *(keys.pending, keys.rq_queue(CANDLES_QUEUE), keys.series, keys.dead_letters),
-            *(keys.candles(""), keys.model(""), keys.forecast(""), keys.forecasts("")),
-            *(keys.forecast_channel(""), keys.fleet, keys.tick, keys.housekeeping),
-            *(keys.rq_queue(HOUSEKEEPING_QUEUE), keys.events),
-        ]
+        self._script_keys = keys.of_scripts
         self._scripts: dict[str, Any] = {}
 
     @classmethod
@@ -157,7 +152,7 @@ class Link:
     def run(self, name: str, *args: Any, pipe: Any = None) -> Any:
         """Run a script, or queue it on a pipeline."""
         if name not in self._scripts:
-            self._scripts[name] = self.redis.register_script(_source(name))
+            self._scripts[name] = self.redis.register_script(script_source(name))
         if pipe is not None:
             return self._scripts[name](keys=self._script_keys, args=args, client=pipe)
         with self.translated():
@@ -196,6 +191,7 @@ def _meanwhile(every_s: float, done: Callable[[], None]) -> Iterator[None]:
 
 
 @cache
-def _source(name: str) -> str:
+def script_source(name: str) -> str:
+    """Return the Lua text of a script, whole as Redis loads it."""
     folder = resources.files("shared") / "scripts"
     return (folder / "prelude.lua").read_text() + (folder / f"{name}.lua").read_text()

@@ -72,10 +72,13 @@ def store(server: Server) -> Store:
 def candlecast(server: Server) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the real command to its end; extra keywords are environment variables."""
 
-    def run(*args: str, timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        *args: str, timeout: float = 60, lines: str | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [COMMAND, *args],
             env=server.env | env,
+            input=lines,
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -90,11 +93,12 @@ def start(server: Server, tmp_path: Path) -> Iterator[Callable[..., subprocess.P
     """Start the real command in the background; it is ended with the test."""
     running: list[subprocess.Popen[bytes]] = []
 
-    def launch(*args: str, **env: str) -> subprocess.Popen[bytes]:
+    def launch(*args: str, stdin: int | None = None, **env: str) -> subprocess.Popen[bytes]:
         with (tmp_path / f"{args[0]}-{len(running)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [COMMAND, *args],
                 env=server.env | env,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -107,6 +111,8 @@ def start(server: Server, tmp_path: Path) -> Iterator[Callable[..., subprocess.P
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        if process.stdin:
+            process.stdin.close()
     logs = "\n".join(f"{path.name}:\n{path.read_text()[-2000:]}" for path in tmp_path.glob("*.log"))
     print(logs)  # shown by pytest where the test failed
 

@@ -1,4 +1,4 @@
--- Put before every script. KEYS are always the same fourteen, in the order of store.py;
+-- Put before every script. KEYS are always the same fourteen, in the order of keys.py;
 -- a name ending in a colon is completed with the series.
 local PENDING, QUEUE, SERIES, DEAD_LETTERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local LOG, MODEL, FORECAST, FORECASTS, CHANNEL = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]

@@ -1,7 +1,9 @@
-"""What every feed promises to `push`, for files, the simulated market and exchanges alike."""
+"""What every feed promises to `push`: files, the simulated market, exchanges and pipes alike."""
 
+import json
+import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,12 @@ import pytest
 from producers.exchange import Exchange
 from producers.feed import Feed
 from producers.files import CandleFile, FileFeed
+from producers.json_candles import Rules
+from producers.lines import Intake
 from producers.polling import ExchangeFeed
 from producers.simulated import SimulatedFeed, SimulatedMarket
 from shared.candle import Candle, Series, Timeframe
+from shared.limits import Limits
 from shared.records import BEFORE_ALL
 
 HOUR = 3_600_000
@@ -72,7 +77,20 @@ def exchange_feed() -> Feed:
     return ExchangeFeed(exchange, exchange.series("BTC/USDT", FRAME), START)
 
 
-MAKERS = [file_feed, simulated_feed, exchange_feed]
+def line_feed() -> Feed:
+    """Lines of a pipe that stays open, behind whatever a log may hold."""
+    rules = Rules(series=Series("lines", "BTC/USDT", FRAME), limits=Limits(), now_ms=lambda: NOW)
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, "".join(f"{json.dumps(asdict(c))}\n" for c in CANDLES).encode())
+        (feed,) = Intake(reading, rules, gap_ok=True).more() or ()
+    finally:
+        os.close(reading)
+        os.close(writing)
+    return feed
+
+
+MAKERS = [file_feed, simulated_feed, exchange_feed, line_feed]
 
 
 def drain(feed: Feed, count: int) -> list[Candle]:
