@@ -135,11 +135,11 @@ def _klines(exchange: Exchange, query: Query) -> list[list[Any]]:
     timeframe = Timeframe(query["interval"])
     limit = min(int(query.get("limit", 500)), _PAGE)
     symbol = next(name for name in exchange.symbols if market_id(name) == query["symbol"])
-    rows = exchange.rows(symbol, timeframe)
+    rows = exchange.rows(symbol, timeframe, int(query.get("startTime", 0)))
     if "endTime" in query:
         rows = [row for row in rows if row.open_time <= int(query["endTime"])]
     if "startTime" in query:
-        rows = [row for row in rows if row.open_time >= int(query["startTime"])][:limit]
+        rows = rows[:limit]
     return [_kline(row, timeframe) for row in rows[-limit:]]
 
 

@@ -134,11 +134,11 @@ def _kline(exchange: Exchange, query: Query) -> dict[str, Any]:
     timeframe = Timeframe(_INTERVALS[query["interval"]])
     limit = min(int(query.get("limit", 200)), _PAGE)
     symbol = next(name for name in exchange.symbols if market_id(name) == query["symbol"])
-    rows = exchange.rows(symbol, timeframe)
+    rows = exchange.rows(symbol, timeframe, int(query.get("start", 0)))
     if "end" in query:
         rows = [row for row in rows if row.open_time <= int(query["end"])]
     if "start" in query:
-        rows = [row for row in rows if row.open_time >= int(query["start"])][:limit]
+        rows = rows[:limit]
     # Newest first; what is there twice keeps its order.
     found = [_row(row) for row in sorted(rows[-limit:], key=lambda row: -row.open_time)]
     return _result(exchange, {"category": "spot", "symbol": query["symbol"], "list": found})

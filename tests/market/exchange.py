@@ -48,17 +48,17 @@ class Exchange:
         skew = self.script.active(Skew, self.name, now_ms)
         return now_ms + round(1_000 * skew.by_s) if skew else now_ms
 
-    def rows(self, symbol: str, timeframe: Timeframe) -> list[Candle]:
-        """Return all candles as REST has them now, oldest first, the last one open."""
+    def rows(self, symbol: str, timeframe: Timeframe, since: int = 0) -> list[Candle]:
+        """Return the candles from ``since`` on as REST has them now, the open one last."""
         now_ms = self.clock.now_ms()
         if self.script.active(Empty, self.name, now_ms):
             return []
         lag = self.script.active(Lag, self.name, now_ms)
         at_ms = now_ms - round(1_000 * lag.by_s) if lag else now_ms
-        closed = self.market.history(symbol, timeframe, at_ms)
+        closed = self.market.history(symbol, timeframe, at_ms, since)
         rows = [row for candle in closed for row in self._rows(candle, timeframe, at_ms)]
-        open_candle = self.market.open_candle(symbol, timeframe, at_ms)
-        return [*rows, open_candle] if open_candle else rows
+        current = self.market.open_candle(symbol, timeframe, at_ms)
+        return [*rows, current] if current and current.open_time >= since else rows
 
     def said(self, symbol: str, timeframe: Timeframe, after_ms: int, until_ms: int) -> list[Said]:
         """Return what the stream has to say of closed candles in that time, in order."""

@@ -88,7 +88,7 @@ def receive(
         timeframe = _timeframe(minutes)
         result = {"channel": "ohlc", "interval": minutes, "snapshot": True, "symbol": symbol}
         replies.append(reply | {"success": True, "result": result})
-        if rows := exchange.rows(symbol, timeframe)[-_SNAPSHOT:]:
+        if rows := _newest(exchange, symbol, timeframe, _SNAPSHOT):
             replies.append(_said(symbol, timeframe, rows, "snapshot", exchange.said_ms()))
         wanted.append((symbol, timeframe))
     return wanted, replies
@@ -129,11 +129,17 @@ def _ohlc(exchange: Exchange, query: Query) -> dict[str, Any]:
     timeframe = _timeframe(int(query.get("interval", 1)))
     symbol = next(name for name in exchange.symbols if market_id(name) == query["pair"])
     # Older ones cannot be had here, whatever is asked for.
-    rows = exchange.rows(symbol, timeframe)[-_PAGE:]
+    rows = _newest(exchange, symbol, timeframe, _PAGE)
     last = rows[-2].open_time // 1_000 if len(rows) > 1 else 0
     after = int(float(query.get("since", 0)))
     found = [_row(row) for row in rows if row.open_time // 1_000 > after]
     return _result({query["pair"]: found, "last": last})
+
+
+def _newest(exchange: Exchange, symbol: str, timeframe: Timeframe, count: int) -> list[Candle]:
+    # Twice as far back as without a hole: more holes than that are rows less.
+    since = exchange.clock.now_ms() - 2 * count * timeframe.ms
+    return exchange.rows(symbol, timeframe, since)[-count:]
 
 
 def _row(candle: Candle) -> list[Any]:

@@ -1,13 +1,16 @@
 """One exchange's market: the truth of its candles, whatever its channels say of them."""
 
+import bisect
 import functools
 import itertools
+import operator
 from collections.abc import Iterator, Sequence
 
 from producers.simulated import MINUTE_MS, SimulatedMarket
 from shared.candle import Candle, Timeframe
 from tests.market.script import Hole, Script
 
+_open_time = operator.attrgetter("open_time")
 _MINUTE = Timeframe("1m")
 _DAY_MS = 86_400_000
 HISTORY_DAYS = 3
@@ -59,10 +62,10 @@ class Market:
         return _merged(begin, minutes) if minutes else None
 
     def _minutes(self, symbol: str, begin: int, end: int) -> Iterator[Candle]:
-        for day in range(begin // _DAY_MS, -(-end // _DAY_MS)):
-            for minute in self._day(symbol, day):
-                if begin <= minute.open_time < end:
-                    yield minute
+        for number in range(begin // _DAY_MS, -(-end // _DAY_MS)):
+            day = self._day(symbol, number)
+            first, last = (bisect.bisect_left(day, time, key=_open_time) for time in (begin, end))
+            yield from day[first:last]
 
     def _day(self, symbol: str, day: int) -> list[Candle]:
         if (symbol, day) not in self._days:

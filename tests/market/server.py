@@ -25,6 +25,8 @@ ago and comes nearer to now; when it meets the machine's clock it goes on in ste
 - A client that sleeps until the next close has to sleep ``1 / factor`` of it, and its limit of
   requests (`options` lifts ccxt's) and graces of seconds are as many times longer in the market.
 - A pause of the machine (a kill, a restart, a slow core) is as many times longer in the market.
+- So is connecting: a stream says nothing of what closed before its subscription (but for Kraken's
+  snapshot), and at 60 times half a second to connect is half a minute that only REST knows.
 """
 
 import argparse

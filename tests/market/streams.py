@@ -76,7 +76,7 @@ class Stream:
         after_ms, open_ms = self._said_ms[series]
         entries = self._exchange.said(symbol, timeframe, after_ms, now_ms)
         current = self._exchange.said_open(symbol, timeframe, now_ms)
-        if current and (entries or now_ms >= open_ms + _OPEN_EVERY_MS):
+        if current and now_ms >= open_ms + _OPEN_EVERY_MS:
             entries.append(current)
             open_ms = now_ms
         self._said_ms[series] = (now_ms, open_ms)

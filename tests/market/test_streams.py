@@ -35,10 +35,10 @@ def heard(
     return listener, [tuple(row) for row in final]
 
 
-async def to(server: Server, listener: Listener, second: int) -> None:
+async def to(server: Server, listener: Listener, second: float) -> None:
     """Move the clock there and wait until the stream has said something."""
     before = len(listener.raw)
-    server.clock.set(START + second * 1_000)
+    server.clock.set(START + round(second * 1_000))
     await listener.until(lambda: len(listener.raw) > before, f"a message at {second} s")
 
 
@@ -91,15 +91,16 @@ def test_half_an_hour_in_seconds(exchange: str) -> None:
 
     async def scene(server: Server) -> list[Row]:
         async with Listener(server, exchange) as listener:
-            end = START + 31 * MINUTE
+            end = START + 30 * MINUTE
+            server.clock.set(START + 30_000, factor=1_000)
             await listener.until(lambda: listener.held[-1][0] >= end, "half an hour")
             return listener.held
 
-    with Server(Clock(START, factor=1_000)) as server:
+    with Server(Clock(START + 30_000, factor=0)) as server:
         held = asyncio.run(scene(server))
-        final = closed(server.market(exchange), START + MINUTE, START + 31 * MINUTE)
+        final = closed(server.market(exchange), START, START + 30 * MINUTE)
 
-    assert [row for row in held if START < row[0] < START + 31 * MINUTE] == [
+    assert [row for row in held if START <= row[0] < START + 30 * MINUTE] == [
         tuple(row) for row in final
     ]
 
@@ -183,9 +184,11 @@ def test_ccxt_gives_out_the_newest_rows_only() -> None:
     """A revision of an older candle is held by the client but not given out: read what it holds."""
 
     async def play(server: Server, listener: Listener) -> None:
-        for second in (50, 63, 66, 70):
+        # The revision, at 65 s, is the only message of its moment.
+        for second in (50, 63, 64.5, 65):
             await to(server, listener, second)
-            await asyncio.sleep(0.1)
+        await to(server, listener, 70)
+        await listener.until(lambda: listener.seen[-1] == listener.held[-1], "the newest row")
 
     listener, final = heard("binance", [Revised(from_s=-30, until_s=0, after_s=5)], play)
 
