@@ -277,3 +277,20 @@ def test_pings_are_answered(exchange: str) -> None:
     listener, _ = heard(exchange, [], play, streaming={"keepAlive": 100})
 
     assert listener.errors == []
+
+
+def test_ccxt_mixes_up_the_timeframes_of_kraken() -> None:
+    """A second timeframe of a symbol gets the first one's rows: each needs a client of its own."""
+    got: list[Any] = []
+
+    async def play(server: Server, listener: Listener) -> None:
+        await to(server, listener, 65)
+        await listener.until(lambda: listener.seen[-1][0] == START + MINUTE, "the next minute")
+        asked = asyncio.ensure_future(listener.client.watch_ohlcv(SYMBOL, "5m"))
+        await to(server, listener, 75)
+        got.extend(await asked)
+
+    listener, _ = heard("kraken", [], play)
+
+    assert got[-1][0] == START + MINUTE
+    assert list(listener.client.ohlcvs[SYMBOL]) == ["1m"]
