@@ -46,6 +46,7 @@ async def two_minutes(server: Server, listener: Listener) -> None:
     """Close two minutes, in steps of ten seconds."""
     for second in range(35, 130, 10):
         await to(server, listener, second)
+    await listener.until(lambda: listener.seen[-1][0] == START + 2 * MINUTE, "the third minute")
 
 
 def told(exchange: str, raw: Sequence[Any]) -> list[tuple[int, float, bool | None]]:
