@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +12,10 @@ import typer
 
 import api.cli
 import producers.cli
+import producers.live_cli
 import producers.push_cli
 import worker.cli
+import worker.config_cli
 
 _CORES = os.cpu_count() or 1
 
@@ -35,8 +37,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Streams of closed market candles in, live calibrated forecasts out.",
 )
-for _part in (producers.cli.app, producers.push_cli.app, worker.cli.app, api.cli.app):
+for _part in (
+    producers.cli.app,
+    producers.live_cli.app,
+    producers.push_cli.app,
+    worker.cli.app,
+    api.cli.app,
+):
     app.add_typer(_part)
+app.add_typer(worker.config_cli.app, name="config")
 
 
 @app.command()
@@ -59,12 +68,50 @@ def demo(
     from rich.console import Console
 
     from config import logs
-    from producers.exchange import first_reachable
+    from producers.connect import first_reachable
     from worker.demo import Plan, run
 
     logs.configure(level="warning")
     finder = (lambda: None) if simulated else first_reachable
     run(Plan(data.resolve(), seconds, mlflow_page, finder), Console())
+
+
+@app.command()
+def update(
+    exchange: producers.live_cli.Exchange = None,
+    symbols: producers.live_cli.Symbols = None,
+    timeframe: producers.cli.Timeframes = ["1h"],  # noqa: B006 -- typer copies it
+    history: producers.live_cli.History = 500,
+    wait: Annotated[
+        float, typer.Option(min=1, help="Seconds that the exchanges, and then learning, may take.")
+    ] = 300,
+) -> None:
+    """Do once what the services do all the time: fetch what is new, learn, publish, snapshot.
+
+    For cron and CI. Without CANDLECAST_REDIS_URL it runs a Redis of its own meanwhile, whose data
+    stays in CANDLECAST_DATA_DIR. Exit code 1 if an exchange did not give all of its candles.
+
+    Example: candlecast update kraken BTC/USD --timeframe 1h --timeframe 1d
+    """
+    from config import settings
+    from worker import board, jobs, once
+
+    read = settings.load()
+    redis_is_set = "redis_url" in read.model_fields_set
+    with nullcontext() if redis_is_set else once.own_redis(read.data_dir):
+        jobs.configured()
+        failing = producers.live_cli.fetch(exchange, symbols or (), timeframe, history, wait)
+        learned = once.learn(wait)
+        kept = jobs.snapshot_moved(wait_s=wait)
+        for row in board.rows(jobs.store()):
+            typer.echo(row.line())
+        written = kept.get("written", {})
+        typer.echo(f"{learned} candles learned, {len(written)} models kept in MLflow")
+        jobs.let_go()
+    for name, why in failing.items():
+        typer.echo(f"candlecast: {name}: {why}", err=True)
+    if failing or kept.get("failed") or kept.get("skipped"):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -200,55 +247,6 @@ def _removed_at_the_end(path: Path) -> Iterator[None]:
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-config_app = typer.Typer(no_args_is_help=True, help="Show or check the settings.")
-app.add_typer(config_app, name="config")
-
-
-@config_app.command()
-def show() -> None:
-    """Print every setting as the environment variable that sets it; secrets are masked.
-
-    Example: candlecast config show
-    """
-    from config import settings
-
-    for line in settings.shown(settings.load()):
-        typer.echo(line)
-
-
-@config_app.command()
-def check() -> None:
-    """Check the settings, and that Redis answers.
-
-    Example: candlecast config check
-    """
-    from shared.store import Store
-    from worker import jobs
-
-    read = jobs.configured()
-    jobs.model()
-    store = Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
-    typer.echo(f"settings are right; Redis at {store.link.address} answers")
-
-
-@config_app.command()
-def append_script(
-    keys: Annotated[
-        bool, typer.Option("--keys", help="Print its KEYS instead, one a line.")
-    ] = False,
-) -> None:
-    """Print the Lua script that appends candles, for programs in other languages.
-
-    Example: candlecast config append-script > append.lua
-    """
-    from config import settings
-    from shared.keys import Keys
-    from shared.link import script_source
-
-    lines = Keys(settings.load().prefix).of_scripts if keys else [script_source("append").rstrip()]
-    typer.echo("\n".join(lines))
 
 
 def _progress() -> "Progress":

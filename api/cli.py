@@ -97,6 +97,8 @@ def status(
     typer.echo(dumps(state, indent=2)) if json else _print_status(state)
 
 
+# A live producer says every five seconds how it is doing.
+_SILENT_S = 20
 _ALWAYS = ("learned", "waiting", "dead_letters", "lost")
 _RARE = (
     *("duplicates", "revised", "refused", "holes", "missing"),
@@ -121,6 +123,8 @@ def _print_status(state: "dict[str, Any]") -> None:
         counts = (f"{count} of key {key}" for key, count in state["state_keys"].items())
         _print_folded(f"states signed: {', '.join(counts)}")
     _print_folded(_snapshots(state["snapshots"]))
+    for name, producer in state["producers"].items():
+        _print_folded(f"producer {name}: {_producer(producer)}")
     for row in state["series"]:
         _print_folded(f"{row['series']}: {_condition(row, state)}; {_counts(row)}")
         scored = [skill for skill in row["skill"] if skill["crps"] is not None]
@@ -146,6 +150,21 @@ def _snapshots(rounds: "dict[str, Any]") -> str:
             f"{rounds['error']}; next try {_utc(rounds['next_at'])} UTC"
         )
     return f"snapshots: {'; '.join(words)}"
+
+
+def _producer(told: "dict[str, Any]") -> str:
+    """Say how a producer's exchanges are doing, what is unusual in capitals."""
+    words = []
+    if (silent_s := told["silent_ms"] // 1_000) >= _SILENT_S:
+        words.append(f"NOT HEARD OF for {silent_s} s")
+    for exchange, one in told["exchanges"].items():
+        said = [f"{exchange} {one.get('series')} series, {one.get('streaming')} by stream"]
+        rare = [(name, one.get(name)) for name in ("reconnects", "corrected", "bad")]
+        said += [f"{count} {name}" for name, count in rare if count]
+        if one.get("failing"):
+            said.append(f"{one['failing']} FAILING: {one.get('error')}")
+        words.append(", ".join(said))
+    return "; ".join(words)
 
 
 def _ago(time_ms: int) -> str:

@@ -39,6 +39,7 @@ def report(view: View) -> dict[str, Any]:
         rows.append(_row(record, said, now_ms) | {"memory_bytes": size, "state_key": key_id})
     return view.overview() | {
         "snapshots": view.rounds.read() | _waiting(rows),
+        "producers": view.producers.read(),
         "used_memory_share": view.used_memory_share() or None,
         "state_keys": dict(Counter(key_id for key_id in keys if key_id)),
         "series": rows,

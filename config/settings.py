@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -19,6 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from config.spelling import by_timeframe, ranges, spelled
+from config.state_key import development_key
 
 _HORIZONS = {
     **dict.fromkeys(("1m", "3m"), 30),
@@ -33,7 +33,7 @@ _Count = Annotated[int, Field(ge=1)]
 _Skill = Annotated[FiniteFloat, Field(le=1)]
 _PATIENCE = ("rollback_margin", "rollback_after_s")
 _PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
-SECRETS = {"redis_url", "state_key", "state_key_previous", "mlflow_tracking_uri"}
+SECRETS = {"redis_url", "state_key", "state_key_previous", "exchanges", "mlflow_tracking_uri"}
 
 
 class SettingsError(Exception):
@@ -110,6 +110,14 @@ class Settings(BaseSettings):
         min_length=1,
         description="patterns of the series that producers may push: binance:*:1h,kraken:*",
     )
+    markets: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="series that `candlecast live` follows, read again on SIGHUP"
+    )
+    exchanges: dict[str, dict[str, Any]] = Field(
+        default={},
+        repr=False,
+        description="options of exchanges, and data services of one's own, as JSON",
+    )
     gate_candles: Annotated[dict[str, _Count], NoDecode] = Field(
         default={"*": 500, "1d": 250, "3d": 120, "1w": 60},
         description="candles that a champion must have learned, by timeframe: *=500,1d=250",
@@ -178,7 +186,7 @@ class Settings(BaseSettings):
             return value
         return {"*": (0.85, 0.95)} | dict(ranges(value))
 
-    @field_validator("allowed_series", mode="before")
+    @field_validator("allowed_series", "markets", mode="before")
     @classmethod
     def _read_patterns(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -237,7 +245,7 @@ class Settings(BaseSettings):
     def signing_keys(self) -> tuple[bytes, bytes | None]:
         """Return the state key and the previous one; in development a missing key is made once."""
         previous = self.state_key_previous.encode() if self.state_key_previous else None
-        key = self.state_key.encode() if self.state_key else _development_key(self.data_dir)
+        key = self.state_key.encode() if self.state_key else development_key(self.data_dir)
         return key, previous
 
     def tracking_uri(self) -> str:
@@ -278,20 +286,3 @@ def shown(settings: Settings) -> Iterator[str]:
         if name in SECRETS and text:
             text = _PASSWORD.sub(r"\1********@", text) if "://" in text else "********"
         yield f"CANDLECAST_{name.upper()}={text}"
-
-
-def _development_key(folder: Path) -> bytes:
-    """Read the key file, or make it: linking is atomic, so that of two makers one wins."""
-    path = folder / "state.key"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f"state.key.{os.getpid()}"
-        draft.touch(mode=0o600)
-        draft.write_text(secrets.token_hex(32))
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text().strip().encode()

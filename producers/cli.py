@@ -137,52 +137,6 @@ def simulate(
         _push(store, feeds, stopped)
 
 
-@app.command()
-def live(
-    exchange: Annotated[str, typer.Argument(help="Name in ccxt, such as binance.")],
-    symbols: Annotated[list[str], typer.Argument(help="Symbols in ccxt's spelling.")],
-    timeframe: Timeframes = ["1m"],  # noqa: B006 -- typer copies it
-    history: Annotated[
-        int, typer.Option(min=1, help="Candles of history, where a series has none yet.")
-    ] = 500,
-    seconds: Seconds = None,
-) -> None:
-    """Push the closed candles of an exchange, as they close, by REST.
-
-    Goes on where the logs end, and fills what is missing since.
-
-    Example: candlecast live kraken BTC/USD ETH/USD --timeframe 1m --timeframe 1h --history 1000
-    """
-    from producers.exchange import Exchange, connect
-    from producers.polling import ExchangeFeed
-    from shared.candle import Timeframe
-    from shared.records import DeadLetter
-
-    with stopping(seconds) as stopped:
-        frames = [Timeframe(name) for name in timeframe]
-        source = Exchange(connect(exchange))
-        wanted = dict.fromkeys(
-            source.series(symbol, frame) for symbol in symbols for frame in frames
-        )
-        store = connected()
-        bad = 0
-
-        def feed(series: "Series") -> ExchangeFeed:
-            def refuse(row: str, error: str) -> None:
-                nonlocal bad
-                bad += 1
-                letter = DeadLetter(candle=row, reason="invalid", error=error)
-                store.dead_letters.put(series, letter)
-
-            since = source.now_ms() - history * series.timeframe.ms
-            found = ExchangeFeed(source, series, since, refuse)
-            if (end := store.end(series)) is not None:
-                found.rewind(end)
-            return found
-
-        _push(store, [feed(series) for series in wanted], stopped, bad_rows=lambda: (bad, bad))
-
-
 def _read(
     files: Sequence[Path],
     series: Sequence[str],

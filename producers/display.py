@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -12,11 +13,19 @@ from producers.push import Totals
 _LINE_PERIOD_S = 5.0
 
 
+class Show(Protocol):
+    """Shows the totals so far; ``expected`` is how many candles of history there are to come."""
+
+    def __call__(self, totals: Totals, expected: int | None = None) -> None:
+        """Show them."""
+        ...
+
+
 @contextmanager
 def progress(
     total: int | None, console: Console, clock: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[Totals], None]]:
-    """Give a callback that shows the totals as they grow.
+) -> Iterator["Show"]:
+    """Give a callback that shows the totals as they grow, of as many as are expected by then.
 
     Parameters
     ----------
@@ -36,9 +45,10 @@ def progress(
     with Progress(*columns, TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task("candles", total=total)
 
-        def show(totals: Totals) -> None:
+        def show(totals: Totals, expected: int | None = total) -> None:
             speed = f"{pace(totals.taken):,.0f} candles/s, workers {totals.behind:,} behind"
-            bar.update(task, completed=totals.taken, description=speed)
+            left = expected if expected and totals.taken < expected else None
+            bar.update(task, completed=totals.taken, total=total or left, description=speed)
 
         yield show
 
@@ -103,11 +113,12 @@ class _Lines:
         self._due = clock() + _LINE_PERIOD_S
         self._shown = 0
 
-    def show(self, totals: Totals) -> None:
+    def show(self, totals: Totals, expected: int | None = None) -> None:
         pace = self._pace(totals.taken)
         if self._clock() < self._due or totals.taken == self._shown:
             return
         self._due = self._clock() + _LINE_PERIOD_S
         self._shown = totals.taken
-        line = f"{totals.taken:,}{self._total} candles, {pace:,.0f} candles/s, "
+        some = f" of {expected:,}" if expected and totals.taken < expected else self._total
+        line = f"{totals.taken:,}{some} candles, {pace:,.0f} candles/s, "
         self._console.print(f"{line}workers {totals.behind:,} behind", highlight=False)

@@ -1,29 +1,26 @@
 """Candles from any exchange that ccxt knows, by polling its REST ``fetch_ohlcv``."""
 
-import contextlib
 import difflib
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
 
+from producers.lane import grown
 from shared.candle import Series, Timeframe
 from shared.errors import CandlecastError, InvalidValue
 
-PUBLIC = ("binance", "kraken", "okx", "bybit", "kucoin", "bitfinex", "coinbase")
-"""Exchanges that give candles without an account, in the order in which they are preferred."""
-
 PAGE = 500
-_TIMEOUT_S = 8.0
 _ATTEMPTS = 3
 _CLOCK_PERIOD_MS = 3_600_000
 _CLOCK_RETRY_MS = 60_000
 _SHOWN = 20
+_PAUSE_S = (5.0, 300.0)
+_LONGEST_PAUSE_S = 3_600.0
 # What ccxt's parsers raise at an answer that they do not expect.
-_UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +70,11 @@ class Ccxt(Protocol):
         """Return this machine's clock."""
         ...
 
+    @property
+    def last_response_headers(self) -> Mapping[str, str] | None:
+        """Headers of the last answer."""
+        ...
+
 
 class Exchange:
     """One exchange: its clock, its markets and its candles, with errors translated.
@@ -80,7 +82,7 @@ class Exchange:
     Parameters
     ----------
     source
-        A ccxt exchange, see `connect`.
+        A ccxt exchange, see `producers.connect`.
     sleep
         Seconds; between attempts to load the markets.
     """
@@ -90,6 +92,8 @@ class Exchange:
         self._ahead_ms = 0
         self._clock_due = 0
         self._clock_failing = False
+        self._quiet_until = 0
+        self._pause_s = 0.0
         for attempt in range(_ATTEMPTS):
             try:
                 self._call(source.load_markets)
@@ -119,7 +123,7 @@ class Exchange:
         """
         markets = self._source.markets or {}
         if symbol not in markets:
-            raise InvalidValue("symbol", symbol, f"{self.name} has {_nearest(symbol, markets)}")
+            raise InvalidValue("symbol", symbol, f"{self.name} has {nearest(symbol, markets)}")
         timeframes = self._source.timeframes or {}
         if str(timeframe) not in timeframes:
             raise InvalidValue(
@@ -132,15 +136,24 @@ class Exchange:
 
         Rows without a time belong nowhere: they are logged and left out.
 
+        An exchange that finds itself asked too often is left alone, for all its series, for as long
+        as it says, or longer each time: to go on asking would get this address banned.
+
         Raises
         ------
         Unreachable
-            When the network or the exchange fails; asking again may help.
+            When the network or the exchange fails, or it has asked for a pause; asking again may
+            help.
         ExchangeError
             When the exchange refuses, or answers what cannot be read.
         """
+        if (left := self._quiet_until - self._source.milliseconds()) > 0:
+            raise Unreachable(
+                f"{self.name} has asked for a pause, of which {left / 1e3:.0f} s are left"
+            )
         self._check_clock()
         found = self._call(self._fetch, series, since)
+        self._pause_s = 0.0
         timed = [row for row in found if _has_time(row)]
         if without := len(found) - len(timed):
             example = next(repr(row) for row in found if not _has_time(row))
@@ -179,73 +192,35 @@ class Exchange:
 
         try:
             return function(*args)
+        except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
+            self._pause()
+            raise Unreachable(
+                f"{self.name} is asked too often, and left alone for {self._pause_s:.0f} s: "
+                f"{_line(error)}"
+            ) from error
         except ccxt.NetworkError as error:
             kind = type(error).__name__
             raise Unreachable(f"{self.name} cannot be reached ({kind}): {_line(error)}") from error
         except ccxt.BaseError as error:
             raise ExchangeError(f"{self.name} refuses: {_line(error)}") from error
-        except _UNEXPECTED as error:
+        except UNEXPECTED as error:
             kind = type(error).__name__
             raise ExchangeError(
                 f"{self.name} answers what ccxt cannot read ({kind}: {_line(error)}): update ccxt, "
                 "or choose another exchange"
             ) from error
 
+    def _pause(self) -> None:
+        """Leave the exchange alone: for as long as it says, else longer each time."""
+        headers = self._source.last_response_headers or {}
+        said = {name.lower(): text for name, text in headers.items()}.get("retry-after", "")
+        longer = grown(self._pause_s, _PAUSE_S)
+        self._pause_s = min(float(said), _LONGEST_PAUSE_S) if said.isdecimal() else longer
+        self._quiet_until = self._source.milliseconds() + round(self._pause_s * 1_000)
+
 
 class Unreachable(ExchangeError):
     """The network or the exchange fails for now."""
-
-
-def connect(name: str, timeout_s: float = _TIMEOUT_S) -> Ccxt:
-    """Return ccxt's exchange of that name, its rate limit respected; nothing is fetched yet.
-
-    Raises
-    ------
-    InvalidValue
-        When ccxt has no such exchange, or it gives no candles.
-    """
-    try:
-        import ccxt  # noqa: PLC0415 (an extra)
-    except ImportError as error:
-        raise CandlecastError("live candles need ccxt: pip install 'candlecast[live]'") from error
-    if name not in ccxt.exchanges:
-        raise InvalidValue("exchange", name, f"ccxt has {_nearest(name, ccxt.exchanges)}")
-    source: Ccxt = getattr(ccxt, name)(
-        {"enableRateLimit": True, "timeout": round(timeout_s * 1_000)}
-    )
-    if not source.has.get("fetchOHLCV"):
-        raise InvalidValue("exchange", name, "it gives no candles; choose another one")
-    return source
-
-
-def first_reachable(names: Iterable[str] = PUBLIC, timeout_s: float = 5.0) -> str | None:
-    """Return the first of the exchanges that answers within the time, None where none does.
-
-    All are asked at once, and none can hold this up longer: a name server that does not answer
-    would block for minutes.
-    """
-    asked = {name: _Probe(name, timeout_s) for name in names}
-    deadline = time.monotonic() + timeout_s
-    for name, probe in asked.items():
-        probe.join(max(0.0, deadline - time.monotonic()))
-        if probe.answered:
-            return name
-    return None
-
-
-class _Probe(threading.Thread):
-    def __init__(self, name: str, timeout_s: float) -> None:
-        super().__init__(daemon=True)
-        self.source = connect(name, timeout_s)
-        self.answered = False
-        self.start()
-
-    def run(self) -> None:
-        import ccxt  # noqa: PLC0415 (an extra)
-
-        with contextlib.suppress(ccxt.BaseError, *_UNEXPECTED):
-            # Candles themselves: some exchanges answer with their time where they do not serve.
-            self.answered = bool(self.source.fetch_ohlcv("BTC/USDT", "1m", None, 2))
 
 
 def _has_time(row: Any) -> bool:
@@ -262,7 +237,8 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which of the known names come nearest to one; all of them where none is near."""
     names = list(known)
     folded = {text.lower(): text for text in names}
     near = difflib.get_close_matches(name.lower(), folded, n=5, cutoff=0.5)

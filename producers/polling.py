@@ -1,32 +1,32 @@
 """The closed candles of an exchange's market as a feed."""
 
-import json
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import structlog
 
 from producers import checks
 from producers.exchange import ExchangeError, Unreachable
+from producers.lane import grown
+from producers.rows import Row, Rows
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue
 from shared.records import BEFORE_ALL
 
 _BACKOFF_S = (1.0, 60.0)
 _LATE_WAIT_S = (1.0, 30.0)
 # Exchanges correct a candle for a moment after its close, and a revised candle is never learned.
 _GRACE_MS = 2_000
+_SURE_MS = 10_000
 # How far an empty answer is believed to reach: the shortest pages of known exchanges.
 _EMPTY_STEP = 100
-# Clocks of machines differ, and the exchange's may not be known.
-_AHEAD_MS = 600_000
+# So far a clock that was measured may be off.
+_EARLY_MS = 1_000
+_PROBED_EVERY = 60
 _LEAST_ROWS = 10
-_REMEMBERED = 1_000
-
-Row = Sequence[Any]
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +58,30 @@ class CandleSource(Protocol):
         ...
 
 
+class CandleStream(Protocol):
+    """What `ExchangeFeed` needs of what an exchange pushes: see `producers.stream.Stream`."""
+
+    @property
+    def corrected(self) -> int:
+        """How many candles it told of otherwise than they are by REST."""
+        ...
+
+    def closed(self, series: Series, open_time: int) -> Row | None:
+        """Return a candle that has closed, if it was told of."""
+        ...
+
+    def compare(self, series: Series, row: Row) -> None:
+        """Hear from elsewhere of a candle that has just closed."""
+        ...
+
+
 class ExchangeFeed:
     """The closed candles of one market as a feed: history in pages, then each one as it closes.
 
-    A candle counts as closed two seconds after its close by the exchange's clock. While the network
-    or the exchange fails, the feed waits, longer each time; it never skips what it has not seen.
+    A candle counts as closed two seconds after its close by the exchange's clock, or once a stream
+    has told of a later one. What a stream tells is taken where it is right behind what came last;
+    all else is asked for. While the network or the exchange fails, the feed waits, longer each
+    time; it never skips what it has not seen.
 
     Some things it does not take at the exchange's first word:
 
@@ -86,6 +105,18 @@ class ExchangeFeed:
         it raises, the same rows are asked for again.
     clock
         Seconds, monotonic.
+    stream
+        Tells of candles sooner; None where the exchange has no such thing.
+    trusts
+        Whether what it tells of a closed candle is final; otherwise each one is asked for. One in
+        sixty is asked for all the same, and once one was another, all are.
+
+    Attributes
+    ----------
+    error
+        Why the exchange was not heard when it was asked last; empty where it was.
+    is_current
+        Whether it has given all that the exchange has by now.
     """
 
     def __init__(
@@ -95,30 +126,47 @@ class ExchangeFeed:
         since: int,
         refuse: Callable[[str, str], object] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
+        stream: CandleStream | None = None,
+        *,
+        trusts: bool = True,
     ) -> None:
         self.series = series
+        self._stream = stream
+        self._trusts = trusts
+        # Not all series at once.
+        self._probed_at = zlib.crc32(str(series).encode()) % _PROBED_EVERY
         self._exchange = exchange
-        self._refuse = refuse
+        self._rows = Rows(series, refuse)
         self._clock = clock
         self._start = self._next = series.timeframe.floor(since - 1) + series.timeframe.ms
         self._resume_at = clock()
         self._delay = 0.0
         self._answered = False
-        self._failing = False
-        self._refused: set[int] = set()
+        self._shows_open = False
+        self.error = ""
+        self.is_current = False
         # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
         self._empty_from: int | None = None
         self._doubted_from: int | None = None
 
+    @property
+    def behind(self) -> int:
+        """How many candles have closed behind what it has given."""
+        frame = self.series.timeframe
+        return max(0, (frame.floor(self._exchange.now_ms()) - self._next) // frame.ms)
+
     def wait_s(self) -> float:
-        """Seconds until the exchange is asked next."""
-        return max(0.0, self._resume_at - self._clock())
+        """Seconds until the exchange is asked next, or has told already."""
+        return 0.0 if self._told(self._next) else max(0.0, self._resume_at - self._clock())
 
     def take(self, count: int) -> list[Candle]:
-        """Ask for the next closed candles; none when they are late or the exchange fails."""
+        """Return what was told, else ask; none when candles are late or the exchange fails."""
+        if told := self._take_told(count):
+            return told
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
         last_closed = frame.floor(now_ms - _GRACE_MS) - frame.ms
-        if self._next > last_closed:
+        self.is_current = self._next > last_closed
+        if self.is_current:
             self._wait(0.0)
             return []
         try:
@@ -127,16 +175,57 @@ class ExchangeFeed:
             self._back_off(error)
             return []
         self._note_answer()
-        closed = [row for row in rows if row[0] <= last_closed]
+        closed = self._certain(rows, last_closed, now_ms)
         closed = _up_to_jump(closed, _EMPTY_STEP * frame.ms)[:count]
         if closed and self._doubted_from is not None:
             self._next, self._empty_from, self._doubted_from = self._doubted_from, None, None
             return []
         # Before the feed moves on: what could not be set aside has to come again.
-        self._refuse_ahead(rows, now_ms)
-        candles = [candle for row in closed if (candle := self._read(row))]
+        self._rows.refuse_ahead(rows, now_ms)
+        candles = [candle for row in closed if (candle := self._rows.read(row))]
+        if self._stream and closed and int(closed[-1][0]) == last_closed:
+            self._stream.compare(self.series, closed[-1])
         self._move(closed, last_closed)
+        # For a while after its close the last one may be on its way.
+        due_for = now_ms - last_closed - frame.ms
+        self.is_current = self._next > last_closed or (not closed and due_for >= _SURE_MS)
         return candles
+
+    def _certain(self, rows: Sequence[Row], last_closed: int, now_ms: int) -> list[Row]:
+        """Return the rows that have closed.
+
+        An answer may be some seconds old, and its last row as it stood then. So where the exchange
+        shows candles that are open, that one is believed once the next is there, or after a while.
+        """
+        closed = [row for row in rows if row[0] <= last_closed]
+        self._shows_open |= last_closed < (rows[-1][0] if rows else 0) <= now_ms
+        is_last = bool(closed) and len(closed) == len(rows) and closed[-1][0] == last_closed
+        since_close = now_ms - last_closed - self.series.timeframe.ms
+        if is_last and self._shows_open and since_close < _SURE_MS:
+            closed.pop()
+        return closed
+
+    def _take_told(self, count: int) -> list[Candle]:
+        candles: list[Candle] = []
+        while len(candles) < count and (row := self._told(self._next)):
+            if candle := self._rows.read(row):
+                candles.append(candle)
+            self._next += self.series.timeframe.ms
+            self._delay = 0.0
+            self._wait(0.0)
+        return candles
+
+    def _told(self, open_time: int) -> Row | None:
+        """Return a candle that the stream has told of, where it is certain and comes next."""
+        certain = self._trusts and self._empty_from is None and self._doubted_from is None
+        if self._stream is None or not certain or self._stream.corrected:
+            return None
+        frame = self.series.timeframe
+        # One with a wrong time must not close all that are open.
+        has_closed = open_time + frame.ms <= self._exchange.now_ms() + _EARLY_MS
+        if not has_closed or open_time // frame.ms % _PROBED_EVERY == self._probed_at:
+            return None
+        return self._stream.closed(self.series, open_time)
 
     def rewind(self, after: int) -> None:
         """Go on with the first candle after ``after``, and ask for it at once."""
@@ -171,7 +260,7 @@ class ExchangeFeed:
             self._next += _EMPTY_STEP * frame.ms
         else:
             self._doubted_from = self._empty_from
-            self._delay = _grown(self._delay, _LATE_WAIT_S)
+            self._delay = grown(self._delay, _LATE_WAIT_S)
             self._wait(self._delay)
             return
         self._delay = 0.0
@@ -188,43 +277,17 @@ class ExchangeFeed:
     def _back_off(self, error: ExchangeError) -> None:
         if not (self._answered or isinstance(error, Unreachable)):
             raise error
-        self._delay = _grown(self._delay, _BACKOFF_S)
+        self._delay = grown(self._delay, _BACKOFF_S)
         self._resume_at = self._clock() + self._delay
-        if not self._failing:
+        if not self.error:
             log.warning("exchange_failing", series=str(self.series), error=str(error))
-        self._failing = True
+        self.error = str(error)
 
     def _note_answer(self) -> None:
-        if self._failing:
+        if self.error:
             log.info("exchange_back", series=str(self.series))
             self._delay = 0.0
-        self._answered, self._failing = True, False
-
-    def _refuse_ahead(self, rows: Sequence[Row], now_ms: int) -> None:
-        for row in rows:
-            if row[0] > now_ms + _AHEAD_MS:
-                self._set_aside(row, f"opens long after now ({now_ms} by the exchange's clock)")
-
-    def _read(self, row: Row) -> Candle | None:
-        open_time = int(row[0])
-        try:
-            self.series.timeframe.check_open_time(open_time)
-            _, open_, high, low, close, volume = row[:6]
-            # Markets without trades of their own (indices) have no volume.
-            numbers = map(float, (open_, high, low, close, volume or 0.0))
-            return Candle(open_time, *numbers)
-        except (InvalidValue, TypeError, ValueError) as error:
-            self._set_aside(row, str(error))
-            return None
-
-    def _set_aside(self, row: Row, why: str) -> None:
-        """Refuse a row once: asked for again, it is still the same one."""
-        open_time = int(row[0])
-        if open_time not in self._refused:
-            self._refuse(json.dumps(row, default=str), why)
-            if len(self._refused) >= _REMEMBERED:
-                self._refused.clear()
-            self._refused.add(open_time)
+        self._answered, self.error = True, ""
 
 
 def _up_to_jump(rows: list[Row], most_ms: int) -> list[Row]:
@@ -233,7 +296,3 @@ def _up_to_jump(rows: list[Row], most_ms: int) -> list[Row]:
         if row[0] - before[0] > most_ms:
             return rows[:at]
     return rows
-
-
-def _grown(delay: float, bounds: tuple[float, float]) -> float:
-    return min(max(2 * delay, bounds[0]), bounds[1])

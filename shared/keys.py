@@ -79,6 +79,11 @@ class Keys:
         return f"{self.prefix}rounds"
 
     @property
+    def producers(self) -> str:
+        """Hash: how each live producer is doing."""
+        return f"{self.prefix}producers"
+
+    @property
     def drawn(self) -> str:
         """Hash: when pictures of each series were drawn last."""
         return f"{self.prefix}drawn"

@@ -149,6 +149,12 @@ class Link:
         with contextlib.suppress(StoreError), self.translated():
             done()
 
+    def now_ms(self) -> int:
+        """Return Redis's clock, UTC milliseconds."""
+        with self.translated() as redis:
+            seconds, micros = redis.time()
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
     def run(self, name: str, *args: Any, pipe: Any = None) -> Any:
         """Run a script, or queue it on a pipeline."""
         if name not in self._scripts:

@@ -34,7 +34,7 @@ class Rounds:
     def went_well(self) -> None:
         """Note that a round has come to its end."""
         with self._link.translated() as redis:
-            now = _now_ms(redis)
+            now = self._link.now_ms()
             with redis.pipeline(transaction=True) as pipe:
                 pipe.delete(self._link.keys.rounds)
                 pipe.hset(self._link.keys.rounds, "ended_at", now)
@@ -47,7 +47,7 @@ class Rounds:
         """
         key = self._link.keys.rounds
         with self._link.translated() as redis:
-            tries, now = redis.hincrby(key, "tries", 1), _now_ms(redis)
+            tries, now = redis.hincrby(key, "tries", 1), self._link.now_ms()
             wait_ms = min(_FIRST_WAIT_MS << min(tries - 1, 16), self._limits.snapshot_period_ms)
             with redis.pipeline(transaction=True) as pipe:
                 pipe.hsetnx(key, "failing_since", now)
@@ -61,12 +61,12 @@ class Rounds:
         """Whether pictures of a series were not drawn for so long, or never."""
         with self._link.translated() as redis:
             last = whole(redis.hget(self._link.keys.drawn, str(series)))
-            return last is None or _now_ms(redis) - last >= every_ms
+            return last is None or self._link.now_ms() - last >= every_ms
 
     def note_drawn(self, series: Series) -> None:
         """Note that pictures of a series are drawn now."""
         with self._link.translated() as redis:
-            redis.hset(self._link.keys.drawn, str(series), _now_ms(redis))
+            redis.hset(self._link.keys.drawn, str(series), self._link.now_ms())
 
     def read(self) -> dict[str, Any]:
         """Return what is known: times in UTC milliseconds, each None where it was not noted.
@@ -82,8 +82,3 @@ class Rounds:
             **{name: whole(found.get(name.encode())) for name in names},
             "error": text(found.get(b"error")),
         }
-
-
-def _now_ms(redis: Any) -> int:
-    seconds, micros = redis.time()
-    return int(seconds) * 1_000 + int(micros) // 1_000

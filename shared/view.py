@@ -11,6 +11,7 @@ from shared.keys import DEFAULT_PREFIX, RQ_SUSPENDED, Keys
 from shared.limits import Limits
 from shared.link import Link
 from shared.model_record import MODEL_FIELDS, ModelRecord
+from shared.producers import Producers
 from shared.records import parsed_series
 from shared.rounds import Rounds
 from shared.wire import decode_candle
@@ -45,6 +46,7 @@ class View:
         self.limits = limits or Limits()
         self.dead_letters = DeadLetters(link, self.limits)
         self.rounds = Rounds(link, self.limits)
+        self.producers = Producers(link)
 
     @classmethod
     def connect(

@@ -1,7 +1,6 @@
 """Everything embedded in one command: server, producer, workers, housekeeping, dashboards."""
 
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -11,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -22,7 +21,7 @@ from rich.live import Live
 from shared.errors import CandlecastError
 from shared.store import Store
 from worker import board
-from worker.embedded import redis_server
+from worker.embedded import alone, redis_server
 
 _STOP_S = 20.0
 _SNAPSHOT_S = 60
@@ -108,7 +107,10 @@ def run(plan: Plan, console: Console) -> None:
     """
     signal.signal(signal.SIGTERM, _interrupt)
     plan.data.mkdir(parents=True, exist_ok=True)
-    with _alone(plan.data), redis_server(plan.data / "redis", _password()) as url:
+    with (
+        alone(plan.data, "give another folder with --data"),
+        redis_server(plan.data / "redis", _password()) as url,
+    ):
         # Settings of the user's own service are not the demo's.
         others = {name: text for name, text in os.environ.items() if not _is_setting(name)}
         env = others | {
@@ -137,18 +139,6 @@ def run(plan: Plan, console: Console) -> None:
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _alone(data: Path) -> Iterator[None]:
-    with (data / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DemoFailed(
-                f"another demo runs on {data}: stop it, or give another folder with --data"
-            ) from None
-        yield
 
 
 def _is_setting(name: str) -> bool:

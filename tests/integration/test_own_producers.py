@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.conftest import Server
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "producers-own.part.md").read_text()
+PAGE = (ROOT / "docs" / "own-candles.md").read_text()
 SERIES = Series.parse("mine:BTC/USDT:1h")
 T0 = 1_704_067_200_000
 # Where languages spell the same number in different ways, and where they just do not.

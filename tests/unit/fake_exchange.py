@@ -24,6 +24,7 @@ class Fake:
     clock_failures: list[Exception] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
     id: str = "fake"
+    last_response_headers: Mapping[str, str] | None = None
     has: Mapping[str, Any] = field(default_factory=lambda: {"fetchTime": True})
     timeframes: Mapping[str, Any] = field(default_factory=lambda: {"1h": "60", "1d": "D"})
     markets: Mapping[str, Any] = field(

@@ -10,7 +10,8 @@ from typing import Any
 import ccxt
 import pytest
 
-from producers.exchange import Exchange, Unreachable, connect, first_reachable
+from producers.connect import connect, first_reachable
+from producers.exchange import Exchange, Unreachable
 from producers.polling import ExchangeFeed
 from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
@@ -29,6 +30,7 @@ class Fake:
     failures: list[Exception] = field(default_factory=list)
     naps: list[float] = field(default_factory=list)
     id: str = "fake"
+    last_response_headers: Mapping[str, str] | None = None
     has: Mapping[str, Any] = field(default_factory=dict)
     timeframes: Mapping[str, Any] = field(default_factory=lambda: {"1h": "60", "1d": "D"})
     markets: Mapping[str, Any] = field(
@@ -122,7 +124,7 @@ def test_none_reachable_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
             return Fake(id=name, failures=[KeyError("data")])
         return Fake(id=name, rows=[ROW], failures=[ccxt.NetworkError()] if silent else [])
 
-    monkeypatch.setattr("producers.exchange.connect", connected)
+    monkeypatch.setattr("producers.connect.connect", connected)
 
     assert first_reachable(("binance", "kraken", "okx"), timeout_s=2.0) == "kraken"
     assert first_reachable(("binance", "bybit", "kucoin"), timeout_s=2.0) is None

@@ -34,6 +34,7 @@ class Recorded:
     """A ccxt exchange that has just these candles, in pages of 25."""
 
     id: str = "recorded"
+    last_response_headers: Mapping[str, str] | None = None
     has: Mapping[str, Any] = field(default_factory=dict)
     timeframes: Mapping[str, Any] = field(default_factory=lambda: {"1h": "1h"})
     markets: Mapping[str, Any] = field(default_factory=lambda: {"BTC/USDT": {}})

@@ -21,7 +21,7 @@ def test_the_open_candle_is_left_out_until_it_has_closed_for_two_seconds() -> No
     fake.now_ms = START + 11 * HOUR + 1_999
     assert source.take(500) == []
     fake.now_ms += 1
-    fake.rows[10] = row(10, close=12.5)
+    fake.rows[10:] = [row(10, close=12.5), row(11)]
 
     assert [candle.close for candle in source.take(500)] == [12.5]
 
@@ -33,6 +33,36 @@ def test_the_clock_of_the_exchange_decides(ahead_ms: int) -> None:
     fake.now_ms = START + 10 * HOUR + 30_000
 
     assert hours(feed(fake).take(500)) == list(range(10 if ahead_ms > 0 else 9))
+
+
+def test_an_answer_of_some_seconds_ago_is_not_believed() -> None:
+    """A candle that was open then is asked for again, until the next one is there."""
+    fake = Fake(rows=[row(hour) for hour in range(11)])
+    source = feed(fake)
+    source.take(500)
+    fake.now_ms = START + 11 * HOUR + 2_000
+
+    stale = source.take(500)
+    fake.rows[10:] = [row(10, close=12.5), row(11)]
+    wait(fake, source)
+
+    assert stale == []
+    assert [candle.close for candle in source.take(500)] == [12.5]
+    assert fake.now_ms == START + 11 * HOUR + 3_000
+
+
+def test_a_market_that_has_become_quiet_is_believed_after_a_while() -> None:
+    """No candle follows before the next trade, which may take hours."""
+    fake = Fake(rows=[row(hour) for hour in range(11)])
+    source = feed(fake)
+    source.take(500)
+    fake.now_ms = START + 11 * HOUR + 2_000
+
+    while not (found := source.take(500)):
+        wait(fake, source)
+
+    assert hours(found) == [10]
+    assert fake.now_ms == START + 11 * HOUR + 2_000 + 15_000
 
 
 def test_history_comes_in_pages() -> None:
@@ -101,6 +131,7 @@ def test_a_market_without_trades_is_asked_right_after_each_close() -> None:
         wait(fake, source)
 
     assert fake.now_ms == close
+    fake.rows.append(row(11))
     assert hours(source.take(500)) == [10]
 
 
@@ -108,7 +139,7 @@ def test_network_errors_are_retried_and_lose_nothing() -> None:
     """A failing network costs growing waits; the same candles are asked for again."""
     fake = Fake(rows=[row(hour) for hour in range(10)])
     source = feed(fake)
-    fake.failures = [ccxt.RequestTimeout("slow"), ccxt.DDoSProtection("busy"), ccxt.NetworkError()]
+    fake.failures = [ccxt.RequestTimeout("slow"), ccxt.OnMaintenance("later"), ccxt.NetworkError()]
 
     waits = []
     for _ in range(3):

@@ -1,0 +1,230 @@
+"""The command that follows live markets."""
+# ruff: noqa: FBT002, PLC0415 -- flags are booleans, and heavy imports only when needed
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producers import cli
+
+if TYPE_CHECKING:
+    from producers.live import Desk, Live
+    from shared.candle import Series
+
+app = typer.Typer()
+
+Exchange = Annotated[
+    str | None, typer.Argument(help="Name in ccxt, such as binance; or of a data service.")
+]
+Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols in ccxt's spelling.")]
+History = Annotated[
+    int, typer.Option(min=1, help="Candles of history, where a series has none yet.")
+]
+
+_LOOK_S = 0.2
+_NOTE_S = 5.0
+
+
+@app.command()
+def live(
+    exchange: Annotated[
+        str | None, typer.Argument(help="Name in ccxt, such as binance; or of a data service.")
+    ] = None,
+    symbols: Annotated[list[str] | None, typer.Argument(help="Symbols in ccxt's spelling.")] = None,
+    timeframe: cli.Timeframes = ["1m"],  # noqa: B006 -- typer copies it
+    history: History = 500,
+    poll: Annotated[
+        bool, typer.Option("--poll", help="Ask by REST alone, without websockets.")
+    ] = False,
+    confirm: Annotated[
+        bool,
+        typer.Option(
+            "--confirm", help="Ask for each candle by REST, even where a stream's word is final."
+        ),
+    ] = False,
+    seconds: cli.Seconds = None,
+) -> None:
+    """Push the closed candles of exchanges, as they close.
+
+    Goes on where the logs end, and fills what is missing since. Without an exchange it follows what
+    CANDLECAST_MARKETS names, on any number of them; SIGHUP reads the settings again.
+
+    Example: candlecast live kraken BTC/USD ETH/USD --timeframe 1m --timeframe 1h --history 1000
+    """
+    from config import settings
+    from producers.live import Desk, Live
+    from producers.venues import open_venue
+
+    def desk(name: str, wanted: "Sequence[Series]") -> "Desk":
+        options = settings.load().exchanges.get(name)
+        store = cli.connected()
+        opened = partial(open_venue, name, options, follow=not poll, confirm=confirm)
+        return Desk(name, opened, store, wanted, history)
+
+    def wanted() -> "list[Series]":
+        return _named(exchange, symbols or (), timeframe, settings.load().markets)
+
+    with cli.stopping(seconds) as stopped:
+        desks = Live(desk)
+        desks.want(wanted())
+        try:
+            _follow(desks, wanted, stopped)
+        finally:
+            desks.stop()
+
+
+def fetch(
+    exchange: str | None,
+    symbols: "Sequence[str]",
+    frames: "Sequence[str]",
+    history: int,
+    wait_s: float,
+) -> dict[str, str]:
+    """Push what exchanges have by now, and no more; return what is wrong with those that fail."""
+    from rich.console import Console
+
+    from config import settings
+    from producers import display
+    from producers.live import Desk, Live
+    from producers.venues import open_venue
+
+    read = settings.load()
+
+    def desk(name: str, wanted: "Sequence[Series]") -> "Desk":
+        opened = partial(open_venue, name, read.exchanges.get(name), follow=False)
+        return Desk(name, opened, cli.connected(), wanted, history)
+
+    desks, started = Live(desk), time.monotonic()
+    desks.want(_named(exchange, symbols, frames, read.markets))
+    with cli.stopping(wait_s) as stopped, display.progress(None, Console(stderr=True)) as show:
+        while not stopped() and not all(one.is_current for one in desks.standings.values()):
+            desks.check()
+            show(desks.totals, desks.history)
+            time.sleep(_LOOK_S)
+        failing = {
+            name: one.error or "not all of its candles are there yet"
+            for name, one in desks.standings.items()
+            if one.failing or not one.is_current
+        }
+    desks.stop()
+    typer.echo(display.summary(desks.totals, time.monotonic() - started))
+    return failing
+
+
+def _named(
+    exchange: str | None,
+    symbols: "Sequence[str]",
+    frames: "Sequence[str]",
+    markets: "Sequence[str]",
+) -> "list[Series]":
+    """Return what the arguments name, else what the settings do."""
+    from shared.candle import Series, Timeframe
+    from shared.errors import InvalidValue
+
+    if exchange and not symbols:
+        raise InvalidValue("symbols", "", "name one market or more: BTC/USDT ETH/USDT")
+    if exchange:
+        return [Series(exchange, symbol, Timeframe(name)) for symbol in symbols for name in frames]
+    if not markets:
+        raise InvalidValue(
+            "exchange", "", "name an exchange and symbols, or set CANDLECAST_MARKETS"
+        )
+    return [Series.parse(name) for name in markets]
+
+
+def _follow(
+    desks: "Live", wanted: "Callable[[], list[Series]]", stopped: Callable[[], bool]
+) -> None:
+    """Show how it goes, until told to stop or nothing is left to follow."""
+    from rich.console import Console
+
+    from producers import display
+
+    started = time.monotonic()
+    with _hangup() as reload_due, display.progress(None, Console(stderr=True)) as show:
+        note = _Note(desks)
+        while not stopped():
+            if reload_due():
+                _reload(desks, wanted)
+            desks.check()
+            show(desks.totals, desks.history)
+            note()
+            time.sleep(_LOOK_S)
+        note.leave()
+    desks.stop()
+    bad = (desks.bad, desks.bad)
+    typer.echo(display.summary(desks.totals, time.monotonic() - started, bad_rows=bad))
+
+
+class _Note:
+    """Tells Redis now and then how the exchanges are doing, for `candlecast status`."""
+
+    def __init__(self, desks: "Live") -> None:
+        self._desks = desks
+        self._producers = cli.connected().producers
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        self._due = 0.0
+
+    def __call__(self) -> None:
+        """Tell it, if it is time."""
+        from shared.errors import StoreError
+
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _NOTE_S
+        told = {name: asdict(one) for name, one in self._desks.standings.items()}
+        with suppress(StoreError):  # the desks say it, and wait
+            self._producers.note(self._name, told)
+
+    def leave(self) -> None:
+        """Say good-bye."""
+        from shared.errors import StoreError
+
+        with suppress(StoreError):
+            self._producers.leave(self._name)
+
+
+def _reload(desks: "Live", wanted: "Callable[[], list[Series]]") -> None:
+    """Follow what the settings name by now; go on as before where they are wrong."""
+    import structlog
+
+    from config.settings import SettingsError
+    from shared.errors import CandlecastError
+
+    log = structlog.get_logger(__name__)
+    try:
+        found = wanted()
+    except (CandlecastError, SettingsError) as error:
+        log.error("markets_not_reloaded", error=str(error))  # noqa: TRY400
+        return
+    desks.want(found)
+    log.info("markets_reloaded", series=len(found))
+
+
+@contextmanager
+def _hangup() -> Iterator[Callable[[], bool]]:
+    """Turn SIGHUP into a condition that holds once for each."""
+    asked = False
+
+    def ask(_number: int, _frame: object) -> None:
+        nonlocal asked
+        asked = True
+
+    def due() -> bool:
+        nonlocal asked
+        due, asked = asked, False
+        return due
+
+    before = signal.signal(signal.SIGHUP, ask)
+    try:
+        yield due
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,60 @@
+"""Rows of an exchange, as candles or refused."""
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shared.candle import Candle, Series
+from shared.errors import InvalidValue
+
+# Clocks of machines differ, and the exchange's may not be known.
+_AHEAD_MS = 600_000
+_REMEMBERED = 1_000
+
+Row = Sequence[Any]
+"""Open time (UTC milliseconds), open, high, low, close, volume."""
+
+
+class Rows:
+    """Reads rows of one series.
+
+    Parameters
+    ----------
+    series
+        Of all of them.
+    refuse
+        Called with a row (JSON) that is no valid candle and the reason, once for each.
+    """
+
+    def __init__(self, series: Series, refuse: Callable[[str, str], object]) -> None:
+        self._series = series
+        self._refuse = refuse
+        self._refused: set[int] = set()
+
+    def refuse_ahead(self, rows: Sequence[Row], now_ms: int) -> None:
+        """Refuse those that open long after now (UTC milliseconds, by the exchange's clock)."""
+        for row in rows:
+            if row[0] > now_ms + _AHEAD_MS:
+                self._set_aside(row, f"opens long after now ({now_ms} by the exchange's clock)")
+
+    def read(self, row: Row) -> Candle | None:
+        """Return the candle that a row is; None, once it was refused, where it is none."""
+        open_time = int(row[0])
+        try:
+            self._series.timeframe.check_open_time(open_time)
+            _, open_, high, low, close, volume = row[:6]
+            # Markets without trades of their own (indices) have no volume.
+            numbers = map(float, (open_, high, low, close, volume or 0.0))
+            return Candle(open_time, *numbers)
+        except (InvalidValue, TypeError, ValueError) as error:
+            self._set_aside(row, str(error))
+            return None
+
+    def _set_aside(self, row: Row, why: str) -> None:
+        """Refuse a row once: asked for again, it is still the same one."""
+        open_time = int(row[0])
+        if open_time not in self._refused:
+            self._refuse(json.dumps(row, default=str), why)
+            if len(self._refused) >= _REMEMBERED:
+                self._refused.clear()
+            self._refused.add(open_time)

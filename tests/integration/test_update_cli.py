@@ -1,0 +1,62 @@
+"""`candlecast update`: once, for cron, with a Redis of its own where none is set."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import COMMAND, STATE_KEY
+from tests.conftest import Server as Redis
+from tests.market.clock import Clock
+from tests.market.script import Refusal
+from tests.market.server import Server, options
+
+pytestmark = pytest.mark.timeout(180)
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+MINUTE = 60_000
+
+
+def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
+    """The second time it goes on where the first has ended, and nothing runs in between."""
+    now_ms = time.time_ns() // 1_000_000
+    env = {name: text for name, text in server.env.items() if name != "CANDLECAST_REDIS_URL"}
+    env |= {"CANDLECAST_DATA_DIR": str(tmp_path / "data"), "CANDLECAST_STATE_KEY": STATE_KEY}
+    with Server(Clock(now_ms - 2 * 3_600_000, 0.0)) as exchange:
+        env["CANDLECAST_EXCHANGES"] = json.dumps({"kraken": options("kraken", exchange.url)})
+        args = [COMMAND, "update", "kraken", "BTC/USDT", "--timeframe", "1m", "--history", "50"]
+        ran = []
+        for clock_ms in (now_ms - 2 * 3_600_000, now_ms - 2 * 3_600_000 + 10 * MINUTE):
+            exchange.clock.set(clock_ms)
+            ran.append(subprocess.run(args, env=env, capture_output=True, text=True, check=False))
+
+    assert [done.returncode for done in ran] == [0, 0], ran[0].stderr + ran[1].stderr
+    kept = "candles learned, 1 models kept in MLflow"
+    assert f"50 {kept}" in ran[0].stdout
+    assert f"10 {kept}" in ran[1].stdout
+    assert "kraken:BTC/USDT:1m  learned 60 " in ran[1].stdout
+    assert not (tmp_path / "data" / "redis" / "redis.pid").exists()
+
+
+def test_an_exchange_that_fails_is_named_and_the_rest_is_done(
+    candlecast: Run, server: Redis
+) -> None:
+    """Exit code 1, for whoever cron tells of it."""
+    assert server.url
+    now_ms = time.time_ns() // 1_000_000
+    with Server(Clock(now_ms - 3_600_000, 0.0), [Refusal(exchange="bybit", kind="error")]) as there:
+        told = json.dumps({name: options(name, there.url) for name in ("binance", "bybit")})
+        ran = candlecast(
+            *("update", "--history", "20", "--wait", "12"),
+            CANDLECAST_MARKETS="binance:BTC/USDT:1m,bybit:BTC/USDT:1m",
+            CANDLECAST_EXCHANGES=told,
+            timeout=150,
+        )
+
+    assert ran.returncode == 1
+    assert "candlecast: bybit: bybit " in ran.stderr
+    assert "candlecast: binance" not in ran.stderr
+    assert "binance:BTC/USDT:1m  learned " in ran.stdout

@@ -1,0 +1,60 @@
+"""`candlecast live` on the local exchange's clock: a real producer in a process of its own.
+
+::
+
+    python -m tests.market.producer URL CLOCK_JSON binance:BTC/USDT:1m kraken:ETH/USDT:1m
+
+The exchange's market may run faster than the machine (`tests.market.server`), so ccxt's clients
+read its clock as their own, and feeds wait in its seconds. All else is what the command runs.
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from config import logs
+from producers.connect import connect
+from producers.exchange import Ccxt
+from producers.live import Desk, Live
+from producers.venues import open_venue
+from shared.candle import Series
+from shared.store import Store
+from tests.market.clock import Clock
+from tests.market.server import options
+
+HISTORY = 30
+
+
+def main(url: str, clock_json: str, *names: str) -> None:
+    """Follow series until terminated."""
+    clock = Clock(**json.loads(clock_json))
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+    logs.configure(level="info", fmt="json")
+
+    def source(name: str, settings: Mapping[str, Any] | None) -> Ccxt:
+        client: Any = connect(name, options=settings)
+        client.milliseconds = clock.now_ms
+        return client  # type: ignore[no-any-return]
+
+    def desk(name: str, wanted: Sequence[Series]) -> Desk:
+        opened = partial(open_venue, name, options(name, url), source=source)
+        store = Store.connect(os.environ["CANDLECAST_REDIS_URL"])
+        return Desk(name, opened, store, wanted, HISTORY, clock=lambda: clock.now_ms() / 1_000)
+
+    live = Live(desk)
+    live.want(Series.parse(name) for name in names)
+    while not ended:
+        live.check()
+        time.sleep(0.05)
+    live.stop()
+    print(json.dumps({name: str(one) for name, one in live.standings.items()}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

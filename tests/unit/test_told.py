@@ -1,0 +1,163 @@
+"""What a feed takes of its stream's word, what it asks for, and when an exchange is left alone."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import ccxt
+import pytest
+
+from producers.exchange import Exchange, Unreachable
+from producers.polling import ExchangeFeed
+from shared.candle import Series, Timeframe
+from tests.unit.fake_exchange import HOUR, START, Fake, feed, hours, row, wait
+
+SERIES = Series("fake", "BTC/USDT", Timeframe("1h"))
+
+
+class FakeStream:
+    """A stream whose word a test decides."""
+
+    def __init__(self, *rows: Sequence[Any]) -> None:
+        self.rows = {int(told[0]): told for told in rows}
+        self.corrected = 0
+        self.compared: list[int] = []
+
+    def closed(self, series: Series, open_time: int) -> Sequence[Any] | None:
+        """A candle that has closed."""
+        assert series == SERIES
+        return self.rows.get(open_time)
+
+    def compare(self, series: Series, row: Sequence[Any]) -> None:
+        """Count those that differ."""
+        assert series == SERIES
+        self.compared.append((int(row[0]) - START) // HOUR)
+        self.corrected += list(self.rows.get(int(row[0]), row)) != list(row)
+
+
+def current(fake: Fake, stream: FakeStream, *, trusts: bool = True) -> ExchangeFeed:
+    """A feed that has given all of an exchange's history."""
+    fake.rows = fake.rows or [row(hour) for hour in range(11)]
+    source = feed(fake, stream=stream, trusts=trusts)
+    source.take(500)
+    fake.asked.clear()
+    return source
+
+
+def probed() -> int:
+    """The first hour from the start at which a feed of the series asks, whatever it was told."""
+    at = zlib.crc32(str(SERIES).encode()) % 60
+    return next(hour for hour in range(60) if (START // HOUR + hour) % 60 == at)
+
+
+def test_what_comes_next_is_taken_at_once() -> None:
+    """Before it would be asked for, and as often as it is there."""
+    fake, stream = Fake(), FakeStream()
+    source = current(fake, stream)
+    fake.now_ms = START + 12 * HOUR + 100
+    stream.rows = {START + hour * HOUR: row(hour, 11.0) for hour in (10, 11)}
+
+    assert source.wait_s() == 0.0
+    assert hours(source.take(500)) == [10, 11]
+    wait(fake, source)
+    assert source.take(500) == []
+    assert fake.asked == []
+
+
+def test_what_lies_behind_a_gap_is_asked_for_first() -> None:
+    """A stream may have missed one; the exchange has it."""
+    fake, stream = Fake(), FakeStream(row(11, 11.0))
+    source = current(fake, stream)
+    fake.rows[10:] = [row(10), row(11), row(12)]
+    fake.now_ms = START + 12 * HOUR + 2_000
+
+    assert hours(source.take(500)) == [10, 11]
+    assert fake.asked == [START + 10 * HOUR]
+
+
+def test_a_candle_that_cannot_have_closed_is_not_taken() -> None:
+    """A row with a wrong time would close all that are open."""
+    fake, stream = Fake(), FakeStream(row(10))
+    source = current(fake, stream)
+
+    assert source.wait_s() > 0
+    assert source.take(500) == []
+    fake.now_ms = START + 11 * HOUR - 900
+    assert hours(source.take(500)) == [10]
+
+
+def test_the_word_of_others_is_not_taken() -> None:
+    """Each candle is asked for, and compared."""
+    fake, stream = Fake(), FakeStream(row(10, 99.0))
+    source = current(fake, stream, trusts=False)
+    fake.rows[10:] = [row(10), row(11)]
+    fake.now_ms = START + 11 * HOUR + 2_000
+
+    (candle,) = source.take(500)
+    assert candle.close == 10.0
+    assert (stream.compared, stream.corrected) == ([9, 10], 1)
+
+
+def test_once_corrected_nothing_is_taken_any_more() -> None:
+    """One in sixty is asked for all the same, so that it shows."""
+    fake, stream = Fake(), FakeStream()
+    hour = probed() or 60
+    fake.now_ms = START + hour * HOUR + 5_000
+    fake.rows = [row(each) for each in range(hour + 1)]
+    source = current(fake, stream)
+    fake.rows[hour:] = [row(each) for each in range(hour, hour + 3)]
+    stream.rows = {START + each * HOUR: row(each, 99.0) for each in (hour, hour + 1)}
+    found = []
+    for ahead in (1, 2):
+        fake.now_ms = START + (hour + ahead) * HOUR + 2_000
+        found += source.take(500)
+
+    assert [candle.close for candle in found] == [10.0, 10.0]
+    assert stream.corrected > 0
+
+
+@pytest.mark.parametrize(
+    ("error", "headers", "waits"),
+    [
+        (ccxt.RateLimitExceeded("429"), {"Retry-After": "30"}, [30]),
+        (ccxt.DDoSProtection("418"), {"retry-after": "172800"}, [3_600]),
+        (ccxt.RateLimitExceeded("429"), {}, [5, 10, 20]),
+    ],
+)
+def test_an_exchange_that_is_asked_too_often_is_left_alone(
+    error: Exception, headers: dict[str, str], waits: list[int]
+) -> None:
+    """For all its series, as long as it says, else longer each time; then it is asked again."""
+    fake = Fake(rows=[row(hour) for hour in range(10)])
+    exchange = Exchange(fake, sleep=fake.sleep)
+    fake.last_response_headers = headers
+    for seconds in waits:
+        fake.failures, asked = [error], len(fake.asked)
+        with pytest.raises(Unreachable, match="asked too often"):
+            exchange.rows(SERIES, START)
+        fake.sleep(seconds - 1)
+        with pytest.raises(Unreachable, match="of which 1 s are left"):
+            exchange.rows(SERIES, START + HOUR)
+        assert len(fake.asked) == asked + 1
+        fake.sleep(1)
+
+    assert len(exchange.rows(SERIES, START)) == 10
+
+
+def test_a_feed_is_current_once_it_has_what_there_is() -> None:
+    """Not while the newest candle may be on its way; then with what the exchange has."""
+    fake = Fake(rows=[row(hour) for hour in range(10)], page=4)
+    source = feed(fake)
+    said = []
+    while not source.is_current:
+        source.take(500)
+        said.append(source.behind)
+        wait(fake, source)
+    fake.now_ms = START + 11 * HOUR + 2_000
+    source.take(500)
+    soon = source.is_current
+    fake.now_ms += 60_000
+    source.take(500)
+
+    assert said == [6, 2, 0]
+    assert (soon, source.is_current) == (False, True)
