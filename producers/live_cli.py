@@ -16,7 +16,8 @@ import typer
 from producers import cli
 
 if TYPE_CHECKING:
-    from producers.live import Desk, Live
+    from producers.desk import Desk
+    from producers.live import Live
     from shared.candle import Series
 
 app = typer.Typer()
@@ -60,7 +61,8 @@ def live(
     Example: candlecast live kraken BTC/USD ETH/USD --timeframe 1m --timeframe 1h --history 1000
     """
     from config import settings
-    from producers.live import Desk, Live
+    from producers.desk import Desk
+    from producers.live import Live
     from producers.venues import open_venue
 
     def desk(name: str, wanted: "Sequence[Series]") -> "Desk":
@@ -93,7 +95,8 @@ def fetch(
 
     from config import settings
     from producers import display
-    from producers.live import Desk, Live
+    from producers.desk import Desk
+    from producers.live import Live
     from producers.venues import open_venue
 
     read = settings.load()

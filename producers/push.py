@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import astuple, dataclass
+from typing import Protocol, Self
 
 import structlog
 
@@ -68,6 +68,12 @@ class Totals:
     set_aside: int = 0
     behind: int = 0
     unsent: int = 0
+
+    @classmethod
+    def of(cls, parts: Iterable["Totals"]) -> Self:
+        """Return the sum of several."""
+        found = [astuple(part) for part in parts]
+        return cls(*map(sum, zip(*found, strict=True)))
 
     @property
     def taken(self) -> int:

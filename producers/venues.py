@@ -5,8 +5,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from producers.connect import connect, connect_stream, streams
+from producers.desk import Venue
 from producers.exchange import Ccxt, Exchange
-from producers.live import Venue
 from producers.polling import CandleSource
 from producers.stream import Client, Stream
 from shared.candle import Series

@@ -20,16 +20,21 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 MINUTE = 60_000
 
 
+def half_past_a_minute() -> int:
+    """A time at which no candle may be on its way; the exchanges' clocks stand still."""
+    return time.time_ns() // 1_000_000 // MINUTE * MINUTE + 30_000
+
+
 def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
     """The second time it goes on where the first has ended, and nothing runs in between."""
-    now_ms = time.time_ns() // 1_000_000
+    then_ms = half_past_a_minute() - 2 * 3_600_000
     env = {name: text for name, text in server.env.items() if name != "CANDLECAST_REDIS_URL"}
     env |= {"CANDLECAST_DATA_DIR": str(tmp_path / "data"), "CANDLECAST_STATE_KEY": STATE_KEY}
-    with Server(Clock(now_ms - 2 * 3_600_000, 0.0)) as exchange:
+    with Server(Clock(then_ms, 0.0)) as exchange:
         env["CANDLECAST_EXCHANGES"] = json.dumps({"kraken": options("kraken", exchange.url)})
         args = [COMMAND, "update", "kraken", "BTC/USDT", "--timeframe", "1m", "--history", "50"]
         ran = []
-        for clock_ms in (now_ms - 2 * 3_600_000, now_ms - 2 * 3_600_000 + 10 * MINUTE):
+        for clock_ms in (then_ms, then_ms + 10 * MINUTE):
             exchange.clock.set(clock_ms)
             ran.append(subprocess.run(args, env=env, capture_output=True, text=True, check=False))
 
@@ -46,8 +51,8 @@ def test_an_exchange_that_fails_is_named_and_the_rest_is_done(
 ) -> None:
     """Exit code 1, for whoever cron tells of it."""
     assert server.url
-    now_ms = time.time_ns() // 1_000_000
-    with Server(Clock(now_ms - 3_600_000, 0.0), [Refusal(exchange="bybit", kind="error")]) as there:
+    then_ms = half_past_a_minute() - 3_600_000
+    with Server(Clock(then_ms, 0.0), [Refusal(exchange="bybit", kind="error")]) as there:
         told = json.dumps({name: options(name, there.url) for name in ("binance", "bybit")})
         ran = candlecast(
             *("update", "--history", "20", "--wait", "12"),

@@ -19,8 +19,9 @@ from typing import Any
 
 from config import logs
 from producers.connect import connect
+from producers.desk import Desk
 from producers.exchange import Ccxt
-from producers.live import Desk, Live
+from producers.live import Live
 from producers.venues import open_venue
 from shared.candle import Series
 from shared.store import Store

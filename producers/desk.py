@@ -1,0 +1,229 @@
+"""Desk: one exchange, followed in a thread of its own."""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from producers.exchange import Unreachable
+from producers.lane import grown
+from producers.polling import CandleSource, ExchangeFeed
+from producers.push import CandleStore, Push, Totals
+from producers.stream import Stream
+from shared.candle import Series
+from shared.errors import CandlecastError
+from shared.records import DeadLetter
+
+_BACKOFF_S = (1.0, 60.0)
+
+log = structlog.get_logger(__name__)
+
+
+class Store(CandleStore, Protocol):
+    """What `Live` needs of `shared.store.Store`."""
+
+    def end(self, series: Series) -> int | None:
+        """Return the open time of a log's last candle; None where there is none."""
+        ...
+
+
+class Venue(Protocol):
+    """An exchange, or a data service, whose markets are known."""
+
+    @property
+    def source(self) -> CandleSource:
+        """Where candles are asked for."""
+        ...
+
+    def trusts(self, series: Series) -> bool:
+        """Whether what its stream tells of a closed candle is final."""
+        ...
+
+    def series(self, wanted: Series) -> Series:
+        """Return a series, if there is such a market.
+
+        Raises
+        ------
+        InvalidValue
+            When there is not.
+        """
+        ...
+
+    def stream(self, series: Iterable[Series], ring: Callable[[], object]) -> Stream | None:
+        """Return what follows series; None where they are only polled."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one exchange is doing.
+
+    Attributes
+    ----------
+    series, streaming, failing
+        How many are wanted, of how many of them a stream tells now, and how many get no answer.
+    reconnects, corrected
+        Of the stream: how often it broke, and how many of its candles were others by REST.
+    bad
+        Rows that were no candles.
+    is_current
+        Whether Redis has all that the exchange has by now, as far as anybody knows.
+    error
+        Why nothing comes, of all series or of one of those that fail.
+    """
+
+    series: int
+    streaming: int
+    failing: int
+    reconnects: int
+    corrected: int
+    bad: int
+    is_current: bool
+    error: str
+
+
+class Desk(threading.Thread):
+    """One exchange: connects, and pushes its candles until it is told to stop.
+
+    An exchange that cannot be reached is tried again after a while, longer each time.
+
+    Parameters
+    ----------
+    open_venue
+        Connects to it.
+    store
+        Where candles go.
+    wanted
+        Its series.
+    history
+        Candles of a series that has none yet.
+    clock
+        Seconds, monotonic; of the exchange's time where that is made to run faster.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_venue: Callable[[], Venue],
+        store: Store,
+        wanted: Sequence[Series],
+        history: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__(name=name, daemon=True)
+        self.fault: CandlecastError | None = None
+        self._pushed: list[Totals] = []
+        self.bad = self.history = 0
+        self._error = ""
+        self._feeds: list[ExchangeFeed] = []
+        self._stream: Stream | None = None
+        self._open_venue = open_venue
+        self._store = store
+        self._wanted = wanted
+        self._history = history
+        self._clock = clock
+        self._bell = threading.Event()
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """End after the candles that are in hand."""
+        self._stopped.set()
+        self._bell.set()
+
+    def run(self) -> None:
+        """Push until told to stop; what ends it otherwise is in ``fault``."""
+        delay = 0.0
+        while not self._stopped.is_set():
+            try:
+                self._push(self._opened())
+            except Unreachable as error:
+                self._error, known = str(error), True
+            except CandlecastError as error:
+                log.error("exchange_ended", exchange=self.name, error=str(error))  # noqa: TRY400
+                self._error, self.fault = str(error), error
+                return
+            except Exception as error:  # noqa: BLE001 -- no other exchange has to do with it
+                self._error, known = f"{type(error).__name__}: {error}", False
+            else:
+                return
+            delay = grown(delay, _BACKOFF_S)
+            facts = {"exchange": self.name, "error": self._error, "next_s": delay}
+            log.warning("exchange_unreachable", **facts, exc_info=not known)
+            # Not all who have lost the same exchange at once come back at once.
+            self._stopped.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+
+    def _opened(self) -> Venue:
+        venue = self._open_venue()
+        for series in self._wanted:
+            venue.series(series)
+        self._error = ""
+        return venue
+
+    def _push(self, venue: Venue) -> None:
+        with ExitStack() as stack:
+            self._stream = venue.stream(self._wanted, self._bell.set)
+            if self._stream is not None:
+                stack.enter_context(self._stream)
+            self._feeds = [self._feed(venue, series) for series in self._wanted]
+            push = Push(self._store, self._feeds, sleep=self._sleep)
+            self._pushed.append(push.totals)
+            push.run(self._stopped.is_set)
+
+    def _feed(self, venue: Venue, series: Series) -> ExchangeFeed:
+        def refuse(row: str, error: str) -> None:
+            letter = DeadLetter(candle=row, reason="invalid", error=error)
+            self._store.dead_letters.put(series, letter)
+            self.bad += 1
+
+        frame = series.timeframe
+        since = frame.floor(venue.source.now_ms()) - self._history * frame.ms
+        feed = ExchangeFeed(
+            venue.source,
+            series,
+            since,
+            refuse,
+            self._clock,
+            self._stream,
+            trusts=venue.trusts(series),
+        )
+        if (end := self._store.end(series)) is not None:
+            feed.rewind(end)
+        self.history += feed.behind
+        return feed
+
+    @property
+    def totals(self) -> Totals:
+        """What became of its candles so far."""
+        return Totals.of(self._pushed)
+
+    @property
+    def standing(self) -> Standing:
+        """How it is doing now."""
+        faults = [feed.error for feed in self._feeds if feed.error]
+        stream = self._stream
+        return Standing(
+            series=len(self._wanted),
+            streaming=stream.live if stream else 0,
+            failing=len(self._wanted) if self._error else len(faults),
+            reconnects=stream.reconnects if stream else 0,
+            corrected=stream.corrected if stream else 0,
+            bad=self.bad,
+            is_current=self.is_current,
+            error=self._error or next(iter(faults), ""),
+        )
+
+    @property
+    def is_current(self) -> bool:
+        """Whether Redis has all that the exchange has by now, as far as anybody knows."""
+        unsent = any(one.unsent for one in self._pushed)
+        return bool(self._feeds) and not unsent and all(one.is_current for one in self._feeds)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, or until there is news."""
+        self._bell.wait(seconds)
+        self._bell.clear()
