@@ -12,8 +12,9 @@ import structlog
 
 from producers.exchange import Unreachable
 from producers.lane import grown
-from producers.polling import CandleSource, ExchangeFeed
+from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
+from producers.rows import CandleSource
 from producers.stream import Stream
 from shared.candle import Series
 from shared.errors import CandlecastError

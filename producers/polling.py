@@ -4,7 +4,6 @@ import time
 import zlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import structlog
@@ -12,7 +11,7 @@ import structlog
 from producers import checks
 from producers.exchange import ExchangeError, Unreachable
 from producers.lane import grown
-from producers.rows import Row, Rows
+from producers.rows import CandleSource, CandleStream, Row, Rows
 from shared.candle import Candle, Series
 from shared.records import BEFORE_ALL
 
@@ -29,50 +28,6 @@ _PROBED_EVERY = 60
 _LEAST_ROWS = 10
 
 log = structlog.get_logger(__name__)
-
-
-class CandleSource(Protocol):
-    """What `ExchangeFeed` needs of an exchange or a data service."""
-
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-        ...
-
-    def now_ms(self) -> int:
-        """Return the time by which its candles close, UTC milliseconds."""
-        ...
-
-    def rows(self, series: Series, since: int) -> Sequence[Row]:
-        """Fetch rows of open time (UTC milliseconds), open, high, low, close and volume.
-
-        They open at ``since`` or later and are in order, the first ones that there are.
-
-        Raises
-        ------
-        Unreachable
-            When asking again may help.
-        ExchangeError
-            When it may not.
-        """
-        ...
-
-
-class CandleStream(Protocol):
-    """What `ExchangeFeed` needs of what an exchange pushes: see `producers.stream.Stream`."""
-
-    @property
-    def corrected(self) -> int:
-        """How many candles it told of otherwise than they are by REST."""
-        ...
-
-    def closed(self, series: Series, open_time: int) -> Row | None:
-        """Return a candle that has closed, if it was told of."""
-        ...
-
-    def compare(self, series: Series, row: Row) -> None:
-        """Hear from elsewhere of a candle that has just closed."""
-        ...
 
 
 class ExchangeFeed:
@@ -142,7 +97,7 @@ class ExchangeFeed:
         self._resume_at = clock()
         self._delay = 0.0
         self._answered = False
-        self._shows_open = False
+        self._shows_open: bool | None = None
         self.error = ""
         self.is_current = False
         # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
@@ -187,21 +142,24 @@ class ExchangeFeed:
             self._stream.compare(self.series, closed[-1])
         self._move(closed, last_closed)
         # For a while after its close the last one may be on its way.
-        due_for = now_ms - last_closed - frame.ms
-        self.is_current = self._next > last_closed or (not closed and due_for >= _SURE_MS)
+        is_late = not closed and now_ms - last_closed - frame.ms >= _SURE_MS
+        self.is_current = self._next > last_closed or is_late
         return candles
 
     def _certain(self, rows: Sequence[Row], last_closed: int, now_ms: int) -> list[Row]:
-        """Return the rows that have closed.
+        """Return the rows that have closed for certain.
 
-        An answer may be some seconds old, and its last row as it stood then. So where the exchange
-        shows candles that are open, that one is believed once the next is there, or after a while.
+        An answer may be seconds old, and its last row as it stood then: where open candles are
+        shown, it is believed once the next one is there, or after a while.
         """
         closed = [row for row in rows if row[0] <= last_closed]
-        self._shows_open |= last_closed < (rows[-1][0] if rows else 0) <= now_ms
         is_last = bool(closed) and len(closed) == len(rows) and closed[-1][0] == last_closed
-        since_close = now_ms - last_closed - self.series.timeframe.ms
-        if is_last and self._shows_open and since_close < _SURE_MS:
+        is_young = now_ms - last_closed - self.series.timeframe.ms < _SURE_MS
+        if last_closed < (rows[-1][0] if rows else 0) <= now_ms:
+            self._shows_open = True
+        elif is_last and not is_young and self._shows_open is None:
+            self._shows_open = False
+        if is_last and is_young and self._shows_open is not False:
             closed.pop()
         return closed
 

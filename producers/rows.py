@@ -1,8 +1,8 @@
-"""Rows of an exchange, as candles or refused."""
+"""Rows of an exchange: who gives them, and which of them are candles."""
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
@@ -13,6 +13,50 @@ _REMEMBERED = 1_000
 
 Row = Sequence[Any]
 """Open time (UTC milliseconds), open, high, low, close, volume."""
+
+
+class CandleSource(Protocol):
+    """What `ExchangeFeed` needs of an exchange or a data service."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+        ...
+
+    def now_ms(self) -> int:
+        """Return the time by which its candles close, UTC milliseconds."""
+        ...
+
+    def rows(self, series: Series, since: int) -> Sequence[Row]:
+        """Fetch rows of open time (UTC milliseconds), open, high, low, close and volume.
+
+        They open at ``since`` or later and are in order, the first ones that there are.
+
+        Raises
+        ------
+        Unreachable
+            When asking again may help.
+        ExchangeError
+            When it may not.
+        """
+        ...
+
+
+class CandleStream(Protocol):
+    """What `ExchangeFeed` needs of what an exchange pushes: see `producers.stream.Stream`."""
+
+    @property
+    def corrected(self) -> int:
+        """How many candles it told of otherwise than they are by REST."""
+        ...
+
+    def closed(self, series: Series, open_time: int) -> Row | None:
+        """Return a candle that has closed, if it was told of."""
+        ...
+
+    def compare(self, series: Series, row: Row) -> None:
+        """Hear from elsewhere of a candle that has just closed."""
+        ...
 
 
 class Rows:

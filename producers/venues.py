@@ -7,7 +7,7 @@ from typing import Any
 from producers.connect import connect, connect_stream, streams
 from producers.desk import Venue
 from producers.exchange import Ccxt, Exchange
-from producers.polling import CandleSource
+from producers.rows import CandleSource
 from producers.stream import Client, Stream
 from shared.candle import Series
 from shared.errors import InvalidValue

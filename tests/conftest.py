@@ -24,6 +24,8 @@ for _name in [
 ]:
     del os.environ[_name]
 
+pytest_plugins = ["tests.mlflow_store"]
+
 ROOT = Path(__file__).parents[1]
 COMMAND = str(Path(sys.executable).with_name("candlecast"))
 STATE_KEY = "0123456789abcdef" * 2

@@ -21,21 +21,19 @@ _PORTS = range(17_000, 32_000)  # below those that the system gives to whoever c
 
 
 @contextlib.contextmanager
-def alone(folder: Path, remedy: str) -> Iterator[None]:
+def alone(folder: Path, taken: str) -> Iterator[None]:
     """Hold a folder for as long as its server is used.
 
     Raises
     ------
     CandlecastError
-        When another process holds it.
+        When another process holds it; ``taken`` says what to do.
     """
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CandlecastError(
-                f"another demo or update runs on {folder}: stop it, or {remedy}"
-            ) from None
+            raise CandlecastError(taken) from None
         yield
 
 

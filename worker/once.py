@@ -26,7 +26,9 @@ def own_redis(folder: Path) -> Iterator[None]:
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with (
-        alone(folder, "set CANDLECAST_REDIS_URL to share one Redis"),
+        alone(
+            folder, f"another one runs on {folder}: CANDLECAST_REDIS_URL lets both have one Redis"
+        ),
         redis_server(folder / "redis", secrets.token_urlsafe(24)) as url,
     ):
         os.environ["CANDLECAST_REDIS_URL"] = url

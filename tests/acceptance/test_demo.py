@@ -78,8 +78,8 @@ def test_the_demo_shows_forecasts_keeps_models_and_leaves_nothing_behind(
 
 def test_a_second_start_carries_on(tmp_path: Path) -> None:
     """Candles and models of the first start are still there."""
-    first = _run_for(12, tmp_path)
-    second = _run_for(12, tmp_path)
+    first = _run_for(9, tmp_path)
+    second = _run_for(9, tmp_path)
 
     # What the second shows first is no less than what the first showed last.
     assert min(_learned(second)[:2]) >= min(_learned(first)[-2:]) > 0

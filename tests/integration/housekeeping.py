@@ -1,15 +1,9 @@
 """Housekeeping in the test's own process, on a real MLflow store: MLflow is imported once."""
 
-import atexit
-import contextlib
 import dataclasses
 import json
-import shutil
-import sqlite3
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +17,7 @@ from shared.store import Store
 from shared.wire import decode_forecast
 from tests.conftest import STATE_KEY
 from tests.integration.steps import FLEET, SERIES
+from tests.mlflow_store import furnish
 from worker.judge import Judge
 from worker.lifecycle import Restorer
 from worker.snapshot import Report, Snapshots
@@ -37,17 +32,6 @@ EASY = Bar(candles=100, skill=-1.0, coverage=(0.0, 1.0))
 HARD = Bar(candles=100, skill=1.0, coverage=(0.0, 1.0))
 
 
-@cache
-def _blank_store() -> Path:
-    """Make one store, once: MLflow's migrations take longer than most of these tests."""
-    from worker.registry import MlflowRegistry
-
-    folder = Path(tempfile.mkdtemp(prefix="candlecast-tests-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    MlflowRegistry(f"sqlite:///{folder}/mlflow.db")
-    return folder
-
-
 @dataclass
 class House:
     """A store, and the registry where its models are kept."""
@@ -60,13 +44,7 @@ class House:
         """Open a new SQLite store in a folder."""
         from worker.registry import MlflowRegistry
 
-        blank = _blank_store()
-        shutil.copy(blank / "mlflow.db", folder)
-        with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as base, base:
-            base.execute(
-                "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-                (str(blank), str(folder)),
-            )
+        furnish(folder)
         return cls(store, MlflowRegistry(f"sqlite:///{folder}/mlflow.db", **how))
 
     @property

@@ -180,7 +180,7 @@ def test_an_outage_of_the_exchange(store: Store, learn: Learn, *, backfilled: bo
     candles = walk(60, start=hour - 60 * HOUR)
     there = candles if backfilled else [*candles[:50], *candles[56:]]
     rows = [[c.open_time, c.open, c.high, c.low, c.close, c.volume] for c in there]
-    fake = Fake(rows=rows, now_ms=hour - 10 * HOUR + 5_000)
+    fake = Fake(rows=rows, now_ms=hour - 10 * HOUR + 15_000)
 
     def until(end: int) -> Callable[[], bool]:
         return lambda: fake.now_ms >= end
@@ -313,7 +313,7 @@ def test_a_row_of_an_exchange_far_ahead(store: Store, learn: Learn) -> None:
     candles = walk(50)
     rows: list[Any] = [[c.open_time, c.open, c.high, c.low, c.close, c.volume] for c in candles]
     rows.append([T0 + 500_000 * HOUR, *rows[-1][1:]])
-    fake = Fake(rows=rows, now_ms=T0 + 50 * HOUR + 5_000)
+    fake = Fake(rows=rows, now_ms=T0 + 50 * HOUR + 15_000)
 
     def refuse(row: str, error: str) -> None:
         letter = DeadLetter(candle=row, reason="invalid", error=error)

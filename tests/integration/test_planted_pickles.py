@@ -139,6 +139,7 @@ def test_no_pickle_that_a_candle_worker_reads_ever_runs(
 
 
 @pytest.mark.parametrize("how", ["candlecast", "rq"])
+@pytest.mark.usefixtures("furnished")
 def test_no_pickle_that_a_housekeeping_worker_reads_ever_runs(
     store: Store,
     launch: Callable[..., None],

@@ -131,6 +131,7 @@ print(json.dumps({{
 """
 
 
+@pytest.mark.usefixtures("furnished")
 def test_a_snapshot_forecasts_what_the_live_model_forecasts(
     store: Store, candlecast: Run, tmp_path: Path
 ) -> None:
@@ -181,6 +182,7 @@ print(json.dumps({{"said": said, "code": constants.__file__, "priors": priors}})
 """
 
 
+@pytest.mark.usefixtures("furnished")
 def test_a_prior_of_ones_own_travels_with_the_version(
     store: Store, candlecast: Run, tmp_path: Path
 ) -> None:
@@ -229,6 +231,7 @@ print(json.dumps(said | {{"foreign": error(data=os.environ["DATA"])}}))
 """
 
 
+@pytest.mark.usefixtures("furnished")
 def test_a_version_that_cannot_forecast_says_why(
     store: Store, candlecast: Run, tmp_path: Path
 ) -> None:
@@ -311,6 +314,7 @@ def test_an_absent_mlflow_is_one_clear_error() -> None:
     assert "secret" not in error
 
 
+@pytest.mark.usefixtures("furnished")
 def test_a_worker_that_ends_leaves_no_folder_behind(
     store: Store,
     start: Callable[..., "subprocess.Popen[bytes]"],

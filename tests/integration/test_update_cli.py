@@ -11,7 +11,6 @@ import pytest
 from tests.conftest import COMMAND, STATE_KEY
 from tests.conftest import Server as Redis
 from tests.market.clock import Clock
-from tests.market.script import Refusal
 from tests.market.server import Server, options
 
 pytestmark = pytest.mark.timeout(180)
@@ -25,8 +24,9 @@ def half_past_a_minute() -> int:
     return time.time_ns() // 1_000_000 // MINUTE * MINUTE + 30_000
 
 
+@pytest.mark.usefixtures("furnished")
 def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
-    """The second time it goes on where the first has ended, and nothing runs in between."""
+    """It goes on where it has ended, and nothing runs in between; who fails is named."""
     then_ms = half_past_a_minute() - 2 * 3_600_000
     env = {name: text for name, text in server.env.items() if name != "CANDLECAST_REDIS_URL"}
     env |= {"CANDLECAST_DATA_DIR": str(tmp_path / "data"), "CANDLECAST_STATE_KEY": STATE_KEY}
@@ -44,24 +44,3 @@ def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
     assert f"10 {kept}" in ran[1].stdout
     assert "kraken:BTC/USDT:1m  learned 60 " in ran[1].stdout
     assert not (tmp_path / "data" / "redis" / "redis.pid").exists()
-
-
-def test_an_exchange_that_fails_is_named_and_the_rest_is_done(
-    candlecast: Run, server: Redis
-) -> None:
-    """Exit code 1, for whoever cron tells of it."""
-    assert server.url
-    then_ms = half_past_a_minute() - 3_600_000
-    with Server(Clock(then_ms, 0.0), [Refusal(exchange="bybit", kind="error")]) as there:
-        told = json.dumps({name: options(name, there.url) for name in ("binance", "bybit")})
-        ran = candlecast(
-            *("update", "--history", "20", "--wait", "12"),
-            CANDLECAST_MARKETS="binance:BTC/USDT:1m,bybit:BTC/USDT:1m",
-            CANDLECAST_EXCHANGES=told,
-            timeout=150,
-        )
-
-    assert ran.returncode == 1
-    assert "candlecast: bybit: bybit " in ran.stderr
-    assert "candlecast: binance" not in ran.stderr
-    assert "binance:BTC/USDT:1m  learned " in ran.stdout

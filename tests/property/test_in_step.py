@@ -47,7 +47,9 @@ def check(together: Learner, alone: Learner) -> None:
 
 
 @some
-@given(stream=streams(), horizon=horizons, cuts=st.lists(st.integers(1, 40), min_size=1))
+@given(
+    stream=streams(), horizon=horizons, cuts=st.lists(st.integers(1, 40), min_size=1, max_size=4)
+)
 def test_any_candles(stream: tuple[Timeframe, list[Candle]], horizon: int, cuts: list[int]) -> None:
     """Several parts of a market, some longer than others."""
     timeframe, candles = stream

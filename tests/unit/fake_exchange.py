@@ -17,7 +17,7 @@ class Fake:
     """An exchange whose rows, clock and failures the test decides; sleeping moves its clock."""
 
     rows: list[list[Any]] = field(default_factory=list)
-    now_ms: int = START + 10 * HOUR + 5_000
+    now_ms: int = START + 10 * HOUR + 15_000
     ahead_ms: int = 0
     page: int = 500
     failures: list[Exception] = field(default_factory=list)

@@ -17,7 +17,7 @@ def test_the_open_candle_is_left_out_until_it_has_closed_for_two_seconds() -> No
     fake = Fake(rows=[row(hour) for hour in range(11)])
     source = feed(fake)
     assert hours(source.take(500)) == list(range(10))
-    assert source.wait_s() == pytest.approx(3_600 - 5 + 2)
+    assert source.wait_s() == pytest.approx(3_600 - 15 + 2)
     fake.now_ms = START + 11 * HOUR + 1_999
     assert source.take(500) == []
     fake.now_ms += 1
@@ -49,6 +49,19 @@ def test_an_answer_of_some_seconds_ago_is_not_believed() -> None:
     assert stale == []
     assert [candle.close for candle in source.take(500)] == [12.5]
     assert fake.now_ms == START + 11 * HOUR + 3_000
+
+
+def test_the_first_answer_may_be_of_some_seconds_ago_too() -> None:
+    """Whether an exchange shows open candles is not known then: it is asked again."""
+    fake = Fake(rows=[row(hour) for hour in range(10)], now_ms=START + 10 * HOUR + 3_000)
+    source = feed(fake)
+
+    first = hours(source.take(500))
+    fake.rows[9:] = [row(9, close=12.5), row(10)]
+    wait(fake, source)
+
+    assert first == list(range(9))
+    assert [candle.close for candle in source.take(500)] == [12.5]
 
 
 def test_a_market_that_has_become_quiet_is_believed_after_a_while() -> None:
@@ -86,7 +99,7 @@ def test_a_smaller_take_loses_nothing() -> None:
 
 def test_a_long_time_without_trades_is_crossed() -> None:
     """Where a market did not trade for longer than a page, the history goes on behind it."""
-    fake = Fake(rows=[row(5_000)], now_ms=START + 5_001 * HOUR + 5_000)
+    fake = Fake(rows=[row(5_000)], now_ms=START + 5_001 * HOUR + 15_000)
     fake_page = fake.fetch_ohlcv
 
     def window(symbol: str, timeframe: str, since: int, limit: int) -> list[list[Any]]:
@@ -252,7 +265,7 @@ def test_bad_rows_are_set_aside_once(bad: list[Any]) -> None:
     """A row that is no candle is handed over once, also when it is fetched again."""
     refused: list[tuple[str, str]] = []
     fake = Fake(rows=[row(0), bad, row(2)])
-    fake.now_ms = START + 3 * HOUR + 5_000
+    fake.now_ms = START + 3 * HOUR + 15_000
     source = feed(fake, refuse=lambda text, error: refused.append((text, error)))
 
     assert hours(source.take(500)) == [0, 2]
@@ -263,6 +276,6 @@ def test_bad_rows_are_set_aside_once(bad: list[Any]) -> None:
 
 def test_missing_volume_is_zero() -> None:
     """Indices have prices and no volume of their own."""
-    fake = Fake(rows=[[*row(0)[:5], None]], now_ms=START + HOUR + 5_000)
+    fake = Fake(rows=[[*row(0)[:5], None]], now_ms=START + HOUR + 15_000)
 
     assert [candle.volume for candle in feed(fake).take(500)] == [0.0]

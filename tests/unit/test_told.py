@@ -102,7 +102,7 @@ def test_once_corrected_nothing_is_taken_any_more() -> None:
     """One in sixty is asked for all the same, so that it shows."""
     fake, stream = Fake(), FakeStream()
     hour = probed() or 60
-    fake.now_ms = START + hour * HOUR + 5_000
+    fake.now_ms = START + hour * HOUR + 15_000
     fake.rows = [row(each) for each in range(hour + 1)]
     source = current(fake, stream)
     fake.rows[hour:] = [row(each) for each in range(hour, hour + 3)]

@@ -56,7 +56,7 @@ def test_candles_that_are_merely_open_are_no_fault() -> None:
 
 def test_a_row_off_the_grid_carries_nobody_off_it() -> None:
     """The candle after a row with a crooked time is asked for and given."""
-    fake = Fake(rows=[row(0), at(START + HOUR + MINUTE)], now_ms=START + 3 * HOUR + 5_000)
+    fake = Fake(rows=[row(0), at(START + HOUR + MINUTE)], now_ms=START + 3 * HOUR + 15_000)
     source = feed(fake)
     assert hours(source.take(500)) == [0]
 
@@ -67,7 +67,7 @@ def test_a_row_off_the_grid_carries_nobody_off_it() -> None:
 
 def test_one_wrong_time_in_the_history_hides_no_candles() -> None:
     """A row that lies weeks behind those around it is asked about again, and the others come."""
-    fake = Fake(rows=[row(hour) for hour in range(1_000)], now_ms=START + 1_000 * HOUR + 5_000)
+    fake = Fake(rows=[row(hour) for hour in range(1_000)], now_ms=START + 1_000 * HOUR + 15_000)
     fetch = fake.fetch_ohlcv
 
     def with_bogus(symbol: str, timeframe: str, since: int, limit: int) -> list[list[Any]]:
@@ -86,7 +86,7 @@ def test_one_wrong_time_in_the_history_hides_no_candles() -> None:
 def test_a_true_jump_costs_one_more_question() -> None:
     """A hole longer than a hundred candles inside an answer is believed when it is said twice."""
     there = [*range(10), *range(300, 310)]
-    fake = Fake(rows=[row(hour) for hour in there], now_ms=START + 310 * HOUR + 5_000)
+    fake = Fake(rows=[row(hour) for hour in there], now_ms=START + 310 * HOUR + 15_000)
     source = feed(fake)
 
     assert hours([*source.take(500), *source.take(500)]) == there
@@ -116,7 +116,7 @@ def test_a_row_that_cannot_be_set_aside_comes_again_with_its_neighbours() -> Non
             raise StoreUnavailable("down")
         refused.append(text)
 
-    fake = Fake(rows=[row(0), row(1, close=99.0), row(2)], now_ms=START + 3 * HOUR + 5_000)
+    fake = Fake(rows=[row(0), row(1, close=99.0), row(2)], now_ms=START + 3 * HOUR + 15_000)
     source = feed(fake, refuse=refuse)
     with pytest.raises(StoreUnavailable):
         source.take(500)
