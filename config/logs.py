@@ -27,9 +27,9 @@ def configure(*, level: str = "info", fmt: str = "auto") -> None:
     ]
     if as_json:
         shared.append(structlog.processors.format_exc_info)
-    renderer: Processor = (
-        structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
-    )
+    # No locals of the frames in a traceback: some are secrets.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Processor = structlog.processors.JSONRenderer() if as_json else plain
     structlog.configure(
         # First of all: a line that is not shown must not cost what it takes to write it.
         processors=[

@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as UnreadableSetting
 
 from config.spelling import by_timeframe, ranges, spelled
 from config.state_key import development_key
@@ -265,6 +266,8 @@ def load() -> Settings:
     """
     try:
         return Settings()
+    except UnreadableSetting as error:
+        raise SettingsError(f"{error}: write JSON") from None  # its cause shows the value
     except ValidationError as error:
         faults = (
             f"CANDLECAST_{str(fault['loc'][0]).upper()}: {fault['msg']}"
@@ -284,5 +287,6 @@ def shown(settings: Settings) -> Iterator[str]:
         if isinstance(value, tuple):
             text = ",".join(value)
         if name in SECRETS and text:
-            text = _PASSWORD.sub(r"\1********@", text) if "://" in text else "********"
+            has_address = "://" in text and not isinstance(value, dict)
+            text = _PASSWORD.sub(r"\1********@", text) if has_address else "********"
         yield f"CANDLECAST_{name.upper()}={text}"

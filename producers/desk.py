@@ -10,14 +10,14 @@ from typing import Protocol
 
 import structlog
 
-from producers.exchange import Unreachable
+from producers.exchange import ExchangeError
 from producers.lane import grown
 from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
 from producers.rows import CandleSource
 from producers.stream import Stream
 from shared.candle import Series
-from shared.errors import CandlecastError
+from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
 from shared.records import DeadLetter
 
 _BACKOFF_S = (1.0, 60.0)
@@ -96,9 +96,9 @@ class Desk(threading.Thread):
     Parameters
     ----------
     open_venue
-        Connects to it.
-    store
-        Where candles go.
+        Connects to it, again after a while where it cannot be reached, or Redis cannot.
+    open_store
+        Connects to where candles go.
     wanted
         Its series.
     history
@@ -111,7 +111,7 @@ class Desk(threading.Thread):
         self,
         name: str,
         open_venue: Callable[[], Venue],
-        store: Store,
+        open_store: Callable[[], Store],
         wanted: Sequence[Series],
         history: int,
         clock: Callable[[], float] = time.monotonic,
@@ -120,11 +120,12 @@ class Desk(threading.Thread):
         self.fault: CandlecastError | None = None
         self._pushed: list[Totals] = []
         self.bad = self.history = 0
-        self._error = ""
+        self._error = self._unknown = ""
+        self._known: list[Series] = []
         self._feeds: list[ExchangeFeed] = []
         self._stream: Stream | None = None
         self._open_venue = open_venue
-        self._store = store
+        self._open_store = open_store
         self._wanted = wanted
         self._history = history
         self._clock = clock
@@ -142,7 +143,7 @@ class Desk(threading.Thread):
         while not self._stopped.is_set():
             try:
                 self._push(self._opened())
-            except Unreachable as error:
+            except (ExchangeError, StoreUnavailable) as error:
                 self._error, known = str(error), True
             except CandlecastError as error:
                 log.error("exchange_ended", exchange=self.name, error=str(error))  # noqa: TRY400
@@ -159,18 +160,31 @@ class Desk(threading.Thread):
             self._stopped.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
 
     def _opened(self) -> Venue:
-        venue = self._open_venue()
+        """Connect, and see which markets there are; others are left out, unless none is left.
+
+        One that is no more, or misspelt in the settings, is no reason to let the others wait.
+        """
+        self._store = self._open_store()
+        venue, faults = self._open_venue(), []
+        self._known, self._unknown = [], ""
         for series in self._wanted:
-            venue.series(series)
+            try:
+                self._known.append(venue.series(series))
+            except InvalidValue as error:
+                faults.append(error)
+                log.error("no_such_market", series=str(series), error=str(error))  # noqa: TRY400
+        if not self._known:
+            raise faults[0]
+        self._unknown = str(faults[0]) if faults else ""
         self._error = ""
         return venue
 
     def _push(self, venue: Venue) -> None:
         with ExitStack() as stack:
-            self._stream = venue.stream(self._wanted, self._bell.set)
+            self._stream = venue.stream(self._known, self._bell.set)
             if self._stream is not None:
                 stack.enter_context(self._stream)
-            self._feeds = [self._feed(venue, series) for series in self._wanted]
+            self._feeds = [self._feed(venue, series) for series in self._known]
             push = Push(self._store, self._feeds, sleep=self._sleep)
             self._pushed.append(push.totals)
             push.run(self._stopped.is_set)
@@ -206,16 +220,17 @@ class Desk(threading.Thread):
     def standing(self) -> Standing:
         """How it is doing now."""
         faults = [feed.error for feed in self._feeds if feed.error]
+        missing = len(self._wanted) - len(self._known) if self._feeds else 0
         stream = self._stream
         return Standing(
             series=len(self._wanted),
             streaming=stream.live if stream else 0,
-            failing=len(self._wanted) if self._error else len(faults),
+            failing=len(self._wanted) if self._error else len(faults) + missing,
             reconnects=stream.reconnects if stream else 0,
             corrected=stream.corrected if stream else 0,
             bad=self.bad,
             is_current=self.is_current,
-            error=self._error or next(iter(faults), ""),
+            error=self._error or next(iter(faults), "") or self._unknown,
         )
 
     @property

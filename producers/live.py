@@ -20,18 +20,19 @@ class Live:
     def __init__(self, desk: Callable[[str, Sequence[Series]], Desk]) -> None:
         self._make = desk
         self._desks: dict[str, Desk] = {}
-        self._wanted: Mapping[str, Sequence[Series]] = {}
+        self._wanted: Mapping[str, tuple[Sequence[Series], object]] = {}
         self._past: list[Desk] = []
 
-    def want(self, series: Iterable[Series]) -> None:
-        """Follow these from now on; exchanges with other series than before begin anew."""
-        wanted: dict[str, list[Series]] = {}
+    def want(self, series: Iterable[Series], options: Mapping[str, object] | None = None) -> None:
+        """Follow these from now on; exchanges with other series or options begin anew."""
+        named: dict[str, list[Series]] = {}
         for one in dict.fromkeys(series):
-            wanted.setdefault(one.exchange, []).append(one)
+            named.setdefault(one.exchange, []).append(one)
+        wanted = {name: (found, (options or {}).get(name)) for name, found in named.items()}
         self._end([name for name in self._desks if self._wanted[name] != wanted.get(name)])
         self._wanted = wanted
         for name in wanted.keys() - self._desks.keys():
-            self._desks[name] = self._make(name, wanted[name])
+            self._desks[name] = self._make(name, named[name])
             self._desks[name].start()
 
     def stop(self) -> None:

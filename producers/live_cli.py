@@ -67,18 +67,21 @@ def live(
 
     def desk(name: str, wanted: "Sequence[Series]") -> "Desk":
         options = settings.load().exchanges.get(name)
-        store = cli.connected()
         opened = partial(open_venue, name, options, follow=not poll, confirm=confirm)
-        return Desk(name, opened, store, wanted, history)
+        return Desk(name, opened, cli.connected, wanted, history)
 
-    def wanted() -> "list[Series]":
-        return _named(exchange, symbols or (), timeframe, settings.load().markets)
+    def follow(desks: Live) -> int:
+        read = settings.load()
+        found = _named(exchange, symbols or (), timeframe, read.markets)
+        desks.want(found, read.exchanges)
+        return len(found)
 
     with cli.stopping(seconds) as stopped:
         desks = Live(desk)
-        desks.want(wanted())
+        cli.connected()  # at the start a Redis that is not there is no reason to wait
+        follow(desks)
         try:
-            _follow(desks, wanted, stopped)
+            _follow(desks, follow, stopped)
         finally:
             desks.stop()
 
@@ -103,7 +106,7 @@ def fetch(
 
     def desk(name: str, wanted: "Sequence[Series]") -> "Desk":
         opened = partial(open_venue, name, read.exchanges.get(name), follow=False)
-        return Desk(name, opened, cli.connected(), wanted, history)
+        return Desk(name, opened, cli.connected, wanted, history)
 
     desks, started = Live(desk), time.monotonic()
     desks.want(_named(exchange, symbols, frames, read.markets))
@@ -119,6 +122,8 @@ def fetch(
         }
     desks.stop()
     typer.echo(display.summary(desks.totals, time.monotonic() - started))
+    if desks.totals.unsent:
+        failing["Redis"] = f"{desks.totals.unsent} candles could not be sent"
     return failing
 
 
@@ -143,9 +148,7 @@ def _named(
     return [Series.parse(name) for name in markets]
 
 
-def _follow(
-    desks: "Live", wanted: "Callable[[], list[Series]]", stopped: Callable[[], bool]
-) -> None:
+def _follow(desks: "Live", follow: "Callable[[Live], int]", stopped: Callable[[], bool]) -> None:
     """Show how it goes, until told to stop or nothing is left to follow."""
     from rich.console import Console
 
@@ -156,7 +159,7 @@ def _follow(
         note = _Note(desks)
         while not stopped():
             if reload_due():
-                _reload(desks, wanted)
+                _reload(desks, follow)
             desks.check()
             show(desks.totals, desks.history)
             note()
@@ -195,7 +198,7 @@ class _Note:
             self._producers.leave(self._name)
 
 
-def _reload(desks: "Live", wanted: "Callable[[], list[Series]]") -> None:
+def _reload(desks: "Live", follow: "Callable[[Live], int]") -> None:
     """Follow what the settings name by now; go on as before where they are wrong."""
     import structlog
 
@@ -204,12 +207,11 @@ def _reload(desks: "Live", wanted: "Callable[[], list[Series]]") -> None:
 
     log = structlog.get_logger(__name__)
     try:
-        found = wanted()
+        count = follow(desks)
     except (CandlecastError, SettingsError) as error:
         log.error("markets_not_reloaded", error=str(error))  # noqa: TRY400
         return
-    desks.want(found)
-    log.info("markets_reloaded", series=len(found))
+    log.info("markets_reloaded", series=count)
 
 
 @contextmanager

@@ -97,7 +97,6 @@ class ExchangeFeed:
         self._resume_at = clock()
         self._delay = 0.0
         self._answered = False
-        self._shows_open: bool | None = None
         self.error = ""
         self.is_current = False
         # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
@@ -149,17 +148,12 @@ class ExchangeFeed:
     def _certain(self, rows: Sequence[Row], last_closed: int, now_ms: int) -> list[Row]:
         """Return the rows that have closed for certain.
 
-        An answer may be seconds old, and its last row as it stood then: where open candles are
-        shown, it is believed once the next one is there, or after a while.
+        An answer may be seconds old, and its last row as it stood then: it is believed once the
+        next one is there, or after a while.
         """
         closed = [row for row in rows if row[0] <= last_closed]
         is_last = bool(closed) and len(closed) == len(rows) and closed[-1][0] == last_closed
-        is_young = now_ms - last_closed - self.series.timeframe.ms < _SURE_MS
-        if last_closed < (rows[-1][0] if rows else 0) <= now_ms:
-            self._shows_open = True
-        elif is_last and not is_young and self._shows_open is None:
-            self._shows_open = False
-        if is_last and is_young and self._shows_open is not False:
+        if is_last and now_ms - last_closed - self.series.timeframe.ms < _SURE_MS:
             closed.pop()
         return closed
 
@@ -179,11 +173,11 @@ class ExchangeFeed:
         if self._stream is None or not certain or self._stream.corrected:
             return None
         frame = self.series.timeframe
-        # One with a wrong time must not close all that are open.
-        has_closed = open_time + frame.ms <= self._exchange.now_ms() + _EARLY_MS
-        if not has_closed or open_time // frame.ms % _PROBED_EVERY == self._probed_at:
+        latest = self._exchange.now_ms() + _EARLY_MS
+        is_probe = open_time // frame.ms % _PROBED_EVERY == self._probed_at
+        if is_probe or open_time + frame.ms > latest:
             return None
-        return self._stream.closed(self.series, open_time)
+        return self._stream.closed(self.series, open_time, latest)
 
     def rewind(self, after: int) -> None:
         """Go on with the first candle after ``after``, and ask for it at once."""

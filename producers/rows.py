@@ -50,8 +50,8 @@ class CandleStream(Protocol):
         """How many candles it told of otherwise than they are by REST."""
         ...
 
-    def closed(self, series: Series, open_time: int) -> Row | None:
-        """Return a candle that has closed, if it was told of."""
+    def closed(self, series: Series, open_time: int, latest: float) -> Row | None:
+        """Return a candle that has closed, unless one that opens after ``latest`` was told of."""
         ...
 
     def compare(self, series: Series, row: Row) -> None:

@@ -1,12 +1,11 @@
 """Candles as an exchange pushes them, by ccxt's websocket clients, kept until they have closed."""
 
 import asyncio
+import math
 import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import islice
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -14,6 +13,7 @@ import structlog
 
 from producers.lane import grown
 from producers.rows import Row
+from producers.tape import Tape, time_of
 from shared.candle import Series, Timeframe
 
 # Of one subscription: exchanges take a few hundred at most.
@@ -21,7 +21,7 @@ _AT_ONCE = 100
 _BACKOFF_S = (1.0, 60.0)
 # A connection that held so long was a good one: after it the waits begin anew.
 _STEADY_S = 60.0
-_KEPT = 1_000
+_END_S = 5.0
 # So many candles close without a word of any: then a subscription has died and its connection not.
 _DEAF_AFTER = 3
 
@@ -37,6 +37,11 @@ class Client(Protocol):
         ...
 
     @property
+    def markets(self) -> Mapping[str, Any]:
+        """What is traded, by symbol."""
+        ...
+
+    @property
     def clients(self) -> Mapping[str, Any]:
         """Its connections, by address."""
         ...
@@ -46,7 +51,7 @@ class Client(Protocol):
         ...
 
     async def watch_ohlcv_for_symbols(
-        self, symbols: Sequence[tuple[str, str]]
+        self, symbols: Sequence[list[str]]
     ) -> Mapping[str, Mapping[str, Iterable[Row]]]:
         """Wait for news of several markets; return candles by symbol and timeframe."""
         ...
@@ -54,49 +59,6 @@ class Client(Protocol):
     async def close(self) -> None:
         """Close the connections."""
         ...
-
-
-@dataclass(slots=True)
-class Tape:
-    """What one unbroken connection has told of one series.
-
-    A candle has closed once a later one has come: exchanges tell of them in order. What was open
-    when a connection broke may have gone on since, so it is forgotten.
-
-    >>> tape = Tape()
-    >>> tape.note([[0, 1.0], [60, 2.0]])
-    >>> tape.closed(0), tape.closed(60)
-    ([0, 1.0], None)
-    >>> tape.broke()
-    >>> tape.note([[120, 3.0]])
-    >>> tape.closed(60) is None
-    True
-    """
-
-    rows: dict[int, Row] = field(default_factory=dict)
-    newest: int | None = None
-    """Open time of the candle that is open, UTC milliseconds; None until the first one comes."""
-
-    def note(self, rows: Iterable[Row]) -> None:
-        """Take down what has changed."""
-        for row in rows:
-            time_ms = _time(row)
-            self.rows[time_ms] = list(row)  # ccxt goes on writing into its own
-            self.newest = time_ms if self.newest is None else max(self.newest, time_ms)
-        for time_ms in sorted(self.rows)[:-_KEPT]:
-            del self.rows[time_ms]
-
-    def closed(self, open_time: int) -> Row | None:
-        """Return a candle that has closed, as it was told last."""
-        if self.newest is None or open_time >= self.newest:
-            return None
-        return self.rows.get(open_time)
-
-    def broke(self) -> None:
-        """Forget the candle that was open."""
-        if self.newest is not None:
-            self.rows.pop(self.newest, None)
-        self.newest = None
 
 
 class Stream:
@@ -155,7 +117,8 @@ class Stream:
         traceback: TracebackType | None,
     ) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
+        # A name server may hold it up; then it ends with the process.
+        self._thread.join(_END_S)
 
     @property
     def live(self) -> int:
@@ -163,20 +126,25 @@ class Stream:
         with self._lock:
             return sum(tape.newest is not None for tape in self._tapes.values())
 
-    def closed(self, series: Series, open_time: int) -> Row | None:
-        """Return a candle that has closed, if the stream has told of it."""
+    def closed(self, series: Series, open_time: int, latest: float = math.inf) -> Row | None:
+        """Return a candle that has closed, if the stream has told of it.
+
+        Where it tells of one that opens after ``latest`` (UTC milliseconds), a time is wrong, and
+        nothing is certain.
+        """
         with self._lock:
-            return self._tapes[series].closed(open_time)
+            tape = self._tapes[series]
+            return None if (tape.newest or 0) > latest else tape.closed(open_time)
 
     def compare(self, series: Series, row: Row) -> None:
         """Hear from elsewhere of a candle that has just closed."""
-        frame, told = series.timeframe, self.closed(series, _time(row))
+        frame, told = series.timeframe, self.closed(series, time_of(row))
         if told is not None:
             self.corrected += [*map(_number, told[1:6])] != [*map(_number, row[1:6])]
             return
         with self._lock:
             unheard = self._unheard[frame]
-            unheard.add(_time(row))
+            unheard.add(time_of(row))
             if len(unheard) < _DEAF_AFTER:
                 return
             unheard.clear()
@@ -216,15 +184,13 @@ class Stream:
             client = self._connect()
         except Exception as error:  # noqa: BLE001 -- whatever it is, candles come by REST meanwhile
             return _line(error)
-        groups = (
-            _groups(mine) if client.has.get("watchOHLCVForSymbols") else [[one] for one in mine]
-        )
+        groups = _groups(client, mine)
         listening = [asyncio.create_task(self._listen(client, group)) for group in groups]
         deaf.clear()
         silence = asyncio.create_task(deaf.wait())
         try:
             done, _ = await asyncio.wait([*listening, silence], return_when=asyncio.FIRST_COMPLETED)
-            faults = [task.exception() for task in done if task is not silence]
+            faults = [task.exception() for task in done - {silence} if not task.cancelled()]
             return next((_line(fault) for fault in faults if fault), "nothing was told of candles")
         finally:
             for task in (*listening, silence):
@@ -235,10 +201,11 @@ class Stream:
 
     async def _listen(self, client: Client, group: list[Series]) -> None:
         connections: list[Any] = []
+        doubtful: set[Series] = set()
         names = {(one.symbol, str(one.timeframe)): one for one in group}
         while True:
             if client.has.get("watchOHLCVForSymbols"):
-                news = await client.watch_ohlcv_for_symbols([*names])
+                news = await client.watch_ohlcv_for_symbols([[*name] for name in names])
             else:
                 ((symbol, frame),) = names
                 news = {symbol: {frame: await client.watch_ohlcv(symbol, frame)}}
@@ -250,16 +217,24 @@ class Stream:
             }
             if _is_anew(client, connections):
                 self._broke(group)
-                # Of those before the last one nobody knows on which connection they came.
-                told = {one: [max(rows, key=_time)] for one, rows in told.items() if rows}
+                doubtful = set(group)
+            for series in doubtful & told.keys():
+                # Of those before the newest nobody knows on which connection they came.
+                told[series] = sorted(told[series], key=time_of)[-1:]
+                doubtful.discard(series)
             self._note(told)
 
     def _note(self, told: Mapping[Series, Sequence[Row]]) -> None:
+        has_closed = False
         with self._lock:
             for series, rows in told.items():
-                self._tapes[series].note(rows)
+                tape = self._tapes[series]
+                before = tape.newest
+                tape.note(rows)
+                has_closed |= tape.newest != before
                 self._unheard[series.timeframe].clear()
-        self._ring()
+        if has_closed:
+            self._ring()
 
     def _broke(self, names: Iterable[Series]) -> None:
         with self._lock:
@@ -278,17 +253,21 @@ def _is_anew(client: Client, connections: list[Any]) -> bool:
     return anew
 
 
-def _time(row: Row) -> int:
-    return int(row[0])
-
-
 def _number(value: Any) -> float:
     return float(value or 0.0)
 
 
-def _groups(series: Sequence[Series]) -> list[list[Series]]:
-    rest = iter(series)
-    return list(iter(lambda: list(islice(rest, _AT_ONCE)), []))
+def _groups(client: Client, series: Iterable[Series]) -> list[list[Series]]:
+    """Return what is asked for in one subscription: markets of one kind, where it takes several."""
+    if not client.has.get("watchOHLCVForSymbols"):
+        return [[one] for one in series]
+    kinds: dict[object, list[Series]] = {}
+    for one in series:
+        market = client.markets.get(one.symbol, {})
+        kinds.setdefault((market.get("type"), market.get("linear")), []).append(one)
+    return [
+        kind[at : at + _AT_ONCE] for kind in kinds.values() for at in range(0, len(kind), _AT_ONCE)
+    ]
 
 
 def _line(error: BaseException) -> str:

@@ -145,8 +145,11 @@ class Link:
             self._quietly(lock.release)
 
     def _quietly(self, done: Callable[[], object]) -> None:
-        """Do something with a lock that may have run out meanwhile, and be another's by now."""
-        with contextlib.suppress(StoreError), self.translated():
+        """Do something with a lock that may have run out meanwhile, and be another's by now.
+
+        Another thread's trouble may have closed the connection under it: the next time does.
+        """
+        with contextlib.suppress(Exception), self.translated():
             done()
 
     def now_ms(self) -> int:

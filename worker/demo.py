@@ -108,7 +108,7 @@ def run(plan: Plan, console: Console) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     plan.data.mkdir(parents=True, exist_ok=True)
     with (
-        alone(plan.data, "give another folder with --data"),
+        alone(plan.data, f"another demo runs on {plan.data}: stop it, or name another by --data"),
         redis_server(plan.data / "redis", _password()) as url,
     ):
         # Settings of the user's own service are not the demo's.

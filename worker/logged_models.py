@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModelOutput, Metric, RunTag
+from mlflow.entities import LoggedModel, LoggedModelOutput, Metric, RunTag
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from shared.errors import CandlecastError
@@ -85,14 +85,29 @@ class LoggedModels:
 
     def sweep(self, name: str) -> None:
         """Delete what a killed process has left of a series: logged models without a version."""
-        before = int(time.time() * 1_000) - _BROKEN_OFF_MS
-        found = self._client.search_logged_models(
-            [self._experiment],
-            f"name = '{_logged_name(name)}' AND creation_timestamp < {before}",
-        )
-        for one in found:
-            if _VERSIONS_TAG not in one.tags:
+        for one in self._old(name):
+            if _VERSIONS_TAG in one.tags:
+                continue
+            source = f"models:/{one.model_id}"
+            # The call that names it may be what has broken off.
+            versions = self._client.search_model_versions(f"source_path='{source}'", max_results=1)
+            for version in versions:
+                self.link(str(one.model_id), version.name, str(version.version))
+            if not versions:
                 self._pruning.model(str(one.model_id))
+
+    def _old(self, name: str) -> list[LoggedModel]:
+        """Return the logged models of a series that no round can still be at."""
+        before = int(time.time() * 1_000) - _BROKEN_OFF_MS
+        wanted = f"name = '{_logged_name(name)}' AND creation_timestamp < {before}"
+        found: list[LoggedModel] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_logged_models([self._experiment], wanted, page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                return found
 
     def probe(self) -> None:
         """Write to MLflow's database and put as many files beside it as a version has; fail or not.
@@ -103,7 +118,9 @@ class LoggedModels:
         place = self._client.get_experiment(self._experiment).artifact_location
         files = get_artifact_repository(place)
         files.log_artifacts(str(self._folder), _PROBE)  # type: ignore[no-untyped-call]
-        files.delete_artifacts(_PROBE)  # type: ignore[no-untyped-call]
+        # A place that keeps all it is given takes it all the same.
+        with contextlib.suppress(CandlecastError), translated(""):
+            files.delete_artifacts(_PROBE)  # type: ignore[no-untyped-call]
 
     def _fill(self, record: ModelRecord, model_id: str, run: str) -> None:
         """Make the prepared folder that of one version."""

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from mlflow import MlflowClient
@@ -51,14 +52,7 @@ class Pruning:
 
         What breaks off in between is found again: the version itself goes last.
         """
-        named = {int(of) for of in self._client.get_registered_model(name).aliases.values()}
-        oldest = _page(self._client, name, _AT_ONCE + len(named), "ASC")
-        old = [
-            one
-            for one in oldest
-            if int(one.version) <= upto and int(one.version) not in named
-            if not self._is_copied(f"models:/{name}/{one.version}")
-        ]
+        old = list(islice(self._unwanted(name, upto), _AT_ONCE))
         for version in old:
             if (version.source or "").startswith(_SOURCE):
                 self.model(str(version.source).removeprefix(_SOURCE))
@@ -66,9 +60,28 @@ class Pruning:
             self._clear(_REST_OF_VERSION, name=name, version=version.version)
         return len(old)
 
-    def _is_copied(self, uri: str) -> bool:
-        """Whether somebody has copied a version: the copy names it as where its files are."""
-        return bool(self._client.search_model_versions(f"source_path='{uri}'", max_results=1))
+    def _unwanted(self, name: str, upto: int) -> Iterator[ModelVersion]:
+        """Yield the oldest versions, but for those with an alias and those that were copied."""
+        named = {int(of) for of in self._client.get_registered_model(name).aliases.values()}
+        token: str | None = None
+        while True:
+            page = _page(self._client, name, _PAGE, "ASC", token)
+            for one in page:
+                if int(one.version) > upto:
+                    return
+                if int(one.version) not in named and not self._is_copied(name, one):
+                    yield one
+            token = page.token
+            if not token:
+                return
+
+    def _is_copied(self, name: str, version: ModelVersion) -> bool:
+        """Whether another registered model has a version, or its logged model: by its address."""
+        places = (f"models:/{name}/{version.version}", version.source)
+        search = self._client.search_model_versions
+        return any(
+            other.name != name for place in places for other in search(f"source_path='{place}'")
+        )
 
     def run(self, run_id: str) -> None:
         """Delete a run with its metrics and files."""

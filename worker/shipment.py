@@ -89,7 +89,9 @@ def _ship(folder: Path, prior: str) -> Path:
     An archive of the packages.
     """
     ours = folder / "models", folder / "shared"
-    shutil.copytree(models.__path__[0], ours[0], ignore=shutil.ignore_patterns(*_LEFT_OUT))
+    # Without their times: archives know none before 1980, as some images set them.
+    left_out, copy = shutil.ignore_patterns(*_LEFT_OUT), shutil.copyfile
+    shutil.copytree(models.__path__[0], ours[0], ignore=left_out, copy_function=copy)
     if prior not in ("", constants.NONE):
         # As it was read: the file may be another one by now.
         found = constants.prior(prior)
@@ -97,5 +99,5 @@ def _ship(folder: Path, prior: str) -> Path:
             found.save(ours[0] / "prior" / f"{prior}.npz")
     ours[1].mkdir()
     for module in _SHIPPED_SHARED:
-        shutil.copy(Path(shared.__path__[0]) / f"{module}.py", ours[1])
+        shutil.copyfile(Path(shared.__path__[0]) / f"{module}.py", ours[1] / f"{module}.py")
     return Path(shutil.make_archive(str(folder), "zip", folder))

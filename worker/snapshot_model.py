@@ -43,11 +43,16 @@ def _refuse_foreign_code(code: Path) -> None:
 
 def _unpack(archive: Path) -> None:
     """Put our packages where they can be imported, for as long as the process lives."""
-    folder = tempfile.TemporaryDirectory(prefix="candlecast-")
-    atexit.register(folder.cleanup)
-    shutil.unpack_archive(archive, folder.name)
-    sys.path.insert(0, folder.name)
-    _refuse_foreign_code(Path(folder.name))
+    folder, process = tempfile.mkdtemp(prefix="candlecast-"), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == process:  # a fork that ends leaves it to who has made it
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    shutil.unpack_archive(archive, folder)
+    sys.path.insert(0, folder)
+    _refuse_foreign_code(Path(folder))
 
 
 _here = Path(__file__).parent

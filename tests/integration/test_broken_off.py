@@ -65,6 +65,11 @@ def test_a_later_version_whose_answer_was_lost_is_not_written_twice(
         broken.setattr(client, call, lost)
         failed = house.snapshot(EASY)
     again = house.snapshot(EASY)
+    with monkeypatch.context() as later:
+        later.setattr("worker.logged_models._BROKEN_OFF_MS", -HOUR)
+        house.registry._logged.sweep(NAME)
+    house.restore(2)
+    house.learn([])
 
     assert (list(failed.failed), failed.gave_up) == ([str(SERIES)], "")
     assert again.written == {str(SERIES): 2}
@@ -107,14 +112,18 @@ def test_a_version_that_was_copied_elsewhere_stays(house: House) -> None:
     client = house.registry._client
     house.learn(WALK[110:111])
     house.snapshot(HARD)
+    house.learn(WALK[111:112])
+    house.snapshot(HARD)
     client.create_registered_model("production")
     client.copy_model_version(f"models:/{NAME}/2", "production")
-    for upto in range(112, 123):
+    client.create_model_version("production", client.get_model_version(NAME, "3").source)
+    for upto in range(113, 124):
         house.learn(WALK[upto - 1 : upto])
         house.snapshot(HARD, keep=3)
 
-    assert [one.number for one in house.registry.versions(SERIES)][-2:] == [2, 1]
+    assert [one.number for one in house.registry.versions(SERIES)][-3:] == [3, 2, 1]
     house.restore(2)
+    house.restore(3)
 
 
 def test_a_version_that_redis_could_not_note_is_not_written_twice(
@@ -129,6 +138,30 @@ def test_a_version_that_redis_could_not_note_is_not_written_twice(
 
     assert house.snapshot(EASY).written == {str(SERIES): 2}
     assert [one.number for one in house.registry.versions(SERIES)] == [2, 1]
+
+
+def test_a_version_that_was_never_linked_is_not_swept_up(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its logged model does not name it, but it names its logged model."""
+    house.learn(WALK[110:111])
+    with monkeypatch.context() as broken:
+        broken.setattr(
+            house.registry._client, "set_logged_model_tags", Mock(side_effect=Refused("broke"))
+        )
+        house.snapshot(EASY)
+    assert house.snapshot(EASY).written == {str(SERIES): 2}
+    monkeypatch.setattr("worker.logged_models._BROKEN_OFF_MS", -HOUR)
+
+    house.registry._logged.sweep(NAME)
+
+    house.restore(2)
+    (tags,) = (
+        one.tags
+        for one in house.registry._logged._old(NAME)
+        if f"models:/{one.model_id}" == house.registry._client.get_model_version(NAME, "2").source
+    )
+    assert "mlflow.modelVersions" in tags
 
 
 @pytest.mark.parametrize("call", ["log_model_artifacts", "log_batch", "finalize_logged_model"])

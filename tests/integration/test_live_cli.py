@@ -73,26 +73,28 @@ def test_markets_come_from_the_settings_and_are_read_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """SIGHUP brings new ones and leaves those that stay; wrong ones change nothing."""
+    """SIGHUP brings new ones; one that is none, or settings that are wrong, harm no other."""
     monkeypatch.chdir(tmp_path)
     settings = tmp_path / ".env"
     with ending(50.0) as exchange:
         settings.write_text(f"CANDLECAST_MARKETS={BTC}\nCANDLECAST_EXCHANGES='{told(exchange)}'\n")
         process = start("live", "--history", "5")
         eventually(lambda: store.end(BTC), "the first market")
-        for markets in (f"{BTC},{BYBIT}", "nonsense"):
+        unknown = Series.parse("bybit:NONE/USDT:5m")
+        for markets in (f"{BTC},{BYBIT},{unknown}", "nonsense"):
             text = settings.read_text().partition("\n")[2]
             settings.write_text(f"CANDLECAST_MARKETS={markets}\n{text}")
             process.send_signal(signal.SIGHUP)
             eventually(lambda: store.end(BYBIT), "the other exchange's market")
         log = tmp_path / "live-0.log"
         eventually(lambda: "markets_not_reloaded" in log.read_text(), "nonsense is refused")
-        eventually(lambda: "bybit" in candlecast("status").stdout, "status shows it", seconds=40)
+        eventually(lambda: "FAILING" in candlecast("status").stdout, "status shows it", seconds=40)
         said = candlecast("status").stdout
         process.terminate()
 
         assert process.wait(20) == 0
     assert "binance 1 series, " in " ".join(said.split())
+    assert "1 FAILING: symbol='NONE/USDT'" in " ".join(said.split())
     assert "producer" not in candlecast("status").stdout
     assert {str(one) for one in store.series()} == {str(BTC), str(BYBIT)}
 
@@ -100,8 +102,8 @@ def test_markets_come_from_the_settings_and_are_read_again(
 def test_an_exchange_under_maintenance_stops_no_other(
     start: Start, store: Store, candlecast: Run, eventually: Wait
 ) -> None:
-    """It is tried again and again, and status says so."""
-    down = Refusal(exchange="bybit", kind="maintenance")
+    """It is tried again and again, status says so, and it comes back."""
+    down = Refusal(exchange="bybit", kind="maintenance", until_s=15.0)
     with ending(50.0, down) as exchange:
         start(
             "live",
@@ -112,6 +114,7 @@ def test_an_exchange_under_maintenance_stops_no_other(
         eventually(lambda: "FAILING" in candlecast("status").stdout, "status says it", seconds=40)
 
         said = " ".join(candlecast("status").stdout.split())
+        eventually(lambda: store.end(BYBIT), "the other, once it is back", seconds=60)
     assert "bybit 1 series, 0 by stream, 1 FAILING: bybit " in said
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import COMMAND, STATE_KEY
 from tests.conftest import Server as Redis
 from tests.market.clock import Clock
+from tests.market.script import Refusal
 from tests.market.server import Server, options
 
 pytestmark = pytest.mark.timeout(180)
@@ -30,15 +31,19 @@ def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
     then_ms = half_past_a_minute() - 2 * 3_600_000
     env = {name: text for name, text in server.env.items() if name != "CANDLECAST_REDIS_URL"}
     env |= {"CANDLECAST_DATA_DIR": str(tmp_path / "data"), "CANDLECAST_STATE_KEY": STATE_KEY}
-    with Server(Clock(then_ms, 0.0)) as exchange:
-        env["CANDLECAST_EXCHANGES"] = json.dumps({"kraken": options("kraken", exchange.url)})
-        args = [COMMAND, "update", "kraken", "BTC/USDT", "--timeframe", "1m", "--history", "50"]
-        ran = []
-        for clock_ms in (then_ms, then_ms + 10 * MINUTE):
-            exchange.clock.set(clock_ms)
-            ran.append(subprocess.run(args, env=env, capture_output=True, text=True, check=False))
+    with Server(Clock(then_ms, 0.0), [Refusal(exchange="bybit", kind="error")]) as exchange:
+        told = {name: options(name, exchange.url) for name in ("kraken", "bybit")}
+        env["CANDLECAST_EXCHANGES"] = json.dumps(told)
+        first = [COMMAND, "update", "kraken", "BTC/USDT", "--timeframe", "1m", "--history", "50"]
+        ran = [subprocess.run(first, env=env, capture_output=True, text=True, check=False)]
+        exchange.clock.set(then_ms + 10 * MINUTE)
+        env["CANDLECAST_MARKETS"] = "kraken:BTC/USDT:1m,bybit:BTC/USDT:1m"
+        second = [COMMAND, "update", "--wait", "12"]
+        ran += [subprocess.run(second, env=env, capture_output=True, text=True, check=False)]
 
-    assert [done.returncode for done in ran] == [0, 0], ran[0].stderr + ran[1].stderr
+    assert [done.returncode for done in ran] == [0, 1], ran[0].stderr + ran[1].stderr
+    assert "candlecast: bybit: bybit " in ran[1].stderr
+    assert "candlecast: kraken" not in ran[1].stderr
     kept = "candles learned, 1 models kept in MLflow"
     assert f"50 {kept}" in ran[0].stdout
     assert f"10 {kept}" in ran[1].stdout

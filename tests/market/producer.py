@@ -45,8 +45,8 @@ def main(url: str, clock_json: str, *names: str) -> None:
 
     def desk(name: str, wanted: Sequence[Series]) -> Desk:
         opened = partial(open_venue, name, options(name, url), source=source)
-        store = Store.connect(os.environ["CANDLECAST_REDIS_URL"])
-        return Desk(name, opened, store, wanted, HISTORY, clock=lambda: clock.now_ms() / 1_000)
+        redis = partial(Store.connect, os.environ["CANDLECAST_REDIS_URL"])
+        return Desk(name, opened, redis, wanted, HISTORY, clock=lambda: clock.now_ms() / 1_000)
 
     live = Live(desk)
     live.want(Series.parse(name) for name in names)

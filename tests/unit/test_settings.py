@@ -111,6 +111,20 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in shown
 
 
+def test_options_of_exchanges_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They hold keys, tokens and passwords, with addresses beside or without; nor is bad JSON."""
+    options = '{"binance": {"apiKey": "hidden", "httpsProxy": "http://u:hidden@proxy:1"}}'
+    monkeypatch.setenv("CANDLECAST_EXCHANGES", options)
+    lines = [*settings.shown(settings.load()), repr(settings.load())]
+    monkeypatch.setenv("CANDLECAST_EXCHANGES", '{"binance": "hidden"')
+    with pytest.raises(settings.SettingsError, match=r"exchanges.*write JSON") as caught:
+        settings.load()
+
+    assert "CANDLECAST_EXCHANGES=********" in lines
+    assert "hidden" not in "".join(lines)
+    assert "hidden" not in f"{caught.value}{caught.value.__cause__}"
+
+
 def test_a_development_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
     """Two processes without a key sign alike, and only their user can read the file."""
     first, _ = settings.load().signing_keys()

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from producers.stream import Stream, Tape
+from producers.stream import Stream, _groups
+from producers.tape import Tape
 from shared.candle import Series
 
 BTC, ETH = (Series.parse(f"test:{name}/USDT:1m") for name in ("BTC", "ETH"))
@@ -27,6 +28,7 @@ class FakeClient:
     def __init__(self, *, many: bool = True) -> None:
         self.has: Mapping[str, Any] = {"watchOHLCVForSymbols": many}
         self.clients: dict[str, object] = {"url": object()}
+        self.markets: dict[str, Any] = {}
         self.news: asyncio.Queue[Any] = asyncio.Queue()
         self.asked: list[Any] = []
         self.is_closed = False
@@ -43,9 +45,10 @@ class FakeClient:
         return (await self._next())[symbol]  # type: ignore[no-any-return]
 
     async def watch_ohlcv_for_symbols(
-        self, symbols: Sequence[tuple[str, str]]
+        self, symbols: Sequence[list[str]]
     ) -> dict[str, dict[str, list[list[float]]]]:
-        """Wait for news of several markets."""
+        """Wait for news of several markets; like some of ccxt's, it takes lists only."""
+        assert all(type(each) is list for each in symbols)
         self.asked.append(symbols)
         told = await self._next()
         return {symbol: {symbols[0][1]: rows} for symbol, rows in told.items()}
@@ -103,7 +106,7 @@ def test_a_candle_has_closed_once_a_later_one_has_come(*, many: bool) -> None:
     """Not before, whatever is told of it; and it is what was told last."""
     with scene(BTC, many=many) as play:
         play.tell({"BTC/USDT": [row(1, 11.0)]})
-        play.tell({"BTC/USDT": [row(1, 12.0)]})
+        play.put({"BTC/USDT": [row(1, 12.0)]})  # no reason to wake anybody
         early = play.stream.closed(BTC, MINUTE)
         play.tell({"BTC/USDT": [row(2)]})
 
@@ -142,6 +145,41 @@ def test_a_connection_that_ccxt_has_made_anew_by_itself_counts_as_broken() -> No
         assert play.stream.closed(BTC, 2 * MINUTE) == row(2)
 
 
+def test_of_each_series_the_first_news_after_a_break_is_cut_to_its_newest() -> None:
+    """What was left unread of the old connection comes along with it, whichever is first."""
+    with scene(BTC, ETH) as play:
+        play.tell({"BTC/USDT": [row(1)], "ETH/USDT": [row(1)]})
+        client = play.client()
+
+        def anew() -> dict[str, list[list[float]]]:
+            client.clients = {"url": object()}
+            return {"BTC/USDT": [row(2)]}
+
+        play.tell(anew)
+        play.tell({"ETH/USDT": [row(1, 99.0), row(2)]})
+
+        assert play.stream.closed(ETH, MINUTE) is None
+        play.tell({"ETH/USDT": [row(3)]})
+        assert play.stream.closed(ETH, 2 * MINUTE) == row(2)
+
+
+def test_a_row_of_the_future_closes_nothing() -> None:
+    """Its time is wrong, and that of others may be."""
+    with scene(BTC) as play:
+        play.tell({"BTC/USDT": [row(1), row(2), row(900)]})
+
+        assert play.stream.closed(BTC, MINUTE, latest=3 * MINUTE) is None
+
+
+def test_markets_of_one_kind_are_followed_together() -> None:
+    """Some of ccxt's clients take the address of the first one for all."""
+    client = FakeClient()
+    swap = Series.parse("test:BTC/USDT:USDT:1m")
+    client.markets = {"BTC/USDT:USDT": {"type": "swap", "linear": True}}
+
+    assert _groups(client, [BTC, swap, ETH]) == [[BTC, ETH], [swap]]
+
+
 def test_each_timeframe_has_a_client_of_its_own() -> None:
     """Some of ccxt's clients take one timeframe of a market for the other."""
     with scene(BTC, ETH, HOURS) as play:
@@ -149,7 +187,7 @@ def test_each_timeframe_has_a_client_of_its_own() -> None:
         until(lambda: all(client.asked for client in clients))
 
         asked = sorted((client.asked[0] for client in clients), key=len)
-        assert asked == [[("BTC/USDT", "1h")], [("BTC/USDT", "1m"), ("ETH/USDT", "1m")]]
+        assert asked == [[["BTC/USDT", "1h"]], [["BTC/USDT", "1m"], ["ETH/USDT", "1m"]]]
 
 
 def test_a_stream_without_a_word_of_candles_that_close_begins_anew() -> None:

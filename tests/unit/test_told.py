@@ -23,9 +23,10 @@ class FakeStream:
         self.corrected = 0
         self.compared: list[int] = []
 
-    def closed(self, series: Series, open_time: int) -> Sequence[Any] | None:
+    def closed(self, series: Series, open_time: int, latest: float) -> Sequence[Any] | None:
         """A candle that has closed."""
         assert series == SERIES
+        assert latest > open_time
         return self.rows.get(open_time)
 
     def compare(self, series: Series, row: Sequence[Any]) -> None:

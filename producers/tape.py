@@ -1,0 +1,56 @@
+"""Tape: what one unbroken connection has told of one series."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from producers.rows import Row
+
+_KEPT = 1_000
+
+
+@dataclass(slots=True)
+class Tape:
+    """What one unbroken connection has told of one series.
+
+    A candle has closed once a later one has come: exchanges tell of them in order. What was open
+    when a connection broke may have gone on since, so it is forgotten.
+
+    >>> tape = Tape()
+    >>> tape.note([[0, 1.0], [60, 2.0]])
+    >>> tape.closed(0), tape.closed(60)
+    ([0, 1.0], None)
+    >>> tape.broke()
+    >>> tape.note([[120, 3.0]])
+    >>> tape.closed(60) is None
+    True
+    """
+
+    rows: dict[int, Row] = field(default_factory=dict)
+    newest: int | None = None
+    """Open time of the candle that is open, UTC milliseconds; None until the first one comes."""
+
+    def note(self, rows: Iterable[Row]) -> None:
+        """Take down what has changed."""
+        for row in rows:
+            time_ms = time_of(row)
+            self.rows[time_ms] = list(row)  # ccxt goes on writing into its own
+            self.newest = time_ms if self.newest is None else max(self.newest, time_ms)
+        for time_ms in sorted(self.rows)[:-_KEPT]:
+            del self.rows[time_ms]
+
+    def closed(self, open_time: int) -> Row | None:
+        """Return a candle that has closed, as it was told last."""
+        if self.newest is None or open_time >= self.newest:
+            return None
+        return self.rows.get(open_time)
+
+    def broke(self) -> None:
+        """Forget the candle that was open."""
+        if self.newest is not None:
+            self.rows.pop(self.newest, None)
+        self.newest = None
+
+
+def time_of(row: Row) -> int:
+    """Return the open time of a row, UTC milliseconds."""
+    return int(row[0])
