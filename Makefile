@@ -30,7 +30,8 @@ test-system: setup  ## tests against Debian's redis-server and redis-cli, which 
 	@$(BIN)/pytest -m system $(ARGS)
 
 faults: setup  ## kill, cut and starve everything at length, then a table: make faults ARGS="-k redis"
-	@FAULTS=long $(BIN)/pytest tests/faults tests/market/test_live.py $(ARGS)
+	@FAULTS=long $(BIN)/pytest tests/faults tests/market/test_live.py tests/integration/test_live_cli.py \
+	  tests/integration/test_update_cli.py $(ARGS)
 
 check: setup  ## lint, format, types, import rules
 	@$(BIN)/ruff check

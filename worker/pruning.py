@@ -76,11 +76,13 @@ class Pruning:
                 return
 
     def _is_copied(self, name: str, version: ModelVersion) -> bool:
-        """Whether another registered model has a version, or its logged model: by its address."""
+        """Whether another version names this one, or its logged model, as where it comes from."""
         places = (f"models:/{name}/{version.version}", version.source)
         search = self._client.search_model_versions
         return any(
-            other.name != name for place in places for other in search(f"source_path='{place}'")
+            (other.name, other.version) != (name, version.version)
+            for place in places
+            for other in search(f"source_path='{place}'")
         )
 
     def run(self, run_id: str) -> None:

@@ -10,11 +10,15 @@ import pytest
 
 from tests.conftest import COMMAND, STATE_KEY
 from tests.conftest import Server as Redis
+from tests.faults.sources import LONG
 from tests.market.clock import Clock
 from tests.market.script import Refusal
 from tests.market.server import Server, options
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(not LONG, reason="takes long: `make faults` runs it"),
+]
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 MINUTE = 60_000
