@@ -7,6 +7,8 @@ UV := uv==0.13.9
 COMPILE = .venv/lock/bin/uv pip compile pyproject.toml - --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
 
+AT_LENGTH := $(patsubst %,tests/integration/test_%.py,live_cli update_cli push_cli sql_cli own_producers data_service)
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-system faults check format lock clean
 
@@ -23,15 +25,14 @@ demo: setup  ## everything in one: make demo ARGS="--seconds 60"
 	$(BIN)/candlecast demo $(ARGS)
 
 test: setup  ## all tests that need nothing but Python: make test ARGS="-k candle"
-	@$(BIN)/pytest --numprocesses 5 --dist worksteal $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
 
 test-system: setup  ## tests against Debian's redis-server and redis-cli, which it installs
 	@command -v redis-server >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy redis-server; }
 	@$(BIN)/pytest -m system $(ARGS)
 
 faults: setup  ## kill, cut and starve everything at length, then a table: make faults ARGS="-k redis"
-	@FAULTS=long $(BIN)/pytest tests/faults tests/market/test_live.py tests/integration/test_live_cli.py \
-	  tests/integration/test_update_cli.py $(ARGS)
+	@FAULTS=long $(BIN)/pytest tests/faults tests/market $(AT_LENGTH) $(ARGS)
 
 check: setup  ## lint, format, types, import rules
 	@$(BIN)/ruff check

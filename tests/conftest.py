@@ -32,6 +32,24 @@ STATE_KEY = "0123456789abcdef" * 2
 _databases = itertools.cycle(range(16))
 
 
+# CI has ten minutes: `make faults` runs these.
+AT_LENGTH = {
+    "market",
+    *("test_live_cli", "test_update_cli", "test_push_cli", "test_sql_cli"),
+    *("test_own_producers", "test_data_service"),
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what takes long, unless it is asked for."""
+    if os.environ.get("FAULTS") == "long":
+        return
+    skip = pytest.mark.skip(reason="takes long: `make faults` runs it")
+    for item in items:
+        if AT_LENGTH & {item.path.stem, item.path.parent.name}:
+            item.add_marker(skip)
+
+
 @dataclass(frozen=True)
 class Server:
     """One database of the session's server."""

@@ -12,14 +12,12 @@ import pytest
 from shared.candle import Candle, Series
 from shared.store import Store
 from tests.conftest import Server as Redis
-from tests.faults.sources import LONG
 from tests.market.clock import Clock
 from tests.market.script import Fault, Refusal
 from tests.market.server import Server, options
 
 pytestmark = pytest.mark.timeout(120)
 
-at_length = pytest.mark.skipif(not LONG, reason="takes long: `make faults` runs it")
 Start = Callable[..., "subprocess.Popen[bytes]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Wait = Callable[..., None]
@@ -67,7 +65,6 @@ def test_history_is_joined_to_the_stream(start: Start, store: Store, eventually:
     assert all(one.at_ms < exchange_ms // MINUTE * MINUTE for one in asked)
 
 
-@at_length
 def test_markets_come_from_the_settings_and_are_read_again(
     start: Start,
     store: Store,
@@ -102,7 +99,6 @@ def test_markets_come_from_the_settings_and_are_read_again(
     assert {str(one) for one in store.series()} == {str(BTC), str(BYBIT)}
 
 
-@at_length
 def test_an_exchange_under_maintenance_stops_no_other(
     start: Start, store: Store, candlecast: Run, eventually: Wait
 ) -> None:

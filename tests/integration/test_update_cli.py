@@ -10,15 +10,11 @@ import pytest
 
 from tests.conftest import COMMAND, STATE_KEY
 from tests.conftest import Server as Redis
-from tests.faults.sources import LONG
 from tests.market.clock import Clock
 from tests.market.script import Refusal
 from tests.market.server import Server, options
 
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(not LONG, reason="takes long: `make faults` runs it"),
-]
+pytestmark = pytest.mark.timeout(180)
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 MINUTE = 60_000

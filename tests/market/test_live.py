@@ -13,17 +13,13 @@ import pytest
 from shared.candle import Series
 from shared.store import Store
 from tests.conftest import Server as Redis
-from tests.faults.sources import LONG
 from tests.market.clock import Clock
 from tests.market.market import Market
 from tests.market.process import ROOT, served
 from tests.market.producer import HISTORY
 from tests.market.script import Script, load
 
-pytestmark = [
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(not LONG, reason="takes a minute: `make faults` runs it"),
-]
+pytestmark = pytest.mark.timeout(180)
 
 MINUTE = 60_000
 NAMES = ("binance:BTC/USDT:1m", "bybit:ETH/USDT:1m", "kraken:BTC/USDT:1m", "kraken:BTC/USDT:5m")
