@@ -7,7 +7,8 @@ UV := uv==0.13.9
 COMPILE = .venv/lock/bin/uv pip compile pyproject.toml - --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
 
-AT_LENGTH := $(patsubst %,tests/integration/test_%.py,live_cli update_cli push_cli sql_cli own_producers data_service)
+AT_LENGTH := $(patsubst %,tests/integration/test_%.py,live_cli update_cli push_cli sql_cli own_producers \
+	data_service benchmarks planted_pickles backtest_cli pretrain_cli)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-system faults check format lock clean

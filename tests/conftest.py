@@ -36,7 +36,8 @@ _databases = itertools.cycle(range(16))
 AT_LENGTH = {
     "market",
     *("test_live_cli", "test_update_cli", "test_push_cli", "test_sql_cli"),
-    *("test_own_producers", "test_data_service"),
+    *("test_own_producers", "test_data_service", "test_benchmarks", "test_planted_pickles"),
+    *("test_backtest_cli", "test_pretrain_cli"),
 }
 
 
