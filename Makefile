@@ -26,7 +26,7 @@ demo: setup  ## everything in one: make demo ARGS="--seconds 60"
 	$(BIN)/candlecast demo $(ARGS)
 
 test: setup  ## all tests that need nothing but Python: make test ARGS="-k candle"
-	@$(BIN)/pytest --numprocesses 3 --dist worksteal $(ARGS)
+	@$(BIN)/pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 test-system: setup  ## tests against Debian's redis-server and redis-cli, which it installs
 	@command -v redis-server >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy redis-server; }
