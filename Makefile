@@ -7,9 +7,6 @@ UV := uv==0.13.9
 COMPILE = .venv/lock/bin/uv pip compile pyproject.toml - --quiet --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
 
-AT_LENGTH := $(patsubst %,tests/integration/test_%.py,live_cli update_cli push_cli sql_cli own_producers \
-	data_service benchmarks planted_pickles backtest_cli pretrain_cli)
-
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-system faults check format lock clean
 
@@ -33,7 +30,7 @@ test-system: setup  ## tests against Debian's redis-server and redis-cli, which 
 	@$(BIN)/pytest -m system $(ARGS)
 
 faults: setup  ## kill, cut and starve everything at length, then a table: make faults ARGS="-k redis"
-	@FAULTS=long $(BIN)/pytest tests/faults tests/market $(AT_LENGTH) $(ARGS)
+	@FAULTS=long $(BIN)/pytest -m at_length $(ARGS)
 
 check: setup  ## lint, format, types, import rules
 	@$(BIN)/ruff check

@@ -1,6 +1,5 @@
 """Desk: one exchange, followed in a thread of its own."""
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -11,7 +10,7 @@ from typing import Protocol
 import structlog
 
 from producers.exchange import ExchangeError
-from producers.lane import grown
+from producers.lane import grown, spread
 from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
 from producers.rows import CandleSource
@@ -26,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Store(CandleStore, Protocol):
-    """What `Live` needs of `shared.store.Store`."""
+    """What a `Desk` needs of `shared.store.Store`."""
 
     def end(self, series: Series) -> int | None:
         """Return the open time of a log's last candle; None where there is none."""
@@ -91,12 +90,12 @@ class Standing:
 class Desk(threading.Thread):
     """One exchange: connects, and pushes its candles until it is told to stop.
 
-    An exchange that cannot be reached is tried again after a while, longer each time.
+    Where the exchange or Redis cannot be reached, it tries again after a while, longer each time.
 
     Parameters
     ----------
     open_venue
-        Connects to it, again after a while where it cannot be reached, or Redis cannot.
+        Connects to it.
     open_store
         Connects to where candles go.
     wanted
@@ -156,8 +155,7 @@ class Desk(threading.Thread):
             delay = grown(delay, _BACKOFF_S)
             facts = {"exchange": self.name, "error": self._error, "next_s": delay}
             log.warning("exchange_unreachable", **facts, exc_info=not known)
-            # Not all who have lost the same exchange at once come back at once.
-            self._stopped.wait(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+            self._stopped.wait(spread(delay))
 
     def _opened(self) -> Venue:
         """Connect, and see which markets there are; others are left out, unless none is left.

@@ -1,5 +1,6 @@
 """Lane: one feed with the candles that Redis has not taken yet."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -80,6 +81,11 @@ class Lane:
         self.delay = grown(self.delay, _FULL_WAIT_S)
         self.resume_at = now + self.delay
         return shorter and self.delay == _FULL_WAIT_S[1]
+
+
+def spread(delay: float) -> float:
+    """Return a wait of about that long: not all who have lost the same come back at once."""
+    return delay * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
 
 
 def grown(delay: float, bounds: tuple[float, float]) -> float:

@@ -16,9 +16,9 @@ import typer
 from producers import cli
 
 if TYPE_CHECKING:
-    from producers.desk import Desk
     from producers.live import Live
     from shared.candle import Series
+    from shared.producers import Producers
 
 app = typer.Typer()
 
@@ -36,10 +36,8 @@ _NOTE_S = 5.0
 
 @app.command()
 def live(
-    exchange: Annotated[
-        str | None, typer.Argument(help="Name in ccxt, such as binance; or of a data service.")
-    ] = None,
-    symbols: Annotated[list[str] | None, typer.Argument(help="Symbols in ccxt's spelling.")] = None,
+    exchange: Exchange = None,
+    symbols: Symbols = None,
     timeframe: cli.Timeframes = ["1m"],  # noqa: B006 -- typer copies it
     history: History = 500,
     poll: Annotated[
@@ -61,27 +59,19 @@ def live(
     Example: candlecast live kraken BTC/USD ETH/USD --timeframe 1m --timeframe 1h --history 1000
     """
     from config import settings
-    from producers.desk import Desk
-    from producers.live import Live
-    from producers.venues import open_venue
 
-    def desk(name: str, wanted: "Sequence[Series]") -> "Desk":
-        options = settings.load().exchanges.get(name)
-        opened = partial(open_venue, name, options, follow=not poll, confirm=confirm)
-        return Desk(name, opened, cli.connected, wanted, history)
-
-    def follow(desks: Live) -> int:
+    def follow(desks: "Live") -> int:
         read = settings.load()
         found = _named(exchange, symbols or (), timeframe, read.markets)
         desks.want(found, read.exchanges)
         return len(found)
 
     with cli.stopping(seconds) as stopped:
-        desks = Live(desk)
-        cli.connected()  # at the start a Redis that is not there is no reason to wait
+        store = cli.connected()  # at the start a Redis that is not there is no reason to wait
+        desks = _desks(history, follow=not poll, confirm=confirm)
         follow(desks)
         try:
-            _follow(desks, follow, stopped)
+            _follow(desks, follow, _Note(desks, store.producers), stopped)
         finally:
             desks.stop()
 
@@ -98,18 +88,9 @@ def fetch(
 
     from config import settings
     from producers import display
-    from producers.desk import Desk
-    from producers.live import Live
-    from producers.venues import open_venue
 
-    read = settings.load()
-
-    def desk(name: str, wanted: "Sequence[Series]") -> "Desk":
-        opened = partial(open_venue, name, read.exchanges.get(name), follow=False)
-        return Desk(name, opened, cli.connected, wanted, history)
-
-    desks, started = Live(desk), time.monotonic()
-    desks.want(_named(exchange, symbols, frames, read.markets))
+    desks, started = _desks(history, follow=False), time.monotonic()
+    desks.want(_named(exchange, symbols, frames, settings.load().markets))
     with cli.stopping(wait_s) as stopped, display.progress(None, Console(stderr=True)) as show:
         while not stopped() and not all(one.is_current for one in desks.standings.values()):
             desks.check()
@@ -125,6 +106,21 @@ def fetch(
     if desks.totals.unsent:
         failing["Redis"] = f"{desks.totals.unsent} candles could not be sent"
     return failing
+
+
+def _desks(history: int, *, follow: bool, confirm: bool = False) -> "Live":
+    """Return desks that open exchanges as the settings say by then."""
+    from config import settings
+    from producers.desk import Desk
+    from producers.live import Live
+    from producers.venues import open_venue
+
+    def desk(name: str, wanted: "Sequence[Series]") -> Desk:
+        options = settings.load().exchanges.get(name)
+        opened = partial(open_venue, name, options, follow=follow, confirm=confirm)
+        return Desk(name, opened, cli.opened, wanted, history)
+
+    return Live(desk)
 
 
 def _named(
@@ -148,7 +144,12 @@ def _named(
     return [Series.parse(name) for name in markets]
 
 
-def _follow(desks: "Live", follow: "Callable[[Live], int]", stopped: Callable[[], bool]) -> None:
+def _follow(
+    desks: "Live",
+    follow: "Callable[[Live], int]",
+    note: "_Note",
+    stopped: Callable[[], bool],
+) -> None:
     """Show how it goes, until told to stop or nothing is left to follow."""
     from rich.console import Console
 
@@ -156,7 +157,6 @@ def _follow(desks: "Live", follow: "Callable[[Live], int]", stopped: Callable[[]
 
     started = time.monotonic()
     with _hangup() as reload_due, display.progress(None, Console(stderr=True)) as show:
-        note = _Note(desks)
         while not stopped():
             if reload_due():
                 _reload(desks, follow)
@@ -173,9 +173,9 @@ def _follow(desks: "Live", follow: "Callable[[Live], int]", stopped: Callable[[]
 class _Note:
     """Tells Redis now and then how the exchanges are doing, for `candlecast status`."""
 
-    def __init__(self, desks: "Live") -> None:
+    def __init__(self, desks: "Live", producers: "Producers") -> None:
         self._desks = desks
-        self._producers = cli.connected().producers
+        self._producers = producers
         self._name = f"{socket.gethostname()}:{os.getpid()}"
         self._due = 0.0
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import random
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from typing import Any, Protocol, Self
 
 import structlog
 
-from producers.lane import grown
+from producers.lane import grown, spread
 from producers.rows import Row
 from producers.tape import Tape, time_of
 from shared.candle import Series, Timeframe
@@ -175,8 +174,7 @@ class Stream:
             delay = grown(0.0 if held_s >= _STEADY_S else delay, self._backoff_s)
             log.warning("stream_broken", timeframe=str(frame), error=why, next_s=round(delay, 1))
             self.reconnects += 1
-            # Not all who have lost the same exchange at once come back at once.
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 -- no secret
+            await asyncio.sleep(spread(delay))
 
     async def _until_it_breaks(self, deaf: asyncio.Event, mine: list[Series]) -> str:
         """Follow series with one client; return what ended it."""

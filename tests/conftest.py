@@ -32,7 +32,7 @@ STATE_KEY = "0123456789abcdef" * 2
 _databases = itertools.cycle(range(16))
 
 
-# CI has ten minutes: `make faults` runs these.
+# CI has ten minutes: `make faults` runs these, by their marker.
 AT_LENGTH = {
     "market",
     *("test_live_cli", "test_update_cli", "test_push_cli", "test_sql_cli"),
@@ -42,12 +42,13 @@ AT_LENGTH = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what takes long, unless it is asked for."""
-    if os.environ.get("FAULTS") == "long":
-        return
+    """Mark what takes long, and leave it out unless it is asked for; faults have a short form."""
     skip = pytest.mark.skip(reason="takes long: `make faults` runs it")
     for item in items:
-        if AT_LENGTH & {item.path.stem, item.path.parent.name}:
+        names = {item.path.stem, item.path.parent.name}
+        if names & {*AT_LENGTH, "faults"}:
+            item.add_marker("at_length")
+        if names & AT_LENGTH and os.environ.get("FAULTS") != "long":
             item.add_marker(skip)
 
 

@@ -35,11 +35,7 @@ def furnish(folder: Path) -> None:
     blank = _blank()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copy(blank / "mlflow.db", folder)
-    with contextlib.closing(sqlite3.connect(folder / "mlflow.db")) as base, base:
-        base.execute(
-            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-            (str(blank), str(folder)),
-        )
+    _at_home(folder / "mlflow.db", blank, folder)
 
 
 def _blank() -> Path:
@@ -52,13 +48,18 @@ def _blank() -> Path:
             # In a process of its own: not every test process needs MLflow.
             command = [sys.executable, "-c", _MAKE, f"sqlite:///{draft}/mlflow.db"]
             subprocess.run(command, check=True)
-            with contextlib.closing(sqlite3.connect(draft / "mlflow.db")) as base, base:
-                base.execute(
-                    "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
-                    (str(draft), str(folder)),
-                )
+            _at_home(draft / "mlflow.db", draft, folder)
             (draft / "mlflow.db").rename(folder / "mlflow.db")
     return folder
+
+
+def _at_home(store: Path, before: Path, folder: Path) -> None:
+    """Have a store keep its files in another folder than before."""
+    with contextlib.closing(sqlite3.connect(store)) as base, base:
+        base.execute(
+            "UPDATE experiments SET artifact_location = replace(artifact_location, ?, ?)",
+            (str(before), str(folder)),
+        )
 
 
 @pytest.fixture

@@ -32,6 +32,12 @@ EASY = Bar(candles=100, skill=-1.0, coverage=(0.0, 1.0))
 HARD = Bar(candles=100, skill=1.0, coverage=(0.0, 1.0))
 
 
+def widen(learner: Learner) -> None:
+    """Make bands far too wide, and slow to come back."""
+    learner.forecaster.tracker.sizes[:] *= 6  # type: ignore[attr-defined]
+    learner.recalled()
+
+
 @dataclass
 class House:
     """A store, and the registry where its models are kept."""

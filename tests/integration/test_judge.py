@@ -8,9 +8,8 @@ import pytest
 
 from models import state
 from models.gate import Bar, Showing
-from models.learner import Learner
 from shared.store import Store
-from tests.integration.housekeeping import EASY, House
+from tests.integration.housekeeping import EASY, House, widen
 from tests.integration.steps import HOUR, SERIES, T0, walk
 
 pytestmark = [
@@ -21,12 +20,6 @@ pytestmark = [
 
 WALK = walk(500)
 LOW = Bar(candles=100, skill=-9.0, coverage=(0.0, 1.0))
-
-
-def widen(learner: Learner) -> None:
-    """Make bands far too wide, and slow to come back."""
-    learner.forecaster.tracker.sizes[:] *= 6  # type: ignore[attr-defined]
-    learner.recalled()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from models.gate import Bar
 from models.learner import Learner
 from shared.candle import Series, Timeframe
 from shared.store import Store
-from tests.integration.housekeeping import EASY, HARD, HORIZON, House
+from tests.integration.housekeeping import EASY, HARD, HORIZON, House, widen
 from tests.integration.steps import HOUR, SERIES, T0, walk
 from worker.lifecycle import Restorer
 
@@ -38,12 +38,6 @@ def house(store: Store, tmp_path: Path) -> House:
 def poison(learner: Learner) -> None:
     """Make all that is said not finite."""
     learner.forecaster.tracker.sizes[:] = math.nan  # type: ignore[attr-defined]
-    learner.recalled()
-
-
-def widen(learner: Learner) -> None:
-    """Make bands far too wide, and slow to come back."""
-    learner.forecaster.tracker.sizes[:] *= 6  # type: ignore[attr-defined]
     learner.recalled()
 
 
