@@ -22,14 +22,14 @@ demo: setup  ## everything in one: make demo ARGS="--seconds 60"
 	@read -r _ _ _ _ group _ _ front _ 2>/dev/null </proc/$$$$/stat && [ "$$group" = "$$front" ] && set -m; \
 	$(BIN)/candlecast demo $(ARGS)
 
-test: setup  ## all tests that need nothing but Python: make test ARGS="-k candle"
+test: setup  ## tests that need nothing but Python, but for long ones: make test ARGS="-k candle"
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal $(ARGS)
 
 test-system: setup  ## tests against Debian's redis-server and redis-cli, which it installs
 	@command -v redis-server >/dev/null || { $(AS_ROOT) apt-get update -q && $(AS_ROOT) apt-get install -qy redis-server; }
 	@$(BIN)/pytest -m system $(ARGS)
 
-faults: setup  ## kill, cut and starve everything at length, then a table: make faults ARGS="-k redis"
+faults: setup  ## the long tests; faults at length, then a table: make faults ARGS="-k redis"
 	@FAULTS=long $(BIN)/pytest -m at_length $(ARGS)
 
 check: setup  ## lint, format, types, import rules
