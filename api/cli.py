@@ -99,6 +99,7 @@ def status(
 
 # A live producer says every five seconds how it is doing.
 _SILENT_S = 20
+_COUNTED = ("reconnects", "retries", "pauses", "holes", "bridged", "corrected", "bad")
 _ALWAYS = ("learned", "waiting", "dead_letters", "lost")
 _RARE = (
     *("duplicates", "revised", "refused", "holes", "missing"),
@@ -159,8 +160,7 @@ def _producer(told: "dict[str, Any]") -> str:
         words.append(f"NOT HEARD OF for {silent_s} s")
     for exchange, one in told["exchanges"].items():
         said = [f"{exchange} {one.get('series')} series, {one.get('streaming')} by stream"]
-        rare = [(name, one.get(name)) for name in ("reconnects", "corrected", "bad")]
-        said += [f"{count} {name}" for name, count in rare if count]
+        said += [f"{one[name]} {name}" for name in _COUNTED if one.get(name)]
         if one.get("failing"):
             said.append(f"{one['failing']} FAILING: {one.get('error')}")
         words.append(", ".join(said))

@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     markets: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="series that `candlecast live` follows, read again on SIGHUP"
     )
+    bridge: int = Field(
+        default=0, ge=0, le=100, description="candles of the longest hole that is filled, flat"
+    )
     exchanges: dict[str, dict[str, Any]] = Field(
         default={},
         repr=False,

@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from producers.checks import COLUMNS
-from producers.exchange import ExchangeError
+from producers.rows import ExchangeError
 from producers.values import read_time
 from shared.errors import InvalidValue
 

@@ -9,11 +9,10 @@ from typing import Protocol
 
 import structlog
 
-from producers.exchange import ExchangeError
 from producers.lane import grown, spread
 from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
-from producers.rows import CandleSource
+from producers.rows import CandleSource, ExchangeError
 from producers.stream import Stream
 from shared.candle import Series
 from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
@@ -38,10 +37,6 @@ class Venue(Protocol):
     @property
     def source(self) -> CandleSource:
         """Where candles are asked for."""
-        ...
-
-    def trusts(self, series: Series) -> bool:
-        """Whether what its stream tells of a closed candle is final."""
         ...
 
     def series(self, wanted: Series) -> Series:
@@ -71,6 +66,11 @@ class Standing:
         Of the stream: how often it broke, and how many of its candles were others by REST.
     bad
         Rows that were no candles.
+    retries, pauses
+        How often a market was asked for again because the exchange failed or had just failed, and
+        how often the exchange has asked to be left alone.
+    holes, bridged
+        How often it has had no candle for some times, and how many were made for such times.
     is_current
         Whether Redis has all that the exchange has by now, as far as anybody knows.
     error
@@ -83,6 +83,10 @@ class Standing:
     reconnects: int
     corrected: int
     bad: int
+    retries: int
+    pauses: int
+    holes: int
+    bridged: int
     is_current: bool
     error: str
 
@@ -102,6 +106,8 @@ class Desk(threading.Thread):
         Its series.
     history
         Candles of a series that has none yet.
+    bridge
+        Holes of so many candles at most are filled, see `producers.bridge`.
     clock
         Seconds, monotonic; of the exchange's time where that is made to run faster.
     """
@@ -113,20 +119,24 @@ class Desk(threading.Thread):
         open_store: Callable[[], Store],
         wanted: Sequence[Series],
         history: int,
+        bridge: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self.fault: CandlecastError | None = None
         self._pushed: list[Totals] = []
         self.bad = self.history = 0
+        self._retries = self._pauses = self._bridged = 0
         self._error = self._unknown = ""
         self._known: list[Series] = []
+        self._venue: Venue | None = None
         self._feeds: list[ExchangeFeed] = []
         self._stream: Stream | None = None
         self._open_venue = open_venue
         self._open_store = open_store
         self._wanted = wanted
         self._history = history
+        self._bridge = bridge
         self._clock = clock
         self._bell = threading.Event()
         self._stopped = threading.Event()
@@ -152,6 +162,7 @@ class Desk(threading.Thread):
                 self._error, known = f"{type(error).__name__}: {error}", False
             else:
                 return
+            self._retries += 1
             delay = grown(delay, _BACKOFF_S)
             facts = {"exchange": self.name, "error": self._error, "next_s": delay}
             log.warning("exchange_unreachable", **facts, exc_info=not known)
@@ -179,6 +190,8 @@ class Desk(threading.Thread):
 
     def _push(self, venue: Venue) -> None:
         with ExitStack() as stack:
+            stack.callback(self._close)
+            self._venue = venue
             self._stream = venue.stream(self._known, self._bell.set)
             if self._stream is not None:
                 stack.enter_context(self._stream)
@@ -186,6 +199,13 @@ class Desk(threading.Thread):
             push = Push(self._store, self._feeds, sleep=self._sleep)
             self._pushed.append(push.totals)
             push.run(self._stopped.is_set)
+
+    def _close(self) -> None:
+        """Keep the counts of what ends here."""
+        standing = self.standing
+        self._retries, self._pauses = standing.retries, standing.pauses
+        self._bridged = standing.bridged
+        self._venue, self._feeds = None, []
 
     def _feed(self, venue: Venue, series: Series) -> ExchangeFeed:
         def refuse(row: str, error: str) -> None:
@@ -202,7 +222,7 @@ class Desk(threading.Thread):
             refuse,
             self._clock,
             self._stream,
-            trusts=venue.trusts(series),
+            self._bridge,
         )
         if (end := self._store.end(series)) is not None:
             feed.rewind(end)
@@ -227,6 +247,10 @@ class Desk(threading.Thread):
             reconnects=stream.reconnects if stream else 0,
             corrected=stream.corrected if stream else 0,
             bad=self.bad,
+            retries=self._retries + sum(feed.retries for feed in self._feeds),
+            pauses=self._pauses + (self._venue.source.pauses if self._venue else 0),
+            holes=self.totals.holes,
+            bridged=self._bridged + sum(feed.bridged for feed in self._feeds),
             is_current=self.is_current,
             error=self._error or next(iter(faults), "") or self._unknown,
         )

@@ -8,25 +8,20 @@ from typing import Any, Protocol
 
 import structlog
 
-from producers.lane import grown
+from producers.pause import Pause, asked_s
+from producers.rows import ExchangeError, Unreachable
 from shared.candle import Series, Timeframe
-from shared.errors import CandlecastError, InvalidValue
+from shared.errors import InvalidValue
 
 PAGE = 500
 _ATTEMPTS = 3
 _CLOCK_PERIOD_MS = 3_600_000
 _CLOCK_RETRY_MS = 60_000
 _SHOWN = 20
-_PAUSE_S = (5.0, 300.0)
-_LONGEST_PAUSE_S = 3_600.0
 # What ccxt's parsers raise at an answer that they do not expect.
 UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 log = structlog.get_logger(__name__)
-
-
-class ExchangeError(CandlecastError):
-    """An exchange is unknown, cannot be reached or refuses what was asked."""
 
 
 class Ccxt(Protocol):
@@ -92,8 +87,7 @@ class Exchange:
         self._ahead_ms = 0
         self._clock_due = 0
         self._clock_failing = False
-        self._quiet_until = 0
-        self._pause_s = 0.0
+        self._pause = Pause(source.id, lambda: source.milliseconds() / 1_000)
         for attempt in range(_ATTEMPTS):
             try:
                 self._call(source.load_markets)
@@ -108,6 +102,11 @@ class Exchange:
     def name(self) -> str:
         """Name in ccxt."""
         return self._source.id
+
+    @property
+    def pauses(self) -> int:
+        """How often it has found itself asked too often."""
+        return self._pause.count
 
     def now_ms(self) -> int:
         """Return the exchange's own time, UTC milliseconds."""
@@ -147,13 +146,10 @@ class Exchange:
         ExchangeError
             When the exchange refuses, or answers what cannot be read.
         """
-        if (left := self._quiet_until - self._source.milliseconds()) > 0:
-            raise Unreachable(
-                f"{self.name} has asked for a pause, of which {left / 1e3:.0f} s are left"
-            )
+        self._pause.check()
         self._check_clock()
         found = self._call(self._fetch, series, since)
-        self._pause_s = 0.0
+        self._pause.forget()
         timed = [row for row in found if _has_time(row)]
         if without := len(found) - len(timed):
             example = next(repr(row) for row in found if not _has_time(row))
@@ -193,10 +189,9 @@ class Exchange:
         try:
             return function(*args)
         except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
-            self._pause()
             raise Unreachable(
-                f"{self.name} is asked too often, and left alone for {self._pause_s:.0f} s: "
-                f"{_line(error)}"
+                f"{self.name} is asked too often, and left alone for "
+                f"{self._pause.begin(self._asked_s()):.0f} s: {_line(error)}"
             ) from error
         except ccxt.NetworkError as error:
             kind = type(error).__name__
@@ -210,17 +205,10 @@ class Exchange:
                 "or choose another exchange"
             ) from error
 
-    def _pause(self) -> None:
-        """Leave the exchange alone: for as long as it says, else longer each time."""
+    def _asked_s(self) -> float | None:
         headers = self._source.last_response_headers or {}
-        said = {name.lower(): text for name, text in headers.items()}.get("retry-after", "")
-        longer = grown(self._pause_s, _PAUSE_S)
-        self._pause_s = min(float(said), _LONGEST_PAUSE_S) if said.isdecimal() else longer
-        self._quiet_until = self._source.milliseconds() + round(self._pause_s * 1_000)
-
-
-class Unreachable(ExchangeError):
-    """The network or the exchange fails for now."""
+        named = {name.lower(): text for name, text in headers.items()}
+        return asked_s(named.get("retry-after", ""))
 
 
 def _has_time(row: Any) -> bool:

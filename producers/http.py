@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from producers.answers import read_rows
-from producers.exchange import ExchangeError, Unreachable
 from producers.http_options import HttpOptions, is_token
+from producers.pause import Pause, asked_s
+from producers.rows import ExchangeError, Unreachable
 from shared.candle import Series, Timeframe
 from shared.errors import CandlecastError
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 _REDIRECTS = 3
 _UNAUTHORIZED = 401
 # Too early, too slow or too often; what the service cannot do from 500 on may work later too.
-_FOR_NOW = {408, 425, 429}
-_LONGEST_PAUSE_S = 3_600.0
+_TOO_OFTEN = 429
+_FOR_NOW = {408, 425, _TOO_OFTEN}
 
 
 class HttpSource:
     """A data service as a source that `producers.polling.ExchangeFeed` asks.
 
-    A service that asks for a pause (429 or 503 with Retry-After) is left alone for so long, for all
-    its series. Redirects are followed on the same host only. Candles count as closed by this
-    machine's clock.
+    A service that asks for a pause (429, or 503 with Retry-After) is left alone, for all its
+    series. Redirects are followed on the same host only. Candles count as closed by this machine's
+    clock.
 
     Parameters
     ----------
@@ -57,10 +57,14 @@ class HttpSource:
         self.name = name
         self._options = options
         self._now_ms = now_ms
-        self._clock = clock
+        self._pause = Pause(name, clock)
         self._session = requests.Session()
         self._token = options.token
-        self._resume_at = clock()
+
+    @property
+    def pauses(self) -> int:
+        """How often it has asked to be left alone."""
+        return self._pause.count
 
     def now_ms(self) -> int:
         """Return this machine's time, UTC milliseconds."""
@@ -80,14 +84,14 @@ class HttpSource:
         ExchangeError
             When it refuses, or answers what cannot be read.
         """
-        if (pause := self._resume_at - self._clock()) > 0:
-            raise Unreachable(f"{self.name} asks for a pause, of which {pause:.0f} s are left")
+        self._pause.check()
         options = self._options
         answer = self._fetch(options.address(series, since))
         try:
             found = read_rows(answer, options.rows, options.fields)
         except ExchangeError as error:
             raise ExchangeError(f"{self.name}, asked for {series}: {error}") from error
+        self._pause.forget()
         return [row for row in found if row[0] >= since]
 
     def _fetch(self, url: str) -> object:
@@ -167,9 +171,10 @@ class HttpSource:
         status = answer.status_code
         what = f"{self.name}: HTTP {status} from {_place(answer.url)}"
         if status in _FOR_NOW or status >= 500:  # noqa: PLR2004 (the service's fault)
-            pause = _pause_s(answer.headers.get("retry-after", ""))
-            self._resume_at = self._clock() + pause
-            raise Unreachable(f"{what}{f', for {pause:.0f} s' if pause else ''}")
+            asked = asked_s(answer.headers.get("retry-after", ""))
+            if asked is None and status != _TOO_OFTEN:
+                raise Unreachable(what)
+            raise Unreachable(f"{what}: left alone for {self._pause.begin(asked):.0f} s")
         if not answer.ok or answer.is_redirect:
             raise ExchangeError(f"{what}: {remedy}")
         try:
@@ -197,15 +202,3 @@ def _origin(url: str) -> str:
 def _place(url: str) -> str:
     """Return an address without what may hold a secret, such as its query."""
     return _origin(url) + urlsplit(url).path
-
-
-def _pause_s(retry_after: str) -> float:
-    """Seconds that a Retry-After asks for: a number or a date."""
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(retry_after).timestamp() - time.time()
-        except (ValueError, OverflowError):
-            return 0.0
-    return min(max(0.0, seconds), _LONGEST_PAUSE_S)

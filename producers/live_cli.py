@@ -63,7 +63,8 @@ def live(
     def follow(desks: "Live") -> int:
         read = settings.load()
         found = _named(exchange, symbols or (), timeframe, read.markets)
-        desks.want(found, read.exchanges)
+        options = {one.exchange: (read.exchanges.get(one.exchange), read.bridge) for one in found}
+        desks.want(found, options)
         return len(found)
 
     with cli.stopping(seconds) as stopped:
@@ -116,9 +117,10 @@ def _desks(history: int, *, follow: bool, confirm: bool = False) -> "Live":
     from producers.venues import open_venue
 
     def desk(name: str, wanted: "Sequence[Series]") -> Desk:
-        options = settings.load().exchanges.get(name)
+        read = settings.load()
+        options = read.exchanges.get(name)
         opened = partial(open_venue, name, options, follow=follow, confirm=confirm)
-        return Desk(name, opened, cli.opened, wanted, history)
+        return Desk(name, opened, cli.opened, wanted, history, read.bridge)
 
     return Live(desk)
 

@@ -1,30 +1,26 @@
 """The closed candles of an exchange's market as a feed."""
 
 import time
-import zlib
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import numpy as np
 import structlog
 
-from producers import checks
-from producers.exchange import ExchangeError, Unreachable
-from producers.lane import grown
-from producers.rows import CandleSource, CandleStream, Row, Rows
+from producers import certain, checks
+from producers.bridge import Bridge
+from producers.lane import grown, spread
+from producers.rows import CandleSource, CandleStream, ExchangeError, Row, Rows, Unreachable
 from shared.candle import Candle, Series
 from shared.records import BEFORE_ALL
 
 _BACKOFF_S = (1.0, 60.0)
 _LATE_WAIT_S = (1.0, 30.0)
-# Exchanges correct a candle for a moment after its close, and a revised candle is never learned.
-_GRACE_MS = 2_000
-_SURE_MS = 10_000
+# An exchange may fill up what it has missed once an outage is over.
+_DOUBT_S = (1.0, 16.0)
 # How far an empty answer is believed to reach: the shortest pages of known exchanges.
 _EMPTY_STEP = 100
 # So far a clock that was measured may be off.
 _EARLY_MS = 1_000
-_PROBED_EVERY = 60
 _LEAST_ROWS = 10
 
 log = structlog.get_logger(__name__)
@@ -45,6 +41,7 @@ class ExchangeFeed:
       one row with a wrong time hides no others.
     - Nothing at all, which an outage may look like: when candles come again, what was passed over
       while the feed waited for them is asked for once more.
+    - A hole right behind an outage: asked about for half a minute more.
     - A first answer in the steps of another timeframe: an error.
 
     Parameters
@@ -62,9 +59,8 @@ class ExchangeFeed:
         Seconds, monotonic.
     stream
         Tells of candles sooner; None where the exchange has no such thing.
-    trusts
-        Whether what it tells of a closed candle is final; otherwise each one is asked for. One in
-        sixty is asked for all the same, and once one was another, all are.
+    bridge
+        Holes of so many candles at most are filled, see `producers.bridge`.
 
     Attributes
     ----------
@@ -72,6 +68,8 @@ class ExchangeFeed:
         Why the exchange was not heard when it was asked last; empty where it was.
     is_current
         Whether it has given all that the exchange has by now.
+    retries
+        How often it has asked again because the exchange failed, or had just failed.
     """
 
     def __init__(
@@ -82,16 +80,13 @@ class ExchangeFeed:
         refuse: Callable[[str, str], object] = lambda *_: None,
         clock: Callable[[], float] = time.monotonic,
         stream: CandleStream | None = None,
-        *,
-        trusts: bool = True,
+        bridge: int = 0,
     ) -> None:
         self.series = series
         self._stream = stream
-        self._trusts = trusts
-        # Not all series at once.
-        self._probed_at = zlib.crc32(str(series).encode()) % _PROBED_EVERY
         self._exchange = exchange
         self._rows = Rows(series, refuse)
+        self._bridge = Bridge(series.timeframe, bridge)
         self._clock = clock
         self._start = self._next = series.timeframe.floor(since - 1) + series.timeframe.ms
         self._resume_at = clock()
@@ -99,9 +94,17 @@ class ExchangeFeed:
         self._answered = False
         self.error = ""
         self.is_current = False
+        self.retries = 0
         # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
         self._empty_from: int | None = None
         self._doubted_from: int | None = None
+        # How long to wait until a hole is asked about again; 0.0 where it is believed.
+        self._doubt_s = 0.0
+
+    @property
+    def bridged(self) -> int:
+        """How many candles it has made where the exchange has none."""
+        return self._bridge.count
 
     @property
     def behind(self) -> int:
@@ -118,9 +121,10 @@ class ExchangeFeed:
         if told := self._take_told(count):
             return told
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
-        last_closed = frame.floor(now_ms - _GRACE_MS) - frame.ms
+        last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
         self.is_current = self._next > last_closed
         if self.is_current:
+            self._doubt_s = 0.0
             self._wait(0.0)
             return []
         try:
@@ -129,39 +133,29 @@ class ExchangeFeed:
             self._back_off(error)
             return []
         self._note_answer()
-        closed = self._certain(rows, last_closed, now_ms)
-        closed = _up_to_jump(closed, _EMPTY_STEP * frame.ms)[:count]
-        if closed and self._doubted_from is not None:
-            self._next, self._empty_from, self._doubted_from = self._doubted_from, None, None
+        closed = certain.closed(rows, frame, last_closed, now_ms)
+        closed = certain.up_to_jump(closed, _EMPTY_STEP * frame.ms)
+        if self._asks_again(closed):
             return []
         # Before the feed moves on: what could not be set aside has to come again.
         self._rows.refuse_ahead(rows, now_ms)
-        candles = [candle for row in closed if (candle := self._rows.read(row))]
+        read = ((int(row[0]), self._rows.read(row)) for row in closed)
+        candles = self._bridge.over(read, count)
         if self._stream and closed and int(closed[-1][0]) == last_closed:
             self._stream.compare(self.series, closed[-1])
-        self._move(closed, last_closed)
+        dealt_with = int(closed[-1][0]) if closed else None
+        self._move(candles[-1].open_time if len(candles) == count else dealt_with, last_closed)
         # For a while after its close the last one may be on its way.
-        is_late = not closed and now_ms - last_closed - frame.ms >= _SURE_MS
+        is_late = not closed and now_ms - last_closed - frame.ms >= certain.SURE_MS
         self.is_current = self._next > last_closed or is_late
         return candles
-
-    def _certain(self, rows: Sequence[Row], last_closed: int, now_ms: int) -> list[Row]:
-        """Return the rows that have closed for certain.
-
-        An answer may be seconds old, and its last row as it stood then: it is believed once the
-        next one is there, or after a while.
-        """
-        closed = [row for row in rows if row[0] <= last_closed]
-        is_last = bool(closed) and len(closed) == len(rows) and closed[-1][0] == last_closed
-        if is_last and now_ms - last_closed - self.series.timeframe.ms < _SURE_MS:
-            closed.pop()
-        return closed
 
     def _take_told(self, count: int) -> list[Candle]:
         candles: list[Candle] = []
         while len(candles) < count and (row := self._told(self._next)):
             if candle := self._rows.read(row):
                 candles.append(candle)
+            self._bridge.stand_on(candle)
             self._next += self.series.timeframe.ms
             self._delay = 0.0
             self._wait(0.0)
@@ -169,24 +163,37 @@ class ExchangeFeed:
 
     def _told(self, open_time: int) -> Row | None:
         """Return a candle that the stream has told of, where it is certain and comes next."""
-        certain = self._trusts and self._empty_from is None and self._doubted_from is None
-        if self._stream is None or not certain or self._stream.corrected:
+        if self._stream is None or self._empty_from is not None or self._doubted_from is not None:
             return None
-        frame = self.series.timeframe
-        latest = self._exchange.now_ms() + _EARLY_MS
-        is_probe = open_time // frame.ms % _PROBED_EVERY == self._probed_at
-        if is_probe or open_time + frame.ms > latest:
-            return None
-        return self._stream.closed(self.series, open_time, latest)
+        return self._stream.closed(self.series, open_time, self._exchange.now_ms() + _EARLY_MS)
 
     def rewind(self, after: int) -> None:
         """Go on with the first candle after ``after``, and ask for it at once."""
         self._next = self._start if after == BEFORE_ALL else after + self.series.timeframe.ms
         self._empty_from = self._doubted_from = None
+        self._bridge.stand_on(None)
         self._resume_at = self._clock()
 
+    def _asks_again(self, closed: list[Row]) -> bool:
+        """Whether rows that follow an outage wait, since there is a hole; cut them before one."""
+        if closed and self._doubted_from is not None:
+            self._next, self._empty_from, self._doubted_from = self._doubted_from, None, None
+            self._doubt_s = _DOUBT_S[0]
+            return True
+        if not (closed and self._doubt_s):
+            return False
+        step_ms = self.series.timeframe.ms
+        sound = certain.up_to_jump(closed, step_ms, self._next - step_ms)
+        if sound:
+            closed[:] = sound
+            return False
+        self.retries += 1
+        self._wait(self._doubt_s)
+        self._doubt_s = 2 * self._doubt_s if self._doubt_s < _DOUBT_S[1] else 0.0
+        return True
+
     def _ask(self, now_ms: int) -> Sequence[Row]:
-        rows = self._exchange.rows(self.series, self._next)
+        rows = self._fetch()
         times = np.array([int(row[0]) for row in rows if row[0] <= now_ms], dtype=np.int64)
         if self._answered or len(times) < _LEAST_ROWS:
             return rows
@@ -199,12 +206,22 @@ class ExchangeFeed:
             )
         return rows
 
-    def _move(self, closed: Sequence[Row], last_closed: int) -> None:
-        """Go on behind the rows, or behind a long time without any; else wait for them."""
+    def _fetch(self) -> Sequence[Row]:
+        """Ask for the rows from the next candle on; before them, for the one to bridge from."""
+        if not self._bridge.needs_before or self._next == self._start:
+            return self._exchange.rows(self.series, self._next)
+        before_ms = self._next - self.series.timeframe.ms
+        rows = self._exchange.rows(self.series, before_ms)
+        known = [row for row in rows if row[0] < self._next]
+        self._bridge.stand_on(self._rows.read(known[-1]) if known else None)
+        return rows[len(known) :]
+
+    def _move(self, dealt_with: int | None, last_closed: int) -> None:
+        """Go on behind what is dealt with, or a long time without anything; else wait for it."""
         frame = self.series.timeframe
-        if closed:
+        if dealt_with is not None:
             # A row off the grid must not carry the feed off it.
-            self._next = frame.floor(int(closed[-1][0])) + frame.ms
+            self._next = frame.floor(dealt_with) + frame.ms
             self._empty_from = None
         elif self._next + _EMPTY_STEP * frame.ms <= last_closed:
             # Nothing was traded there, and what is so long past comes no more.
@@ -222,15 +239,16 @@ class ExchangeFeed:
     def _wait(self, seconds: float) -> None:
         """Wait until the next candle has closed, or less if ``seconds`` says so."""
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
-        next_close_ms = frame.floor(now_ms - _GRACE_MS) + frame.ms + _GRACE_MS
+        next_close_ms = frame.floor(now_ms - certain.GRACE_MS) + frame.ms + certain.GRACE_MS
         until_close = (next_close_ms - now_ms) / 1_000
         self._resume_at = self._clock() + min(seconds or until_close, until_close)
 
     def _back_off(self, error: ExchangeError) -> None:
         if not (self._answered or isinstance(error, Unreachable)):
             raise error
+        self.retries += 1
         self._delay = grown(self._delay, _BACKOFF_S)
-        self._resume_at = self._clock() + self._delay
+        self._resume_at = self._clock() + spread(self._delay)
         if not self.error:
             log.warning("exchange_failing", series=str(self.series), error=str(error))
         self.error = str(error)
@@ -238,13 +256,5 @@ class ExchangeFeed:
     def _note_answer(self) -> None:
         if self.error:
             log.info("exchange_back", series=str(self.series))
-            self._delay = 0.0
+            self._delay, self._doubt_s = 0.0, _DOUBT_S[0]
         self._answered, self.error = True, ""
-
-
-def _up_to_jump(rows: list[Row], most_ms: int) -> list[Row]:
-    """Return the rows before the first one that lies further than that from the one before."""
-    for at, (before, row) in enumerate(pairwise(rows), 1):
-        if row[0] - before[0] > most_ms:
-            return rows[:at]
-    return rows

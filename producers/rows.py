@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue
+from shared.errors import CandlecastError, InvalidValue
 
 # Clocks of machines differ, and the exchange's may not be known.
 _AHEAD_MS = 600_000
@@ -15,12 +15,25 @@ Row = Sequence[Any]
 """Open time (UTC milliseconds), open, high, low, close, volume."""
 
 
+class ExchangeError(CandlecastError):
+    """An exchange is unknown, cannot be reached or refuses what was asked."""
+
+
+class Unreachable(ExchangeError):
+    """The network or the exchange fails for now."""
+
+
 class CandleSource(Protocol):
     """What `ExchangeFeed` needs of an exchange or a data service."""
 
     @property
     def name(self) -> str:
         """What errors call it."""
+        ...
+
+    @property
+    def pauses(self) -> int:
+        """How often it has asked to be left alone."""
         ...
 
     def now_ms(self) -> int:
@@ -45,13 +58,8 @@ class CandleSource(Protocol):
 class CandleStream(Protocol):
     """What `ExchangeFeed` needs of what an exchange pushes: see `producers.stream.Stream`."""
 
-    @property
-    def corrected(self) -> int:
-        """How many candles it told of otherwise than they are by REST."""
-        ...
-
     def closed(self, series: Series, open_time: int, latest: float) -> Row | None:
-        """Return a candle that has closed, unless one that opens after ``latest`` was told of."""
+        """Return a candle that has closed for certain at ``latest`` (UTC milliseconds)."""
         ...
 
     def compare(self, series: Series, row: Row) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Protocol, Self
+from zlib import crc32
 
 import structlog
 
 from producers.lane import grown, spread
 from producers.rows import Row
-from producers.tape import Tape, time_of
+from producers.tape import Tape, is_same, time_of
 from shared.candle import Series, Timeframe
 
 # Of one subscription: exchanges take a few hundred at most.
@@ -21,8 +22,11 @@ _BACKOFF_S = (1.0, 60.0)
 # A connection that held so long was a good one: after it the waits begin anew.
 _STEADY_S = 60.0
 _END_S = 5.0
-# So many candles close without a word of any: then a subscription has died and its connection not.
-_DEAF_AFTER = 3
+# So many candles of a series close without a word of it: then its subscription has died, though its
+# connection has not. It may be that the exchange never tells of it: longer each time.
+_DEAF_AFTER = (3, 48)
+# One candle in so many is asked for, whatever is told of it.
+_PROBED_EVERY = 60
 
 log = structlog.get_logger(__name__)
 
@@ -77,13 +81,17 @@ class Stream:
         Called, in the stream's thread, when there is news.
     backoff_s
         Shortest and longest time between two clients of a timeframe.
+    trusts
+        Whether what it tells last of a candle of that series is final. One in sixty is not told of
+        all the same, so that it is asked for; once one was another, or was told again otherwise
+        after its close, none is.
 
     Attributes
     ----------
     reconnects
         How often a client has broken so far.
     corrected
-        Candles that were told of and are others by REST.
+        Candles that were told of and are others by REST, or by a later word.
     """
 
     def __init__(
@@ -92,16 +100,19 @@ class Stream:
         series: Iterable[Series],
         ring: Callable[[], object] = lambda: None,
         backoff_s: tuple[float, float] = _BACKOFF_S,
+        trusts: Callable[[Series], bool] = lambda _: True,
     ) -> None:
         self._connect = connect
         self._ring = ring
         self._backoff_s = backoff_s
+        self._trusts = trusts
         self._tapes = {one: Tape() for one in series}
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
-        self._unheard: dict[Timeframe, set[int]] = {one.timeframe: set() for one in self._tapes}
-        self._deaf = {frame: asyncio.Event() for frame in self._unheard}
+        self._unheard: dict[Series, set[int]] = {one: set() for one in self._tapes}
+        self._patience = dict.fromkeys(self._tapes, _DEAF_AFTER[0])
+        self._deaf = {one.timeframe: asyncio.Event() for one in self._tapes}
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.reconnects = self.corrected = 0
 
@@ -126,28 +137,34 @@ class Stream:
             return sum(tape.newest is not None for tape in self._tapes.values())
 
     def closed(self, series: Series, open_time: int, latest: float = math.inf) -> Row | None:
-        """Return a candle that has closed, if the stream has told of it.
+        """Return a candle that has closed, if the stream has told of it and its word is final.
 
         Where it tells of one that opens after ``latest`` (UTC milliseconds), a time is wrong, and
         nothing is certain.
         """
+        step_ms = series.timeframe.ms
+        # Not all series at once.
+        is_probe = (open_time // step_ms - crc32(str(series).encode())) % _PROBED_EVERY == 0
+        if is_probe or self.corrected or open_time + step_ms > latest or not self._trusts(series):
+            return None
         with self._lock:
             tape = self._tapes[series]
             return None if (tape.newest or 0) > latest else tape.closed(open_time)
 
     def compare(self, series: Series, row: Row) -> None:
         """Hear from elsewhere of a candle that has just closed."""
-        frame, told = series.timeframe, self.closed(series, time_of(row))
-        if told is not None:
-            self.corrected += [*map(_number, told[1:6])] != [*map(_number, row[1:6])]
-            return
         with self._lock:
-            unheard = self._unheard[frame]
+            told = self._tapes[series].closed(time_of(row))
+            if told is not None:
+                self.corrected += not is_same(told, row)
+                return
+            unheard = self._unheard[series]
             unheard.add(time_of(row))
-            if len(unheard) < _DEAF_AFTER:
+            if len(unheard) < self._patience[series]:
                 return
             unheard.clear()
-        self._loop.call_soon_threadsafe(self._deaf[frame].set)
+            self._patience[series] = min(2 * self._patience[series], _DEAF_AFTER[1])
+        self._loop.call_soon_threadsafe(self._deaf[series.timeframe].set)
 
     # ---------------------------------------------------------------- in the thread
 
@@ -189,7 +206,7 @@ class Stream:
         try:
             done, _ = await asyncio.wait([*listening, silence], return_when=asyncio.FIRST_COMPLETED)
             faults = [task.exception() for task in done - {silence} if not task.cancelled()]
-            return next((_line(fault) for fault in faults if fault), "nothing was told of candles")
+            return next((_line(fault) for fault in faults if fault), "a market fell silent")
         finally:
             for task in (*listening, silence):
                 task.cancel()
@@ -228,9 +245,10 @@ class Stream:
             for series, rows in told.items():
                 tape = self._tapes[series]
                 before = tape.newest
-                tape.note(rows)
+                self.corrected += tape.note(rows)
                 has_closed |= tape.newest != before
-                self._unheard[series.timeframe].clear()
+                self._unheard[series].clear()
+                self._patience[series] = _DEAF_AFTER[0]
         if has_closed:
             self._ring()
 
@@ -249,10 +267,6 @@ def _is_anew(client: Client, connections: list[Any]) -> bool:
     anew = any(all(one is not other for other in now) for one in connections)
     connections[:] = now
     return anew
-
-
-def _number(value: Any) -> float:
-    return float(value or 0.0)
 
 
 def _groups(client: Client, series: Iterable[Series]) -> list[list[Series]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from producers.rows import Row
 
@@ -17,10 +18,12 @@ class Tape:
 
     >>> tape = Tape()
     >>> tape.note([[0, 1.0], [60, 2.0]])
+    0
     >>> tape.closed(0), tape.closed(60)
     ([0, 1.0], None)
     >>> tape.broke()
     >>> tape.note([[120, 3.0]])
+    0
     >>> tape.closed(60) is None
     True
     """
@@ -29,14 +32,18 @@ class Tape:
     newest: int | None = None
     """Open time of the candle that is open, UTC milliseconds; None until the first one comes."""
 
-    def note(self, rows: Iterable[Row]) -> None:
-        """Take down what has changed."""
+    def note(self, rows: Iterable[Row]) -> int:
+        """Take down what has changed; return how many candles are others than when they closed."""
+        changed = 0
         for row in rows:
             time_ms = time_of(row)
+            closed = self.closed(time_ms)
+            changed += closed is not None and not is_same(closed, row)
             self.rows[time_ms] = list(row)  # ccxt goes on writing into its own
             self.newest = time_ms if self.newest is None else max(self.newest, time_ms)
         for time_ms in sorted(self.rows)[:-_KEPT]:
             del self.rows[time_ms]
+        return changed
 
     def closed(self, open_time: int) -> Row | None:
         """Return a candle that has closed, as it was told last."""
@@ -49,6 +56,15 @@ class Tape:
         if self.newest is not None:
             self.rows.pop(self.newest, None)
         self.newest = None
+
+
+def is_same(row: Row, other: Row) -> bool:
+    """Whether two rows say the same of a candle; no volume is none."""
+    return [*map(_number, row[1:6])] == [*map(_number, other[1:6])]
+
+
+def _number(value: Any) -> float:
+    return float(value or 0.0)
 
 
 def time_of(row: Row) -> int:

@@ -35,8 +35,8 @@ class CcxtVenue:
     is_final: bool
     connect_stream: Callable[[], Client] | None
 
-    def trusts(self, series: Series) -> bool:
-        """Whether what its stream tells of a closed candle is final.
+    def _trusts(self, series: Series) -> bool:
+        """Whether the last word of its stream on a candle is the final one.
 
         Of inverse contracts some streams tell the volume in another unit than REST.
         """
@@ -49,7 +49,9 @@ class CcxtVenue:
 
     def stream(self, series: Iterable[Series], ring: Callable[[], object]) -> Stream | None:
         """Return what follows series."""
-        return Stream(self.connect_stream, series, ring) if self.connect_stream else None
+        if self.connect_stream is None:
+            return None
+        return Stream(self.connect_stream, series, ring, trusts=self._trusts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,6 @@ class HttpVenue:
     """A data service of one's own, which is polled."""
 
     source: CandleSource
-
-    def trusts(self, series: Series) -> bool:  # noqa: ARG002
-        """Return no: there is no stream."""
-        return False
 
     def series(self, wanted: Series) -> Series:
         """Return the series: only the service knows whether it has such candles."""

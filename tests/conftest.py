@@ -32,21 +32,17 @@ STATE_KEY = "0123456789abcdef" * 2
 _databases = itertools.cycle(range(16))
 
 
-# CI has ten minutes: `make faults` runs these, by their marker.
-AT_LENGTH = {
-    "market",
-    *("test_live_cli", "test_update_cli", "test_push_cli", "test_sql_cli"),
-    *("test_own_producers", "test_data_service", "test_benchmarks", "test_planted_pickles"),
-    *("test_backtest_cli", "test_pretrain_cli"),
-}
+# CI has ten minutes: `make faults` runs these, by their marker; the others have a short form.
+AT_LENGTH = {"test_benchmarks", "test_backtest_cli", "test_pretrain_cli"}
+SHORTENED = {"faults", "test_live"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long, and leave it out unless it is asked for; faults have a short form."""
+    """Mark what takes long, and leave it out unless it is asked for."""
     skip = pytest.mark.skip(reason="takes long: `make faults` runs it")
     for item in items:
         names = {item.path.stem, item.path.parent.name}
-        if names & {*AT_LENGTH, "faults"}:
+        if names & (AT_LENGTH | SHORTENED):
             item.add_marker("at_length")
         if names & AT_LENGTH and os.environ.get("FAULTS") != "long":
             item.add_marker(skip)

@@ -170,6 +170,7 @@ def archived(data: Path, name: str) -> tuple[int, bool]:
     return versions, bool(tags)
 
 
+@pytest.mark.usefixtures("furnished")
 def test_a_retired_series_leaves_its_model_and_its_dead_letters(
     learned: Store, candlecast: Run, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from producers import sql
 from shared.candle import Candle, Series
+from shared.errors import CandlecastError
 from shared.store import Store
 
 HOUR = 3_600_000
@@ -172,23 +173,30 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("url", "query", "says"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_with_a_database_or_query_is_one_line(
-    url: str, query: str, says: str, database: Make, candlecast: Run, store: Store
+def test_what_is_wrong_with_a_database_or_query_is_said(
+    url: str, query: str, says: str, database: Make
 ) -> None:
-    """Exit code 2, nothing pushed, no secret shown, and nothing done to the database."""
+    """In one line, without a secret, and nothing is done to the database."""
     own = database(["INTEGER", *["REAL"] * 5], [(c.open_time, *numbers(c)) for c in candles()])
 
-    done = candlecast(
-        *("replay", "--sql", url.format(url=own), "--query", query, "--series", str(SERIES))
-    )
+    with pytest.raises(CandlecastError) as error:
+        sql.read_query(url.format(url=own), query, str(SERIES))
 
-    assert (done.returncode, done.stdout, store.series()) == (2, "", [])
-    assert says in done.stderr
-    assert done.stderr.count("\n") == 1
-    assert "s3cr" not in done.stderr
-    assert "Traceback" not in done.stderr
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "s3cr" not in str(error.value)
     with closing(sqlite3.connect(own.removeprefix("sqlite:///"))) as connection:
         assert connection.execute("SELECT count(*) FROM candles").fetchone() == (30,)
+
+
+def test_a_database_that_cannot_be_read_is_one_line(candlecast: Run, store: Store) -> None:
+    """Exit code 2, nothing pushed, no secret shown."""
+    done = candlecast("replay", "--sql", URL, "--query", SELECT, "--series", str(SERIES))
+
+    assert (done.returncode, done.stdout, store.series()) == (2, "", [])
+    assert "psycopg is not installed" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "s3cr" not in done.stderr
 
 
 @pytest.mark.parametrize(

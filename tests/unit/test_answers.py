@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from producers.answers import read_rows
-from producers.exchange import ExchangeError
+from producers.rows import ExchangeError
 
 T0 = 1_704_067_200_000
 NUMBERS = [1.0, 3.0, 0.5, 2.0, 7.0]

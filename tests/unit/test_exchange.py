@@ -11,8 +11,9 @@ import ccxt
 import pytest
 
 from producers.connect import connect, first_reachable
-from producers.exchange import Exchange, Unreachable
+from producers.exchange import Exchange
 from producers.polling import ExchangeFeed
+from producers.rows import Unreachable
 from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
 

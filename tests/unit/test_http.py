@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from producers.exchange import ExchangeError, Unreachable
 from producers.http import HttpSource
 from producers.http_options import HttpOptions
 from producers.polling import ExchangeFeed
+from producers.rows import ExchangeError, Unreachable
 from shared.candle import Series, Timeframe
 from shared.errors import InvalidValue
 from tests.unit.data_service import PASSWORD, Answer, Service, row, running, walk
@@ -212,7 +212,7 @@ def test_a_pause_is_kept_for_all_series(service: Service, status: int, as_date: 
             source.rows(SERIES, T0)
 
     clock.now = 119.0
-    with pytest.raises(Unreachable, match="asks for a pause, of which 1 s are left"):
+    with pytest.raises(Unreachable, match="asked for a pause, of which 1 s are left"):
         source.rows(source.series("ETH/USDT", FRAME), T0)
 
     clock.now = 120.0

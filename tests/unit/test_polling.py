@@ -7,7 +7,7 @@ import ccxt
 import pytest
 from structlog.testing import capture_logs
 
-from producers.exchange import ExchangeError
+from producers.rows import ExchangeError
 from shared.candle import Candle
 from tests.unit.fake_exchange import HOUR, START, Fake, feed, hours, row, wait
 
@@ -159,9 +159,43 @@ def test_network_errors_are_retried_and_lose_nothing() -> None:
         assert source.take(500) == []
         waits.append(wait(fake, source))
 
-    assert waits == [1, 2, 4]
+    # Not all series, nor both of two producers, at once.
+    assert all(
+        longest / 2 <= waited <= longest for waited, longest in zip(waits, (1, 2, 4), strict=True)
+    )
+    assert source.retries == 3
     assert hours(source.take(500)) == list(range(10))
     assert set(fake.asked) == {START}
+
+
+@pytest.mark.parametrize("filled", [True, False])
+def test_a_hole_behind_an_outage_is_asked_about_for_half_a_minute(*, filled: bool) -> None:
+    """The exchange may fill up what it has missed; what comes before the hole is not held up."""
+    fake = Fake(rows=[row(hour) for hour in range(10)])
+    source = feed(fake)
+    source.take(500)
+    fake.now_ms = START + 14 * HOUR + 15_000
+    fake.failures = [ccxt.ExchangeNotAvailable("matching halted")]
+    source.take(500)
+    wait(fake, source)
+    fake.rows += [row(10), row(13)]
+
+    found = hours(source.take(500))
+    waits = []
+    while not (behind := source.take(500)):
+        waits.append(wait(fake, source))
+        if filled and len(waits) == 3:
+            fake.rows[11:11] = [row(11), row(12)]
+
+    assert found == [10]
+    assert hours(behind) == ([11, 12, 13] if filled else [13])
+    assert waits == ([1, 2, 4] if filled else [1, 2, 4, 8, 16])
+    source.take(500)
+    fake.now_ms += 3 * HOUR
+    fake.rows.append(row(16))
+    # Once all is there again, a hole is the market's own.
+    assert source.is_current
+    assert hours(source.take(500)) == [16]
 
 
 def test_a_failing_clock_costs_no_candle() -> None:

@@ -61,12 +61,14 @@ class FakeClient:
 class Scene:
     """A stream in its thread, and the clients that it has made."""
 
-    def __init__(self, *series: Series, many: bool = True) -> None:
+    def __init__(self, *series: Series, many: bool = True, trusts: bool = True) -> None:
         self.made: list[FakeClient] = []
         self._many = many
         self._rung = threading.Event()
         self._changed = threading.Condition()
-        self.stream = Stream(self._connect, series, self._rung.set, backoff_s=(0.01, 0.02))
+        self.stream = Stream(
+            self._connect, series, self._rung.set, backoff_s=(0.01, 0.02), trusts=lambda _: trusts
+        )
 
     def _connect(self) -> FakeClient:
         client = FakeClient(many=self._many)
@@ -94,9 +96,9 @@ class Scene:
 
 
 @contextmanager
-def scene(*series: Series, many: bool = True) -> Iterator[Scene]:
+def scene(*series: Series, many: bool = True, trusts: bool = True) -> Iterator[Scene]:
     """Play with a stream."""
-    play = Scene(*series, many=many)
+    play = Scene(*series, many=many, trusts=trusts)
     with play.stream:
         yield play
 
@@ -191,14 +193,15 @@ def test_each_timeframe_has_a_client_of_its_own() -> None:
 
 
 def test_a_stream_without_a_word_of_candles_that_close_begins_anew() -> None:
-    """A subscription may die while its connection holds."""
-    with scene(BTC) as play:
+    """A subscription may die while its connection holds, and tells of another market."""
+    with scene(BTC, ETH) as play:
         play.tell({"BTC/USDT": [row(1)]})
         for minute in (2, 3, 3):
             play.stream.compare(BTC, row(minute))
         play.tell({"BTC/USDT": [row(4)]})  # a word: the count begins anew
         for minute in (5, 6):
             play.stream.compare(BTC, row(minute))
+            play.tell({"ETH/USDT": [row(minute)]})
         quiet = len(play.made)
         play.stream.compare(BTC, row(7))
 
@@ -206,16 +209,61 @@ def test_a_stream_without_a_word_of_candles_that_close_begins_anew() -> None:
         assert quiet == 1
 
 
-def test_what_rest_says_otherwise_is_counted() -> None:
-    """Then the stream's word is not the last one."""
-    with scene(BTC) as play:
+def test_a_market_that_is_never_told_of_does_not_break_the_stream_for_ever() -> None:
+    """It is waited for twice as long each time, until it is told of."""
+    with scene(BTC, ETH) as play:
+        play.tell({"ETH/USDT": [row(1)]})
+        for minute in range(1, 4):
+            play.stream.compare(BTC, row(minute))
+        play.client(1)
+        for minute in range(4, 9):
+            play.stream.compare(BTC, row(minute))
+        patient = len(play.made)
+        play.tell({"BTC/USDT": [row(9)]}, client=1)
+        for minute in range(10, 13):
+            play.stream.compare(BTC, row(minute))
+
+        play.client(2)
+        assert patient == 2
+
+
+def test_what_is_not_final_is_not_told() -> None:
+    """All others are asked for, though the stream is compared with the answer."""
+    with scene(BTC, trusts=False) as play:
         play.tell({"BTC/USDT": [row(1), row(2), row(3)]})
 
-        play.stream.compare(BTC, row(1))
-        same = play.stream.corrected
         play.stream.compare(BTC, row(2, 10.5))
 
-        assert (same, play.stream.corrected) == (0, 1)
+        assert play.stream.closed(BTC, MINUTE) is None
+        assert play.stream.corrected == 1
+
+
+def test_one_candle_in_sixty_is_not_told() -> None:
+    """So that it is asked for, and a stream whose word is not the last one shows."""
+    with scene(BTC) as play:
+        play.tell({"BTC/USDT": [row(minute) for minute in range(122)]})
+        told = [play.stream.closed(BTC, minute * MINUTE) is not None for minute in range(120)]
+
+        assert told.count(False) == 2
+        assert told[:60] == told[60:]
+
+
+@pytest.mark.parametrize("by", ["rest", "stream"])
+def test_once_corrected_nothing_is_told_any_more(by: str) -> None:
+    """The stream's word is not the last one: REST says otherwise, or the stream does later."""
+    with scene(BTC) as play:
+        play.tell({"BTC/USDT": [row(1), row(2), row(3)]})
+        play.stream.compare(BTC, row(1))
+        play.tell({"BTC/USDT": [row(2), row(4)]})
+        before = (play.stream.corrected, play.stream.closed(BTC, MINUTE))
+
+        if by == "rest":
+            play.stream.compare(BTC, row(2, 10.5))
+        else:
+            play.tell({"BTC/USDT": [row(2, 10.5), row(5)]})
+
+        assert before == (0, row(1))
+        assert (play.stream.corrected, play.stream.closed(BTC, MINUTE)) == (1, None)
 
 
 def test_a_client_that_cannot_be_made_is_tried_again() -> None:

@@ -1,14 +1,14 @@
 """What a feed takes of its stream's word, what it asks for, and when an exchange is left alone."""
 
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
 import ccxt
 import pytest
 
-from producers.exchange import Exchange, Unreachable
+from producers.exchange import Exchange
 from producers.polling import ExchangeFeed
+from producers.rows import Unreachable
 from shared.candle import Series, Timeframe
 from tests.unit.fake_exchange import HOUR, START, Fake, feed, hours, row, wait
 
@@ -20,35 +20,26 @@ class FakeStream:
 
     def __init__(self, *rows: Sequence[Any]) -> None:
         self.rows = {int(told[0]): told for told in rows}
-        self.corrected = 0
         self.compared: list[int] = []
 
     def closed(self, series: Series, open_time: int, latest: float) -> Sequence[Any] | None:
         """A candle that has closed."""
         assert series == SERIES
-        assert latest > open_time
-        return self.rows.get(open_time)
+        return self.rows.get(open_time) if latest >= open_time + HOUR else None
 
     def compare(self, series: Series, row: Sequence[Any]) -> None:
-        """Count those that differ."""
+        """Remember it."""
         assert series == SERIES
         self.compared.append((int(row[0]) - START) // HOUR)
-        self.corrected += list(self.rows.get(int(row[0]), row)) != list(row)
 
 
-def current(fake: Fake, stream: FakeStream, *, trusts: bool = True) -> ExchangeFeed:
+def current(fake: Fake, stream: FakeStream) -> ExchangeFeed:
     """A feed that has given all of an exchange's history."""
     fake.rows = fake.rows or [row(hour) for hour in range(11)]
-    source = feed(fake, stream=stream, trusts=trusts)
+    source = feed(fake, stream=stream)
     source.take(500)
     fake.asked.clear()
     return source
-
-
-def probed() -> int:
-    """The first hour from the start at which a feed of the series asks, whatever it was told."""
-    at = zlib.crc32(str(SERIES).encode()) % 60
-    return next(hour for hour in range(60) if (START // HOUR + hour) % 60 == at)
 
 
 def test_what_comes_next_is_taken_at_once() -> None:
@@ -87,34 +78,15 @@ def test_a_candle_that_cannot_have_closed_is_not_taken() -> None:
     assert hours(source.take(500)) == [10]
 
 
-def test_the_word_of_others_is_not_taken() -> None:
-    """Each candle is asked for, and compared."""
-    fake, stream = Fake(), FakeStream(row(10, 99.0))
-    source = current(fake, stream, trusts=False)
+def test_what_is_not_told_is_asked_for_and_compared() -> None:
+    """The stream hears what each candle has become."""
+    fake, stream = Fake(), FakeStream()
+    source = current(fake, stream)
     fake.rows[10:] = [row(10), row(11)]
     fake.now_ms = START + 11 * HOUR + 2_000
 
-    (candle,) = source.take(500)
-    assert candle.close == 10.0
-    assert (stream.compared, stream.corrected) == ([9, 10], 1)
-
-
-def test_once_corrected_nothing_is_taken_any_more() -> None:
-    """One in sixty is asked for all the same, so that it shows."""
-    fake, stream = Fake(), FakeStream()
-    hour = probed() or 60
-    fake.now_ms = START + hour * HOUR + 15_000
-    fake.rows = [row(each) for each in range(hour + 1)]
-    source = current(fake, stream)
-    fake.rows[hour:] = [row(each) for each in range(hour, hour + 3)]
-    stream.rows = {START + each * HOUR: row(each, 99.0) for each in (hour, hour + 1)}
-    found = []
-    for ahead in (1, 2):
-        fake.now_ms = START + (hour + ahead) * HOUR + 2_000
-        found += source.take(500)
-
-    assert [candle.close for candle in found] == [10.0, 10.0]
-    assert stream.corrected > 0
+    assert hours(source.take(500)) == [10]
+    assert stream.compared == [9, 10]
 
 
 @pytest.mark.parametrize(
@@ -142,6 +114,7 @@ def test_an_exchange_that_is_asked_too_often_is_left_alone(
         assert len(fake.asked) == asked + 1
         fake.sleep(1)
 
+    assert exchange.pauses == len(waits)
     assert len(exchange.rows(SERIES, START)) == 10
 
 

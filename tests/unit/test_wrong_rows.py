@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from producers.exchange import ExchangeError
+from producers.rows import ExchangeError
 from shared.candle import Candle
 from shared.errors import StoreUnavailable
 from tests.unit.fake_exchange import HOUR, START, Fake, feed, hours, row, wait

@@ -1,0 +1,71 @@
+"""Pause: a source that finds itself asked too often is left alone, for all its series."""
+
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+
+from producers.lane import grown
+from producers.rows import Unreachable
+
+_UNSAID_S = (5.0, 300.0)
+_LONGEST_S = 3_600.0
+
+
+class Pause:
+    """The pauses that one source has asked for: to go on asking would get this address banned.
+
+    Parameters
+    ----------
+    name
+        What errors call the source.
+    clock
+        Seconds, monotonic.
+
+    Attributes
+    ----------
+    count
+        How many there were.
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._name = name
+        self._clock = clock
+        self._until = clock()
+        self._last_s = 0.0
+        self.count = 0
+
+    def begin(self, seconds: float | None) -> float:
+        """Begin one of so many seconds, an hour at most; longer each time where nothing is said.
+
+        Returns its length.
+        """
+        unsaid = grown(self._last_s, _UNSAID_S)
+        self._last_s = unsaid if seconds is None else min(seconds, _LONGEST_S)
+        self._until = self._clock() + self._last_s
+        self.count += 1
+        return self._last_s
+
+    def check(self) -> None:
+        """Say whether the source may be asked.
+
+        Raises
+        ------
+        Unreachable
+            When not yet.
+        """
+        if (left := self._until - self._clock()) > 0:
+            raise Unreachable(f"{self._name} has asked for a pause, of which {left:.0f} s are left")
+
+    def forget(self) -> None:
+        """Note that it answers again: the next pause is a short one."""
+        self._last_s = 0.0
+
+
+def asked_s(retry_after: str) -> float | None:
+    """Return the seconds that a Retry-After asks for, by a number or a date; None by neither."""
+    if retry_after.strip().isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
