@@ -100,13 +100,16 @@ def update(
     redis_is_set = "redis_url" in read.model_fields_set
     with nullcontext() if redis_is_set else once.own_redis(read.data_dir):
         jobs.configured()
-        failing = producers.live_cli.fetch(exchange, symbols or (), timeframe, history, wait)
-        learned = once.learn(wait)
+        learning = once.Learning()
+        failing = producers.live_cli.fetch(
+            exchange, symbols or (), timeframe, history, wait, learning.some
+        )
+        learning.rest(wait)
         kept = jobs.snapshot_moved(wait_s=wait)
         for row in board.rows(jobs.store()):
             typer.echo(row.line())
         written = kept.get("written", {})
-        typer.echo(f"{learned} candles learned, {len(written)} models kept in MLflow")
+        typer.echo(f"{learning.count} candles learned, {len(written)} models kept in MLflow")
         jobs.let_go()
     for name, why in failing.items():
         typer.echo(f"candlecast: {name}: {why}", err=True)

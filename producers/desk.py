@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,6 +67,8 @@ class Standing:
         Of the stream: how often it broke, and how many of its candles were others by REST.
     bad
         Rows that were no candles.
+    told
+        Candles that were taken at the stream's word.
     retries, pauses
         How often a market was asked for again because the exchange failed or had just failed, and
         how often the exchange has asked to be left alone.
@@ -83,6 +86,7 @@ class Standing:
     reconnects: int
     corrected: int
     bad: int
+    told: int
     retries: int
     pauses: int
     holes: int
@@ -126,7 +130,7 @@ class Desk(threading.Thread):
         self.fault: CandlecastError | None = None
         self._pushed: list[Totals] = []
         self.bad = self.history = 0
-        self._retries = self._pauses = self._bridged = 0
+        self._counted: Counter[str] = Counter()
         self._error = self._unknown = ""
         self._known: list[Series] = []
         self._venue: Venue | None = None
@@ -162,7 +166,7 @@ class Desk(threading.Thread):
                 self._error, known = f"{type(error).__name__}: {error}", False
             else:
                 return
-            self._retries += 1
+            self._counted["retries"] += 1
             delay = grown(delay, _BACKOFF_S)
             facts = {"exchange": self.name, "error": self._error, "next_s": delay}
             log.warning("exchange_unreachable", **facts, exc_info=not known)
@@ -202,10 +206,14 @@ class Desk(threading.Thread):
 
     def _close(self) -> None:
         """Keep the counts of what ends here."""
-        standing = self.standing
-        self._retries, self._pauses = standing.retries, standing.pauses
-        self._bridged = standing.bridged
+        self._counted = self._counts()
         self._venue, self._feeds = None, []
+
+    def _counts(self) -> Counter[str]:
+        now = Counter[str](pauses=self._venue.source.pauses if self._venue else 0)
+        for feed in self._feeds:
+            now.update(told=feed.told, retries=feed.retries, bridged=feed.bridged)
+        return self._counted + now
 
     def _feed(self, venue: Venue, series: Series) -> ExchangeFeed:
         def refuse(row: str, error: str) -> None:
@@ -239,7 +247,7 @@ class Desk(threading.Thread):
         """How it is doing now."""
         faults = [feed.error for feed in self._feeds if feed.error]
         missing = len(self._wanted) - len(self._known) if self._feeds else 0
-        stream = self._stream
+        stream, counts = self._stream, self._counts()
         return Standing(
             series=len(self._wanted),
             streaming=stream.live if stream else 0,
@@ -247,10 +255,11 @@ class Desk(threading.Thread):
             reconnects=stream.reconnects if stream else 0,
             corrected=stream.corrected if stream else 0,
             bad=self.bad,
-            retries=self._retries + sum(feed.retries for feed in self._feeds),
-            pauses=self._pauses + (self._venue.source.pauses if self._venue else 0),
+            told=counts["told"],
+            retries=counts["retries"],
+            pauses=counts["pauses"],
             holes=self.totals.holes,
-            bridged=self._bridged + sum(feed.bridged for feed in self._feeds),
+            bridged=counts["bridged"],
             is_current=self.is_current,
             error=self._error or next(iter(faults), "") or self._unknown,
         )

@@ -83,8 +83,12 @@ def fetch(
     frames: "Sequence[str]",
     history: int,
     wait_s: float,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, str]:
-    """Push what exchanges have by now, and no more; return what is wrong with those that fail."""
+    """Push what exchanges have by now, and no more; return what is wrong with those that fail.
+
+    ``meanwhile`` is called again and again: a log that is full takes no more until it is learned.
+    """
     from rich.console import Console
 
     from config import settings
@@ -96,6 +100,7 @@ def fetch(
         while not stopped() and not all(one.is_current for one in desks.standings.values()):
             desks.check()
             show(desks.totals, desks.history)
+            meanwhile()
             time.sleep(_LOOK_S)
         failing = {
             name: one.error or "not all of its candles are there yet"

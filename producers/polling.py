@@ -68,6 +68,8 @@ class ExchangeFeed:
         Why the exchange was not heard when it was asked last; empty where it was.
     is_current
         Whether it has given all that the exchange has by now.
+    told
+        How many candles it has taken at the stream's word.
     retries
         How often it has asked again because the exchange failed, or had just failed.
     """
@@ -94,7 +96,7 @@ class ExchangeFeed:
         self._answered = False
         self.error = ""
         self.is_current = False
-        self.retries = 0
+        self.retries = self.told = 0
         # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
         self._empty_from: int | None = None
         self._doubted_from: int | None = None
@@ -133,9 +135,8 @@ class ExchangeFeed:
             self._back_off(error)
             return []
         self._note_answer()
-        closed = certain.closed(rows, frame, last_closed, now_ms)
-        closed = certain.up_to_jump(closed, _EMPTY_STEP * frame.ms)
-        if self._asks_again(closed):
+        closed = self._believed(certain.closed(rows, frame, last_closed, now_ms))
+        if closed is None:
             return []
         # Before the feed moves on: what could not be set aside has to come again.
         self._rows.refuse_ahead(rows, now_ms)
@@ -155,6 +156,7 @@ class ExchangeFeed:
         while len(candles) < count and (row := self._told(self._next)):
             if candle := self._rows.read(row):
                 candles.append(candle)
+                self.told += 1
             self._bridge.stand_on(candle)
             self._next += self.series.timeframe.ms
             self._delay = 0.0
@@ -174,23 +176,23 @@ class ExchangeFeed:
         self._bridge.stand_on(None)
         self._resume_at = self._clock()
 
-    def _asks_again(self, closed: list[Row]) -> bool:
-        """Whether rows that follow an outage wait, since there is a hole; cut them before one."""
+    def _believed(self, closed: list[Row]) -> list[Row] | None:
+        """Return the rows up to where they have to be asked about again; None where that is now."""
+        step_ms = self.series.timeframe.ms
+        closed = certain.up_to_jump(closed, _EMPTY_STEP * step_ms)
         if closed and self._doubted_from is not None:
             self._next, self._empty_from, self._doubted_from = self._doubted_from, None, None
             self._doubt_s = _DOUBT_S[0]
-            return True
+            return None
         if not (closed and self._doubt_s):
-            return False
-        step_ms = self.series.timeframe.ms
-        sound = certain.up_to_jump(closed, step_ms, self._next - step_ms)
-        if sound:
-            closed[:] = sound
-            return False
+            return closed
+        before_hole = certain.up_to_jump(closed, step_ms, self._next - step_ms)
+        if before_hole:
+            return before_hole
         self.retries += 1
         self._wait(self._doubt_s)
         self._doubt_s = 2 * self._doubt_s if self._doubt_s < _DOUBT_S[1] else 0.0
-        return True
+        return None
 
     def _ask(self, now_ms: int) -> Sequence[Row]:
         rows = self._fetch()

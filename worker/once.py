@@ -35,24 +35,40 @@ def own_redis(folder: Path) -> Iterator[None]:
         yield
 
 
-def learn(wait_s: float) -> int:
-    """Learn until nothing waits, beside workers if there are any; return the candles learned here.
+class Learning:
+    """Learns what waits, beside workers if there are any.
 
-    Raises
-    ------
-    CandlecastError
-        When candles wait still after so many seconds.
+    Attributes
+    ----------
+    count
+        Candles learned here.
     """
-    learned, deadline = 0, time.monotonic() + wait_s
-    store, fleet = jobs.store(), jobs.model().fleet
-    while True:
-        store.tick(fleet)  # who learns says for which model, as workers do
-        learned += jobs.update_pending()["candles"]
-        pending = store.overview()["pending"]
-        if not pending:
-            return learned
-        if time.monotonic() > deadline:
-            raise CandlecastError(
-                f"{pending} series wait still after {wait_s:g} s: `candlecast status` says why"
-            )
-        time.sleep(_LOOK_S)
+
+    def __init__(self) -> None:
+        self._store, self._fleet = jobs.store(), jobs.model().fleet
+        self.count = 0
+
+    def some(self) -> None:
+        """Learn what is due now."""
+        self._store.tick(self._fleet)  # who learns says for which model, as workers do
+        self.count += jobs.update_pending()["candles"]
+
+    def rest(self, wait_s: float) -> None:
+        """Learn until nothing waits.
+
+        Raises
+        ------
+        CandlecastError
+            When candles wait still after so many seconds.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            self.some()
+            pending = self._store.overview()["pending"]
+            if not pending:
+                return
+            if time.monotonic() > deadline:
+                raise CandlecastError(
+                    f"{pending} series wait still after {wait_s:g} s: `candlecast status` says why"
+                )
+            time.sleep(_LOOK_S)

@@ -31,10 +31,11 @@ def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
     then_ms = half_past_a_minute() - 2 * 3_600_000
     env = {name: text for name, text in server.env.items() if name != "CANDLECAST_REDIS_URL"}
     env |= {"CANDLECAST_DATA_DIR": str(tmp_path / "data"), "CANDLECAST_STATE_KEY": STATE_KEY}
+    env["CANDLECAST_MAX_WAITING"] = "500"  # less than is fetched: it is learned meanwhile
     with Server(Clock(then_ms, 0.0), [Refusal(exchange="bybit", kind="error")]) as exchange:
         told = {name: options(name, exchange.url) for name in ("kraken", "bybit")}
         env["CANDLECAST_EXCHANGES"] = json.dumps(told)
-        first = [COMMAND, "update", "kraken", "BTC/USDT", "--timeframe", "1m", "--history", "50"]
+        first = [COMMAND, "update", "kraken", "BTC/USDT", "--timeframe", "1m", "--history", "700"]
         ran = [subprocess.run(first, env=env, capture_output=True, text=True, check=False)]
         exchange.clock.set(then_ms + 10 * MINUTE)
         env["CANDLECAST_MARKETS"] = "kraken:BTC/USDT:1m,bybit:BTC/USDT:1m"
@@ -45,7 +46,7 @@ def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
     assert "candlecast: bybit: bybit " in ran[1].stderr
     assert "candlecast: kraken" not in ran[1].stderr
     kept = "candles learned, 1 models kept in MLflow"
-    assert f"50 {kept}" in ran[0].stdout
+    assert f"700 {kept}" in ran[0].stdout
     assert f"10 {kept}" in ran[1].stdout
-    assert "kraken:BTC/USDT:1m  learned 60 " in ran[1].stdout
+    assert "kraken:BTC/USDT:1m  learned 710 " in ran[1].stdout
     assert not (tmp_path / "data" / "redis" / "redis.pid").exists()

@@ -53,8 +53,9 @@ def main(url: str, clock_json: str, *names: str) -> None:
     while not ended:
         live.check()
         time.sleep(0.05)
+    standings = live.standings
     live.stop()
-    print(json.dumps({name: str(one) for name, one in live.standings.items()}))
+    print(json.dumps({"told": {name: one.told for name, one in standings.items()}}))
 
 
 if __name__ == "__main__":
