@@ -100,8 +100,9 @@ class ExchangeFeed:
         # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
         self._empty_from: int | None = None
         self._doubted_from: int | None = None
-        # How long to wait until a hole is asked about again; 0.0 where it is believed.
-        self._doubt_s = 0.0
+        # Since when candles may be missing through an outage, and how long to wait until a hole
+        # there is asked about again; 0.0 where it is believed.
+        self._outage_ms, self._doubt_s = exchange.now_ms(), 0.0
 
     @property
     def bridged(self) -> int:
@@ -182,13 +183,15 @@ class ExchangeFeed:
         closed = certain.up_to_jump(closed, _EMPTY_STEP * step_ms)
         if closed and self._doubted_from is not None:
             self._next, self._empty_from, self._doubted_from = self._doubted_from, None, None
-            self._doubt_s = _DOUBT_S[0]
+            self._outage_ms, self._doubt_s = self._next, _DOUBT_S[0]
             return None
         if not (closed and self._doubt_s):
             return closed
-        before_hole = certain.up_to_jump(closed, step_ms, self._next - step_ms)
-        if before_hole:
-            return before_hole
+        before = [row for row in closed if row[0] < self._outage_ms]
+        after = int(before[-1][0]) if before else self._next - step_ms
+        sound = before + certain.up_to_jump(closed[len(before) :], step_ms, after)
+        if sound:
+            return sound
         self.retries += 1
         self._wait(self._doubt_s)
         self._doubt_s = 2 * self._doubt_s if self._doubt_s < _DOUBT_S[1] else 0.0
@@ -259,4 +262,6 @@ class ExchangeFeed:
         if self.error:
             log.info("exchange_back", series=str(self.series))
             self._delay, self._doubt_s = 0.0, _DOUBT_S[0]
+        elif not self._doubt_s:
+            self._outage_ms = self._exchange.now_ms()
         self._answered, self.error = True, ""

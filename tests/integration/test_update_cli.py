@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import COMMAND, STATE_KEY
 from tests.conftest import Server as Redis
 from tests.market.clock import Clock
-from tests.market.script import Refusal
+from tests.market.script import Hole, Refusal
 from tests.market.server import Server, options
 
 pytestmark = pytest.mark.timeout(180)
@@ -27,12 +27,19 @@ def half_past_a_minute() -> int:
 
 @pytest.mark.usefixtures("furnished")
 def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
-    """It goes on where it has ended, and nothing runs in between; who fails is named."""
+    """It goes on where it has ended, and nothing runs in between; who fails is named.
+
+    A full log is learned while the rest is fetched, and a time without trades is filled.
+    """
     then_ms = half_past_a_minute() - 2 * 3_600_000
     env = {name: text for name, text in server.env.items() if name != "CANDLECAST_REDIS_URL"}
     env |= {"CANDLECAST_DATA_DIR": str(tmp_path / "data"), "CANDLECAST_STATE_KEY": STATE_KEY}
-    env["CANDLECAST_MAX_WAITING"] = "500"  # less than is fetched: it is learned meanwhile
-    with Server(Clock(then_ms, 0.0), [Refusal(exchange="bybit", kind="error")]) as exchange:
+    env |= {"CANDLECAST_MAX_WAITING": "500", "CANDLECAST_BRIDGE": "3"}
+    script = [
+        Refusal(exchange="bybit", kind="error"),
+        Hole(exchange="kraken", from_s=-3_600, until_s=-3_420),
+    ]
+    with Server(Clock(then_ms, 0.0), script) as exchange:
         told = {name: options(name, exchange.url) for name in ("kraken", "bybit")}
         env["CANDLECAST_EXCHANGES"] = json.dumps(told)
         first = [COMMAND, "update", "kraken", "BTC/USDT", "--timeframe", "1m", "--history", "700"]

@@ -198,6 +198,18 @@ def test_a_hole_behind_an_outage_is_asked_about_for_half_a_minute(*, filled: boo
     assert hours(source.take(500)) == [16]
 
 
+def test_a_hole_before_an_outage_is_none_of_its_doing() -> None:
+    """A long history does not stop at each of them."""
+    fake = Fake(rows=[row(hour) for hour in range(10) if hour not in {3, 6}])
+    source = feed(fake)
+    source.take(2)
+    fake.failures = [ccxt.NetworkError("down")]
+    source.take(500)
+    wait(fake, source)
+
+    assert hours(source.take(500)) == [2, 4, 5, 7, 8, 9]
+
+
 def test_a_failing_clock_costs_no_candle() -> None:
     """While the exchange's clock cannot be asked its last offset holds, and one line says so."""
     fake = Fake(rows=[row(hour) for hour in range(12)], ahead_ms=-60_000)
