@@ -41,11 +41,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what takes long, and leave it out unless it is asked for."""
     skip = pytest.mark.skip(reason="takes long: `make faults` runs it")
     for item in items:
-        names = {item.path.stem, item.path.parent.name}
-        if names & (AT_LENGTH | SHORTENED):
+        if item.path.stem in AT_LENGTH:
             item.add_marker("at_length")
-        if names & AT_LENGTH and os.environ.get("FAULTS") != "long":
+        if item.get_closest_marker("at_length") and os.environ.get("FAULTS") != "long":
             item.add_marker(skip)
+        if {item.path.stem, item.path.parent.name} & SHORTENED:
+            item.add_marker("at_length")
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,14 @@ class Stack:
             return str(answer.read().decode())
 
 
-@pytest.fixture(scope="module", params=["valkey", pytest.param("redis", marks=pytest.mark.system)])
+# CI runs the system's Redis.
+STACKS = [
+    pytest.param("valkey", marks=pytest.mark.at_length),
+    pytest.param("redis", marks=pytest.mark.system),
+]
+
+
+@pytest.fixture(scope="module", params=STACKS)
 def stack(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stack]:

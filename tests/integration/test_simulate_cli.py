@@ -72,7 +72,7 @@ def test_simulate_several_series_ends_in_time(candlecast: Run, store: Store) -> 
     """Symbols times timeframes become series, and ``--seconds`` ends the run cleanly."""
     done = candlecast(
         *("simulate", "BTC/USDT", "EUR/USD", "--timeframe", "1m", "--timeframe", "1h"),
-        *("--history-candles", "50", "--seconds", "1"),
+        *("--history-candles", "50", "--seconds", "3"),
     )
 
     assert done.returncode == 0

@@ -1,7 +1,6 @@
 """One client's stream: its subscriptions, what it is told, and how it is cut off."""
 
 import asyncio
-import contextlib
 import json
 import socket as sockets
 import struct
@@ -36,11 +35,12 @@ class Stream:
         await self._send(*self._wire.greeting())
         listening = asyncio.ensure_future(self._listen())
         speaking = asyncio.ensure_future(self._speak())
-        await asyncio.wait((listening, speaking), return_when=asyncio.FIRST_COMPLETED)
-        for task in (listening, speaking):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await task
+        try:
+            await asyncio.wait((listening, speaking), return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also where the server stops
+            listening.cancel()
+            speaking.cancel()
+            await asyncio.gather(listening, speaking, return_exceptions=True)
         return self._socket
 
     async def _listen(self) -> None:
