@@ -36,12 +36,19 @@ class Bridge:
         self.count = 0
 
     @property
-    def needs_before(self) -> bool:
-        """Whether the candle before the next one has to be seen: it is not known, and matters."""
-        return self._longest > 0 and self._before is None
+    def reach_ms(self) -> int:
+        """How far before the next candle one has to be known, in milliseconds; 0 where one is."""
+        needs_one = self._longest > 0 and self._before is None
+        return (self._longest + 1) * self._step_ms if needs_one else 0
 
-    def stand_on(self, candle: Candle | None) -> None:
-        """Take a candle for the one right before the next; None where that is unknown."""
+    def stand_on(self, candle: Candle | None, next_ms: int | None = None) -> None:
+        """Take a candle for the one right before the next; None where that is unknown.
+
+        Where the next one opens later than right behind it (UTC milliseconds), what lies between is
+        filled already.
+        """
+        if candle and next_ms is not None:
+            candle = self._flat(next_ms - self._step_ms, candle.close)
         self._before = candle
 
     def over(self, rows: Iterable[tuple[int, Candle | None]], most: int) -> list[Candle]:
@@ -72,4 +79,8 @@ class Bridge:
         close, first = self._before.close, self._before.open_time + self._step_ms
         if open_time - first <= self._longest * self._step_ms:
             for time_ms in range(first, open_time, self._step_ms):
-                yield Candle(time_ms, close, close, close, close, 0.0)
+                yield self._flat(time_ms, close)
+
+    @staticmethod
+    def _flat(time_ms: int, close: float) -> Candle:
+        return Candle(time_ms, close, close, close, close, 0.0)

@@ -1,5 +1,6 @@
 """Desk: one exchange, followed in a thread of its own."""
 
+import math
 import threading
 import time
 from collections import Counter
@@ -11,15 +12,20 @@ from typing import Protocol
 import structlog
 
 from producers.lane import grown, spread
+from producers.pause import Pause
 from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
 from producers.rows import CandleSource, ExchangeError
+from producers.standing import Standing
 from producers.stream import Stream
 from shared.candle import Series
 from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
 from shared.records import DeadLetter
 
 _BACKOFF_S = (1.0, 60.0)
+# What held so long was well: after it the waits begin anew.
+_STEADY_S = 60.0
+_LOOK_AGAIN_S = 3_600.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,43 +62,22 @@ class Venue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How one exchange is doing.
+class Order:
+    """What is wanted of an exchange.
 
     Attributes
     ----------
-    series, streaming, failing
-        How many are wanted, of how many of them a stream tells now, and how many get no answer.
-    reconnects, corrected
-        Of the stream: how often it broke, and how many of its candles were others by REST.
-    bad
-        Rows that were no candles.
-    told
-        Candles that were taken at the stream's word.
-    retries, pauses
-        How often a market was asked for again because the exchange failed or had just failed, and
-        how often the exchange has asked to be left alone.
-    holes, bridged
-        How often it has had no candle for some times, and how many were made for such times.
-    is_current
-        Whether Redis has all that the exchange has by now, as far as anybody knows.
-    error
-        Why nothing comes, of all series or of one of those that fail.
+    series
+        Which series.
+    history
+        Candles of a series that has none yet.
+    bridge
+        Holes of so many candles at most are filled, see `producers.bridge`.
     """
 
-    series: int
-    streaming: int
-    failing: int
-    reconnects: int
-    corrected: int
-    bad: int
-    told: int
-    retries: int
-    pauses: int
-    holes: int
-    bridged: int
-    is_current: bool
-    error: str
+    series: Sequence[Series]
+    history: int
+    bridge: int = 0
 
 
 class Desk(threading.Thread):
@@ -102,28 +87,32 @@ class Desk(threading.Thread):
 
     Parameters
     ----------
+    order
+        What is wanted of it.
     open_venue
         Connects to it.
     open_store
         Connects to where candles go.
-    wanted
-        Its series.
-    history
-        Candles of a series that has none yet.
-    bridge
-        Holes of so many candles at most are filled, see `producers.bridge`.
+    pause
+        The pauses that the exchange has asked for.
     clock
         Seconds, monotonic; of the exchange's time where that is made to run faster.
+
+    Attributes
+    ----------
+    fault
+        What has ended it for good.
+    has_caught_up
+        See `Standing`.
     """
 
     def __init__(
         self,
         name: str,
+        order: Order,
         open_venue: Callable[[], Venue],
         open_store: Callable[[], Store],
-        wanted: Sequence[Series],
-        history: int,
-        bridge: int = 0,
+        pause: Pause,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(name=name, daemon=True)
@@ -133,14 +122,14 @@ class Desk(threading.Thread):
         self._counted: Counter[str] = Counter()
         self._error = self._unknown = ""
         self._known: list[Series] = []
-        self._venue: Venue | None = None
         self._feeds: list[ExchangeFeed] = []
         self._stream: Stream | None = None
         self._open_venue = open_venue
         self._open_store = open_store
-        self._wanted = wanted
-        self._history = history
-        self._bridge = bridge
+        self._order = order
+        self._pause = pause
+        self._look_at = math.inf
+        self.has_caught_up = False
         self._clock = clock
         self._bell = threading.Event()
         self._stopped = threading.Event()
@@ -154,22 +143,23 @@ class Desk(threading.Thread):
         """Push until told to stop; what ends it otherwise is in ``fault``."""
         delay = 0.0
         while not self._stopped.is_set():
+            began = self._clock()
             try:
                 self._push(self._opened())
-            except (ExchangeError, StoreUnavailable) as error:
-                self._error, known = str(error), True
+                continue
             except CandlecastError as error:
-                log.error("exchange_ended", exchange=self.name, error=str(error))  # noqa: TRY400
-                self._error, self.fault = str(error), error
-                return
+                self._error, is_known = str(error), True
+                if not _may_pass(error):
+                    log.error("exchange_ended", exchange=self.name, error=str(error))  # noqa: TRY400
+                    self.fault = error
+                    return
             except Exception as error:  # noqa: BLE001 -- no other exchange has to do with it
-                self._error, known = f"{type(error).__name__}: {error}", False
-            else:
-                return
+                self._error, is_known = f"{type(error).__name__}: {error}", False
             self._counted["retries"] += 1
-            delay = grown(delay, _BACKOFF_S)
+            has_held = self._clock() - began >= _STEADY_S
+            delay = grown(0.0 if has_held else delay, _BACKOFF_S)
             facts = {"exchange": self.name, "error": self._error, "next_s": delay}
-            log.warning("exchange_unreachable", **facts, exc_info=not known)
+            log.warning("exchange_unreachable", **facts, exc_info=not is_known)
             self._stopped.wait(spread(delay))
 
     def _opened(self) -> Venue:
@@ -180,7 +170,7 @@ class Desk(threading.Thread):
         self._store = self._open_store()
         venue, faults = self._open_venue(), []
         self._known, self._unknown = [], ""
-        for series in self._wanted:
+        for series in self._order.series:
             try:
                 self._known.append(venue.series(series))
             except InvalidValue as error:
@@ -189,31 +179,40 @@ class Desk(threading.Thread):
         if not self._known:
             raise faults[0]
         self._unknown = str(faults[0]) if faults else ""
+        self._look_at = self._clock() + _LOOK_AGAIN_S if faults else math.inf
         self._error = ""
         return venue
 
     def _push(self, venue: Venue) -> None:
         with ExitStack() as stack:
             stack.callback(self._close)
-            self._venue = venue
             self._stream = venue.stream(self._known, self._bell.set)
             if self._stream is not None:
                 stack.enter_context(self._stream)
             self._feeds = [self._feed(venue, series) for series in self._known]
-            push = Push(self._store, self._feeds, sleep=self._sleep)
+            if not self._pushed:
+                self.history = sum(feed.behind for feed in self._feeds)
+            push = Push(self._store, self._feeds, progress=self._after_round, sleep=self._sleep)
+            # What the one before could not send, this one fetches again.
+            for before in self._pushed:
+                before.unsent = before.behind = 0
             self._pushed.append(push.totals)
-            push.run(self._stopped.is_set)
+            push.run(self._is_over)
+
+    def _is_over(self) -> bool:
+        """Whether to stop, or to look again for markets that were not there."""
+        return self._stopped.is_set() or self._clock() >= self._look_at
+
+    def _after_round(self, totals: Totals) -> None:
+        self.has_caught_up = not totals.unsent and all(
+            feed.has_caught_up or feed.is_refused for feed in self._feeds
+        )
 
     def _close(self) -> None:
         """Keep the counts of what ends here."""
-        self._counted = self._counts()
-        self._venue, self._feeds = None, []
-
-    def _counts(self) -> Counter[str]:
-        now = Counter[str](pauses=self._venue.source.pauses if self._venue else 0)
-        for feed in self._feeds:
-            now.update(told=feed.told, retries=feed.retries, bridged=feed.bridged)
-        return self._counted + now
+        ended, stream = self._feeds, self._stream
+        self._feeds, self._stream = [], None
+        self._counted.update(_counts(ended, stream))
 
     def _feed(self, venue: Venue, series: Series) -> ExchangeFeed:
         def refuse(row: str, error: str) -> None:
@@ -222,7 +221,7 @@ class Desk(threading.Thread):
             self.bad += 1
 
         frame = series.timeframe
-        since = frame.floor(venue.source.now_ms()) - self._history * frame.ms
+        since = frame.floor(venue.source.now_ms()) - self._order.history * frame.ms
         feed = ExchangeFeed(
             venue.source,
             series,
@@ -230,11 +229,10 @@ class Desk(threading.Thread):
             refuse,
             self._clock,
             self._stream,
-            self._bridge,
+            self._order.bridge,
         )
         if (end := self._store.end(series)) is not None:
             feed.rewind(end)
-        self.history += feed.behind
         return feed
 
     @property
@@ -245,32 +243,42 @@ class Desk(threading.Thread):
     @property
     def standing(self) -> Standing:
         """How it is doing now."""
-        faults = [feed.error for feed in self._feeds if feed.error]
-        missing = len(self._wanted) - len(self._known) if self._feeds else 0
-        stream, counts = self._stream, self._counts()
+        feeds, stream, wanted = self._feeds, self._stream, len(self._order.series)
+        faults = [feed.error for feed in feeds if feed.error]
+        missing = wanted - len(self._known) if feeds else 0
+        counts = self._counted + _counts(feeds, stream)
         return Standing(
-            series=len(self._wanted),
+            series=wanted,
             streaming=stream.live if stream else 0,
-            failing=len(self._wanted) if self._error else len(faults) + missing,
-            reconnects=stream.reconnects if stream else 0,
-            corrected=stream.corrected if stream else 0,
+            failing=wanted if self._error else len(faults) + missing,
+            reconnects=counts["reconnects"],
+            corrected=counts["corrected"],
             bad=self.bad,
             told=counts["told"],
             retries=counts["retries"],
-            pauses=counts["pauses"],
+            pauses=self._pause.count,
             holes=self.totals.holes,
             bridged=counts["bridged"],
-            is_current=self.is_current,
+            has_caught_up=self.has_caught_up,
             error=self._error or next(iter(faults), "") or self._unknown,
         )
-
-    @property
-    def is_current(self) -> bool:
-        """Whether Redis has all that the exchange has by now, as far as anybody knows."""
-        unsent = any(one.unsent for one in self._pushed)
-        return bool(self._feeds) and not unsent and all(one.is_current for one in self._feeds)
 
     def _sleep(self, seconds: float) -> None:
         """Wait, or until there is news."""
         self._bell.wait(seconds)
         self._bell.clear()
+
+
+def _may_pass(error: CandlecastError) -> bool:
+    """Whether trying again may help: all but what the settings, or Redis's rights, forbid."""
+    is_clock = isinstance(error, InvalidValue) and error.field == "open_time"
+    return is_clock or isinstance(error, ExchangeError | StoreUnavailable)
+
+
+def _counts(feeds: Iterable[ExchangeFeed], stream: Stream | None) -> Counter[str]:
+    found = Counter[str]()
+    if stream:
+        found.update(reconnects=stream.reconnects, corrected=stream.corrected)
+    for feed in feeds:
+        found.update(told=feed.told, retries=feed.retries, bridged=feed.bridged)
+    return found

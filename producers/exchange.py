@@ -2,8 +2,9 @@
 
 import difflib
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 import structlog
@@ -14,9 +15,10 @@ from shared.candle import Series, Timeframe
 from shared.errors import InvalidValue
 
 PAGE = 500
-_ATTEMPTS = 3
 _CLOCK_PERIOD_MS = 3_600_000
 _CLOCK_RETRY_MS = 60_000
+# So far two clocks of this machine run apart before one of them must have been set.
+_CLOCK_STEP_MS = 1_000
 _SHOWN = 20
 # What ccxt's parsers raise at an answer that they do not expect.
 UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -78,24 +80,29 @@ class Exchange:
     ----------
     source
         A ccxt exchange, see `producers.connect`.
-    sleep
-        Seconds; between attempts to load the markets.
+    pause
+        The pauses that it has asked for; of its own by default.
+
+    Raises
+    ------
+    Unreachable
+        When it cannot be reached, lists no markets, or has asked for a pause.
+    ExchangeError
+        When it refuses.
     """
 
-    def __init__(self, source: Ccxt, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(self, source: Ccxt, pause: Pause | None = None) -> None:
         self._source = source
+        self._pause = pause or Pause(source.id)
         self._ahead_ms = 0
         self._clock_due = 0
         self._clock_failing = False
-        self._pause = Pause(source.id, lambda: source.milliseconds() / 1_000)
-        for attempt in range(_ATTEMPTS):
-            try:
-                self._call(source.load_markets)
-                break
-            except Unreachable:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-                sleep(2.0**attempt)
+        self._apart_ms = self._clocks_apart()
+        self._pause.check()
+        self._call(source.load_markets)
+        if not source.markets:
+            raise Unreachable(f"{self.name} lists no markets")
+        self._hear_clock()
         self._check_clock()
 
     @property
@@ -103,14 +110,21 @@ class Exchange:
         """Name in ccxt."""
         return self._source.id
 
-    @property
-    def pauses(self) -> int:
-        """How often it has found itself asked too often."""
-        return self._pause.count
-
     def now_ms(self) -> int:
-        """Return the exchange's own time, UTC milliseconds."""
+        """Return the exchange's own time, UTC milliseconds.
+
+        It is this machine's, and how far the exchange's was ahead when it was measured last: once
+        an hour, and when this machine's clock was set. An exchange without a clock says in the
+        headers of an answer, to the second, when it was sent.
+        """
+        apart_ms = self._clocks_apart()
+        if abs(apart_ms - self._apart_ms) > _CLOCK_STEP_MS:
+            self._apart_ms, self._clock_due = apart_ms, 0
+            self._check_clock()
         return self._source.milliseconds() + self._ahead_ms
+
+    def _clocks_apart(self) -> float:
+        return self._source.milliseconds() - 1_000 * self._pause.clock()
 
     def series(self, symbol: str, timeframe: Timeframe) -> Series:
         """Return the series of a market.
@@ -148,8 +162,10 @@ class Exchange:
         """
         self._pause.check()
         self._check_clock()
+        self._pause.check()
         found = self._call(self._fetch, series, since)
         self._pause.forget()
+        self._hear_clock()
         timed = [row for row in found if _has_time(row)]
         if without := len(found) - len(timed):
             example = next(repr(row) for row in found if not _has_time(row))
@@ -180,8 +196,25 @@ class Exchange:
             self._clock_failing = False
 
     def _measure_ahead(self) -> int:
+        before_ms = self._source.milliseconds()
         time_ms = self._source.fetch_time()
-        return 0 if time_ms is None else int(time_ms) - self._source.milliseconds()
+        between_ms = (before_ms + self._source.milliseconds()) // 2
+        return 0 if time_ms is None else int(time_ms) - between_ms
+
+    def _hear_clock(self) -> None:
+        """Where there is no clock to be asked for, see once an hour when it sent its answer."""
+        now_ms = self._source.milliseconds()
+        if now_ms < self._clock_due or self._source.has.get("fetchTime"):
+            return
+        with suppress(ValueError):  # it does not say
+            sent_s = parsedate_to_datetime(self._header("date")).timestamp()
+            age_s = int(self._header("age") or 0)  # of an answer out of a cache
+            self._ahead_ms = round(1_000 * (sent_s + age_s)) - now_ms
+            self._clock_due = now_ms + _CLOCK_PERIOD_MS
+
+    def _header(self, name: str) -> str:
+        headers = self._source.last_response_headers or {}
+        return {known.lower(): text for known, text in headers.items()}.get(name, "")
 
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
         import ccxt  # noqa: PLC0415 (an extra)
@@ -189,9 +222,10 @@ class Exchange:
         try:
             return function(*args)
         except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:
+            pause_s = self._pause.begin(asked_s(self._header("retry-after")))
             raise Unreachable(
-                f"{self.name} is asked too often, and left alone for "
-                f"{self._pause.begin(self._asked_s()):.0f} s: {_line(error)}"
+                f"{self.name} is asked too often, and left alone for {pause_s:.0f} s: "
+                f"{_line(error)}"
             ) from error
         except ccxt.NetworkError as error:
             kind = type(error).__name__
@@ -204,11 +238,6 @@ class Exchange:
                 f"{self.name} answers what ccxt cannot read ({kind}: {_line(error)}): update ccxt, "
                 "or choose another exchange"
             ) from error
-
-    def _asked_s(self) -> float | None:
-        headers = self._source.last_response_headers or {}
-        named = {name.lower(): text for name, text in headers.items()}
-        return asked_s(named.get("retry-after", ""))
 
 
 def _has_time(row: Any) -> bool:

@@ -35,18 +35,18 @@ class HttpSource:
         The exchange of its series.
     options
         How it is asked.
+    pause
+        The pauses that it has asked for; of its own by default.
     now_ms
         The time of day, UTC milliseconds.
-    clock
-        Seconds, monotonic.
     """
 
     def __init__(
         self,
         name: str,
         options: HttpOptions,
+        pause: Pause | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         try:
             import requests  # noqa: PLC0415 (an extra)
@@ -57,14 +57,9 @@ class HttpSource:
         self.name = name
         self._options = options
         self._now_ms = now_ms
-        self._pause = Pause(name, clock)
+        self._pause = pause or Pause(name)
         self._session = requests.Session()
         self._token = options.token
-
-    @property
-    def pauses(self) -> int:
-        """How often it has asked to be left alone."""
-        return self._pause.count
 
     def now_ms(self) -> int:
         """Return this machine's time, UTC milliseconds."""

@@ -75,6 +75,11 @@ class Lane:
             self.feed.rewind(self.after)
         return answer.taken > 0 or answer.stopped == "gap"
 
+    def give_back(self, open_time: int) -> None:
+        """Let the feed give the candles from that time (UTC milliseconds) on once more."""
+        self.waiting = [candle for candle in self.waiting if candle.open_time < open_time]
+        self.feed.rewind(self.waiting[-1].open_time if self.waiting else self.after)
+
     def pause(self, now: float) -> bool:
         """Wait, longer each time; return whether the longest wait was reached by this one."""
         shorter = self.delay < _FULL_WAIT_S[1]

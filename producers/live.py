@@ -1,11 +1,16 @@
 """Live: the markets of several exchanges at once, each exchange in a thread of its own."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from producers.desk import Desk, Standing
+from producers.desk import Desk
+from producers.pause import Pause
 from producers.push import Totals
+from producers.standing import Standing
 from shared.candle import Series
 from shared.errors import StoreError
+
+_END_S = 10.0
 
 
 class Live:
@@ -14,14 +19,15 @@ class Live:
     Parameters
     ----------
     desk
-        Makes the desk of an exchange for its series.
+        Makes the desk of an exchange for its series; the pauses are those that it has asked for.
     """
 
-    def __init__(self, desk: Callable[[str, Sequence[Series]], Desk]) -> None:
+    def __init__(self, desk: Callable[[str, Sequence[Series], Pause], Desk]) -> None:
         self._make = desk
         self._desks: dict[str, Desk] = {}
         self._wanted: Mapping[str, tuple[Sequence[Series], object]] = {}
         self._past: list[Desk] = []
+        self._pauses: dict[str, Pause] = {}
 
     def want(self, series: Iterable[Series], options: Mapping[str, object] | None = None) -> None:
         """Follow these from now on; exchanges with other series or options begin anew."""
@@ -32,7 +38,8 @@ class Live:
         self._end([name for name in self._desks if self._wanted[name] != wanted.get(name)])
         self._wanted = wanted
         for name in wanted.keys() - self._desks.keys():
-            self._desks[name] = self._make(name, named[name])
+            pause = self._pauses.setdefault(name, Pause(name))
+            self._desks[name] = self._make(name, named[name], pause)
             self._desks[name].start()
 
     def stop(self) -> None:
@@ -43,8 +50,10 @@ class Live:
         ended = [self._desks.pop(name) for name in names]
         for desk in ended:
             desk.stop()
+        deadline = time.monotonic() + _END_S
         for desk in ended:
-            desk.join()
+            # A name server may hold it up; then it ends by itself, or with the process.
+            desk.join(max(0.0, deadline - time.monotonic()))
             self._past.append(desk)
 
     @property

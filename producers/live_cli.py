@@ -17,6 +17,7 @@ from producers import cli
 
 if TYPE_CHECKING:
     from producers.live import Live
+    from producers.pause import Pause
     from shared.candle import Series
     from shared.producers import Producers
 
@@ -97,7 +98,7 @@ def fetch(
     desks, started = _desks(history, follow=False), time.monotonic()
     desks.want(_named(exchange, symbols, frames, settings.load().markets))
     with cli.stopping(wait_s) as stopped, display.progress(None, Console(stderr=True)) as show:
-        while not stopped() and not all(one.is_current for one in desks.standings.values()):
+        while not stopped() and not all(one.has_caught_up for one in desks.standings.values()):
             desks.check()
             show(desks.totals, desks.history)
             meanwhile()
@@ -105,7 +106,7 @@ def fetch(
         failing = {
             name: one.error or "not all of its candles are there yet"
             for name, one in desks.standings.items()
-            if one.failing or not one.is_current
+            if one.failing or not one.has_caught_up
         }
     desks.stop()
     typer.echo(display.summary(desks.totals, time.monotonic() - started))
@@ -117,15 +118,15 @@ def fetch(
 def _desks(history: int, *, follow: bool, confirm: bool = False) -> "Live":
     """Return desks that open exchanges as the settings say by then."""
     from config import settings
-    from producers.desk import Desk
+    from producers.desk import Desk, Order
     from producers.live import Live
     from producers.venues import open_venue
 
-    def desk(name: str, wanted: "Sequence[Series]") -> Desk:
+    def desk(name: str, wanted: "Sequence[Series]", pause: "Pause") -> Desk:
         read = settings.load()
         options = read.exchanges.get(name)
-        opened = partial(open_venue, name, options, follow=follow, confirm=confirm)
-        return Desk(name, opened, cli.opened, wanted, history, read.bridge)
+        opened = partial(open_venue, name, options, follow=follow, confirm=confirm, pause=pause)
+        return Desk(name, Order(wanted, history, read.bridge), opened, cli.opened, pause)
 
     return Live(desk)
 

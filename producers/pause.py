@@ -5,7 +5,7 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
 from producers.lane import grown
-from producers.rows import Unreachable
+from producers.rows import Paused
 
 _UNSAID_S = (5.0, 300.0)
 _LONGEST_S = 3_600.0
@@ -23,13 +23,15 @@ class Pause:
 
     Attributes
     ----------
+    clock
+        The same.
     count
         How many there were.
     """
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._name = name
-        self._clock = clock
+        self.clock = clock
         self._until = clock()
         self._last_s = 0.0
         self.count = 0
@@ -41,7 +43,7 @@ class Pause:
         """
         unsaid = grown(self._last_s, _UNSAID_S)
         self._last_s = unsaid if seconds is None else min(seconds, _LONGEST_S)
-        self._until = self._clock() + self._last_s
+        self._until = self.clock() + self._last_s
         self.count += 1
         return self._last_s
 
@@ -50,11 +52,13 @@ class Pause:
 
         Raises
         ------
-        Unreachable
+        Paused
             When not yet.
         """
-        if (left := self._until - self._clock()) > 0:
-            raise Unreachable(f"{self._name} has asked for a pause, of which {left:.0f} s are left")
+        if (left := self._until - self.clock()) > 0:
+            raise Paused(
+                f"{self._name} has asked for a pause, of which {left:.0f} s are left", left
+            )
 
     def forget(self) -> None:
         """Note that it answers again: the next pause is a short one."""

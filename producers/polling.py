@@ -9,7 +9,7 @@ import structlog
 from producers import certain, checks
 from producers.bridge import Bridge
 from producers.lane import grown, spread
-from producers.rows import CandleSource, CandleStream, ExchangeError, Row, Rows, Unreachable
+from producers.rows import CandleSource, CandleStream, ExchangeError, Paused, Row, Rows, Unreachable
 from shared.candle import Candle, Series
 from shared.records import BEFORE_ALL
 
@@ -66,8 +66,10 @@ class ExchangeFeed:
     ----------
     error
         Why the exchange was not heard when it was asked last; empty where it was.
-    is_current
-        Whether it has given all that the exchange has by now.
+    is_refused
+        Whether the exchange has never answered, and says that it will not.
+    has_caught_up
+        Whether it has given all that had closed, once since it was made or rewound.
     told
         How many candles it has taken at the stream's word.
     retries
@@ -95,7 +97,7 @@ class ExchangeFeed:
         self._delay = 0.0
         self._answered = False
         self.error = ""
-        self.is_current = False
+        self.is_refused = self.has_caught_up = False
         self.retries = self.told = 0
         # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
         self._empty_from: int | None = None
@@ -125,9 +127,8 @@ class ExchangeFeed:
             return told
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
         last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
-        self.is_current = self._next > last_closed
-        if self.is_current:
-            self._doubt_s = 0.0
+        if self._next > last_closed:
+            self.has_caught_up = True
             self._wait(0.0)
             return []
         try:
@@ -149,7 +150,7 @@ class ExchangeFeed:
         self._move(candles[-1].open_time if len(candles) == count else dealt_with, last_closed)
         # For a while after its close the last one may be on its way.
         is_late = not closed and now_ms - last_closed - frame.ms >= certain.SURE_MS
-        self.is_current = self._next > last_closed or is_late
+        self.has_caught_up |= self._next > last_closed or is_late
         return candles
 
     def _take_told(self, count: int) -> list[Candle]:
@@ -160,7 +161,7 @@ class ExchangeFeed:
                 self.told += 1
             self._bridge.stand_on(candle)
             self._next += self.series.timeframe.ms
-            self._delay = 0.0
+            self._delay, self.error = 0.0, ""
             self._wait(0.0)
         return candles
 
@@ -174,6 +175,7 @@ class ExchangeFeed:
         """Go on with the first candle after ``after``, and ask for it at once."""
         self._next = self._start if after == BEFORE_ALL else after + self.series.timeframe.ms
         self._empty_from = self._doubted_from = None
+        self.has_caught_up = False
         self._bridge.stand_on(None)
         self._resume_at = self._clock()
 
@@ -183,7 +185,6 @@ class ExchangeFeed:
         closed = certain.up_to_jump(closed, _EMPTY_STEP * step_ms)
         if closed and self._doubted_from is not None:
             self._next, self._empty_from, self._doubted_from = self._doubted_from, None, None
-            self._outage_ms, self._doubt_s = self._next, _DOUBT_S[0]
             return None
         if not (closed and self._doubt_s):
             return closed
@@ -212,13 +213,13 @@ class ExchangeFeed:
         return rows
 
     def _fetch(self) -> Sequence[Row]:
-        """Ask for the rows from the next candle on; before them, for the one to bridge from."""
-        if not self._bridge.needs_before or self._next == self._start:
+        """Ask for the rows from the next candle on; before them, for one to bridge from."""
+        reach_ms = self._bridge.reach_ms
+        if not reach_ms or self._next == self._start:
             return self._exchange.rows(self.series, self._next)
-        before_ms = self._next - self.series.timeframe.ms
-        rows = self._exchange.rows(self.series, before_ms)
+        rows = self._exchange.rows(self.series, max(self._start, self._next - reach_ms))
         known = [row for row in rows if row[0] < self._next]
-        self._bridge.stand_on(self._rows.read(known[-1]) if known else None)
+        self._bridge.stand_on(self._rows.read(known[-1]) if known else None, self._next)
         return rows[len(known) :]
 
     def _move(self, dealt_with: int | None, last_closed: int) -> None:
@@ -239,6 +240,7 @@ class ExchangeFeed:
             return
         self._delay = 0.0
         if self._next > last_closed:
+            self._doubt_s = 0.0
             self._wait(0.0)
 
     def _wait(self, seconds: float) -> None:
@@ -249,19 +251,22 @@ class ExchangeFeed:
         self._resume_at = self._clock() + min(seconds or until_close, until_close)
 
     def _back_off(self, error: ExchangeError) -> None:
-        if not (self._answered or isinstance(error, Unreachable)):
-            raise error
+        self.is_refused = not (self._answered or isinstance(error, Unreachable))
+        if not self.error:
+            log.warning("exchange_failing", series=str(self.series), error=str(error))
+            self._delay, self._doubt_s = 0.0, _DOUBT_S[0]
+        self.error = str(error)
+        if isinstance(error, Paused):
+            self._resume_at = self._clock() + error.left_s + spread(_BACKOFF_S[0])
+            return
         self.retries += 1
         self._delay = grown(self._delay, _BACKOFF_S)
         self._resume_at = self._clock() + spread(self._delay)
-        if not self.error:
-            log.warning("exchange_failing", series=str(self.series), error=str(error))
-        self.error = str(error)
 
     def _note_answer(self) -> None:
         if self.error:
             log.info("exchange_back", series=str(self.series))
-            self._delay, self._doubt_s = 0.0, _DOUBT_S[0]
-        elif not self._doubt_s:
+            self._delay = 0.0
+        if not self._doubt_s:
             self._outage_ms = self._exchange.now_ms()
-        self._answered, self.error = True, ""
+        self._answered, self.is_refused, self.error = True, False, ""

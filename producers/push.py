@@ -213,9 +213,10 @@ class Push:
             else:
                 moved |= self._settle(lane, answer)
         for lane, error in refused:
-            if not _may_be_early(error, lane.feed.series):
+            early = _early_time(error, lane.feed.series)
+            if early is None:
                 raise error
-            moved |= self._wait_for_clock(lane, error)
+            moved |= self._wait_for_clock(lane, early, error)
         return moved
 
     def _settle(self, lane: Lane, answer: Appended) -> bool:
@@ -239,7 +240,7 @@ class Push:
         self.totals.unsent = sum(len(lane.waiting) for lane in self._lanes)
         self._progress(self.totals)
 
-    def _wait_for_clock(self, lane: Lane, error: InvalidValue) -> bool:
+    def _wait_for_clock(self, lane: Lane, early: int, error: InvalidValue) -> bool:
         """Wait a while: feeds give out closed candles only, so Redis's clock must be behind."""
         far = [c for c in lane.waiting if c.open_time > self._now_ms() + _FAR_MS]
         for candle in far:
@@ -252,6 +253,8 @@ class Push:
             log.warning("clock_behind", series=str(lane.feed.series), error=str(error))
         elif now - lane.early_since > self._patience_s:
             raise error
+        # It may have been open in truth: then it is another one by now.
+        lane.give_back(early)
         lane.pause(now)
         return False
 
@@ -277,11 +280,12 @@ class Push:
             log.info("redis_back")
 
 
-def _may_be_early(error: InvalidValue, series: Series) -> bool:
-    """Whether what was refused can be a candle that has not closed yet: a time on the grid."""
+def _early_time(error: InvalidValue, series: Series) -> int | None:
+    """Return the open time, UTC milliseconds, of what can be a candle that has not closed yet.
+
+    None where it was refused for another reason, such as a time off the grid.
+    """
     time_ms = error.value
-    return (
-        error.field == "open_time"
-        and isinstance(time_ms, int)
-        and series.timeframe.floor(time_ms) == time_ms
-    )
+    if error.field != "open_time" or not isinstance(time_ms, int):
+        return None
+    return time_ms if series.timeframe.floor(time_ms) == time_ms else None

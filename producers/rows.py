@@ -23,17 +23,26 @@ class Unreachable(ExchangeError):
     """The network or the exchange fails for now."""
 
 
+class Paused(Unreachable):
+    """It is not asked at all for now, since it has asked for a pause.
+
+    Attributes
+    ----------
+    left_s
+        Seconds until it may be asked again.
+    """
+
+    def __init__(self, text: str, left_s: float) -> None:
+        super().__init__(text)
+        self.left_s = left_s
+
+
 class CandleSource(Protocol):
     """What `ExchangeFeed` needs of an exchange or a data service."""
 
     @property
     def name(self) -> str:
         """What errors call it."""
-        ...
-
-    @property
-    def pauses(self) -> int:
-        """How often it has asked to be left alone."""
         ...
 
     def now_ms(self) -> int:

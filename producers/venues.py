@@ -7,6 +7,7 @@ from typing import Any
 from producers.connect import connect, connect_stream, streams
 from producers.desk import Venue
 from producers.exchange import Ccxt, Exchange
+from producers.pause import Pause
 from producers.rows import CandleSource
 from producers.stream import Client, Stream
 from shared.candle import Series
@@ -75,6 +76,7 @@ def open_venue(
     *,
     follow: bool = True,
     confirm: bool = False,
+    pause: Pause | None = None,
     source: Callable[[str, Mapping[str, Any] | None], Ccxt] | None = None,
 ) -> Venue:
     """Connect to an exchange, or to a data service: that is what has a ``url`` in its options.
@@ -89,6 +91,8 @@ def open_venue(
         Whether to follow its stream, if it has one.
     confirm
         Ask for each candle by REST, even where the stream's word is final.
+    pause
+        The pauses that it has asked for so far.
     source
         Makes ccxt's client instead of `producers.connect.connect`.
 
@@ -100,9 +104,9 @@ def open_venue(
         When it cannot be reached.
     """
     if options and "url" in options:
-        return _service(name, options)
+        return _service(name, options, pause)
     client = source(name, options) if source else connect(name, options=options)
-    exchange = Exchange(client)
+    exchange = Exchange(client, pause)
     is_final = name in _FINAL and not confirm
     if not (follow and streams(name)):
         return CcxtVenue(exchange, is_final, None)
@@ -110,11 +114,11 @@ def open_venue(
     return CcxtVenue(exchange, is_final, lambda: connect_stream(name, markets, options))
 
 
-def _service(name: str, options: Mapping[str, Any]) -> HttpVenue:
+def _service(name: str, options: Mapping[str, Any], pause: Pause | None) -> HttpVenue:
     from producers.http import HttpSource  # noqa: PLC0415 -- requests is an extra
     from producers.http_options import HttpOptions  # noqa: PLC0415
 
     known = [each.name for each in fields(HttpOptions)]
     for wrong in options.keys() - {*known}:
         raise InvalidValue(f"exchanges.{name}", wrong, f"a data service has {', '.join(known)}")
-    return HttpVenue(HttpSource(name, HttpOptions(**options)))
+    return HttpVenue(HttpSource(name, HttpOptions(**options), pause))

@@ -2,10 +2,11 @@
 
 ::
 
-    python -m tests.market.producer URL CLOCK_JSON binance:BTC/USDT:1m kraken:ETH/USDT:1m
+    python -m tests.market.producer URL CLOCK_JSON AHEAD_MS binance:BTC/USDT:1m kraken:ETH/USDT:1m
 
 The exchange's market may run faster than the machine (`tests.market.server`), so ccxt's clients
-read its clock as their own, and feeds wait in its seconds. All else is what the command runs.
+read its clock as their own, so many milliseconds ahead of it, and feeds wait in its seconds. All
+else is what the command runs.
 """
 
 import json
@@ -19,9 +20,10 @@ from typing import Any
 
 from config import logs
 from producers.connect import connect
-from producers.desk import Desk
+from producers.desk import Desk, Order
 from producers.exchange import Ccxt
 from producers.live import Live
+from producers.pause import Pause
 from producers.venues import open_venue
 from shared.candle import Series
 from shared.store import Store
@@ -31,7 +33,7 @@ from tests.market.server import options
 HISTORY = 30
 
 
-def main(url: str, clock_json: str, *names: str) -> None:
+def main(url: str, clock_json: str, ahead_ms: str, *names: str) -> None:
     """Follow series until terminated."""
     clock = Clock(**json.loads(clock_json))
     ended: list[int] = []
@@ -40,13 +42,17 @@ def main(url: str, clock_json: str, *names: str) -> None:
 
     def source(name: str, settings: Mapping[str, Any] | None) -> Ccxt:
         client: Any = connect(name, options=settings)
-        client.milliseconds = clock.now_ms
+        client.milliseconds = lambda: clock.now_ms() + int(ahead_ms)
         return client  # type: ignore[no-any-return]
 
-    def desk(name: str, wanted: Sequence[Series]) -> Desk:
-        opened = partial(open_venue, name, options(name, url), source=source)
+    def seconds() -> float:
+        return clock.now_ms() / 1_000
+
+    def desk(name: str, wanted: Sequence[Series], _pause: Pause) -> Desk:
+        pause = Pause(name, seconds)
+        opened = partial(open_venue, name, options(name, url), source=source, pause=pause)
         redis = partial(Store.connect, os.environ["CANDLECAST_REDIS_URL"])
-        return Desk(name, opened, redis, wanted, HISTORY, clock=lambda: clock.now_ms() / 1_000)
+        return Desk(name, Order(wanted, HISTORY), opened, redis, pause, seconds)
 
     live = Live(desk)
     live.want(Series.parse(name) for name in names)

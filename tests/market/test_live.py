@@ -22,8 +22,8 @@ from tests.market.script import Script, load
 
 pytestmark = pytest.mark.timeout(180)
 
-# Seconds of the market's time: the first third, unless `make faults` wants it whole.
-SPAN = 3_600 if os.environ.get("FAULTS") == "long" else 1_320
+# Seconds of the market's time; the faults come three times as fast unless `make faults` runs it.
+SPAN = 3_600 if os.environ.get("FAULTS") == "long" else 1_200
 
 MINUTE = 60_000
 NAMES = ("binance:BTC/USDT:1m", "bybit:ETH/USDT:1m", "kraken:BTC/USDT:1m", "kraken:BTC/USDT:5m")
@@ -77,14 +77,20 @@ FAULTS = [
     {"fault": "Late", "by_s": 3, "exchange": "kraken", "from_s": 3_300, "until_s": 3_500},
     {"fault": "Skew", "by_s": 1.5, "exchange": "bybit", "from_s": 3_000, "until_s": 3_300},
 ]
+SCRIPT = json.dumps(
+    [
+        fault | {at: fault[at] * SPAN / 3_600 for at in ("from_s", "until_s")}  # type: ignore[operator]
+        for fault in FAULTS
+    ]
+)
 
 
 class Producer:
-    """One of two processes that push the same markets."""
+    """One of two processes that push the same markets, whose machine's clock is wrong."""
 
-    def __init__(self, url: str, clock: Clock, redis: Redis, log: Path) -> None:
+    def __init__(self, url: str, clock: Clock, ahead_s: int, redis: Redis, log: Path) -> None:
         self._command = [sys.executable, "-m", "tests.market.producer", url]
-        self._command += [json.dumps(clock.as_json()), *NAMES]
+        self._command += [json.dumps(clock.as_json()), str(1_000 * ahead_s), *NAMES]
         self._env, self._log = redis.env, log
         self.start()
 
@@ -111,13 +117,16 @@ def test_an_hour_of_misbehaviour_ends_with_the_exchange_s_own_history(
 ) -> None:
     """Two producers, killed again and again: nothing is missing, doubled, early or made up."""
     rng = np.random.default_rng(7)
-    with served("--ago-s", "3900", "--factor", "60", "--script", json.dumps(FAULTS)) as (
+    with served("--ago-s", "3900", "--factor", "60", "--script", SCRIPT) as (
         url,
         clock,
     ):
         start_ms = clock.start_ms
         logs = [tmp_path / f"{name}.log" for name in ("one", "other")]
-        both = [Producer(url, clock, server, log) for log in logs]
+        both = [
+            Producer(url, clock, ahead_s, server, log)
+            for ahead_s, log in zip((20, -20), logs, strict=True)
+        ]
         until = start_ms + 1_000 * SPAN
         while clock.now_ms() < until:
             time.sleep(float(rng.uniform(4.0, 8.0)))
@@ -132,7 +141,7 @@ def test_an_hour_of_misbehaviour_ends_with_the_exchange_s_own_history(
     told = [json.loads(log.read_text().splitlines()[-1])["told"] for log in logs]
     # Kraken's word is not taken: its stream is asked about by REST.
     assert {name for one in told for name, count in one.items() if count} == {"binance", "bybit"}
-    script = Script(load(json.dumps(FAULTS)), start_ms)
+    script = Script(load(SCRIPT), start_ms)
     for name in NAMES:
         series = Series.parse(name)
         found = store.candles(series)

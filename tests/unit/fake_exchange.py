@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from producers.exchange import Exchange
+from producers.pause import Pause
 from producers.polling import ExchangeFeed
 from shared.candle import Candle, Timeframe
 
@@ -76,7 +77,7 @@ def row(hour: int, close: float = 10.0) -> list[Any]:
 
 def feed(fake: Fake, since: int = START, **options: Any) -> ExchangeFeed:
     """A feed of the fake exchange on its clock."""
-    exchange = Exchange(fake, sleep=fake.sleep)
+    exchange = Exchange(fake, Pause(fake.id, fake.clock))
     series = exchange.series("BTC/USDT", Timeframe("1h"))
     return ExchangeFeed(exchange, series, since, clock=fake.clock, **options)
 

@@ -16,10 +16,22 @@ def without(*missing: int, count: int = 10) -> list[list[object]]:
 def all_of(source: ExchangeFeed, fake: Fake, most: int = 500) -> list[Candle]:
     """All that a feed gives until it is current."""
     found: list[Candle] = []
-    while not source.is_current:
+    while not source.has_caught_up:
         found += source.take(most)
         wait(fake, source)
     return found
+
+
+def test_a_producer_that_begins_inside_a_hole_fills_the_rest() -> None:
+    """Another one has filled its beginning."""
+    fake = Fake(rows=without(3, 4, 5))
+    source = feed(fake, bridge=3)
+    source.rewind(START + 3 * HOUR)
+
+    found = all_of(source, fake)
+
+    assert hours(found) == list(range(4, 10))
+    assert [candle.close for candle in found[:2]] == [12.0, 12.0]
 
 
 @pytest.mark.parametrize("most", [500, 4, 2, 1])
@@ -52,7 +64,7 @@ def test_a_hole_at_the_end_is_filled_once_a_later_candle_is_there() -> None:
     before = all_of(source, fake)
     fake.rows.append(row(10))
     fake.now_ms = START + 11 * HOUR + 15_000
-    source.is_current = False
+    source.has_caught_up = False  # until it has seen that
 
     assert hours(before) == list(range(8))
     assert hours(all_of(source, fake)) == [8, 9, 10]

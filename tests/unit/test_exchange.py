@@ -12,8 +12,9 @@ import pytest
 
 from producers.connect import connect, first_reachable
 from producers.exchange import Exchange
+from producers.pause import Pause
 from producers.polling import ExchangeFeed
-from producers.rows import Unreachable
+from producers.rows import Paused, Unreachable
 from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
 
@@ -74,15 +75,37 @@ def drain(fake: Fake, timeframe: str, since: int) -> list[Candle]:
     return found
 
 
-def test_markets_are_loaded_with_retries() -> None:
-    """A network that fails twice at the start is forgiven, one that stays away is named."""
-    fake = Fake(failures=[ccxt.NetworkError("a"), ccxt.NetworkError("b")])
-    assert Exchange(fake, sleep=fake.naps.append).name == "fake"
-    assert fake.naps == [1.0, 2.0]
+@pytest.mark.parametrize(
+    ("fake", "says"),
+    [
+        (
+            Fake(failures=[ccxt.NetworkError("no route")]),
+            r"fake cannot be reached \(NetworkError\): no route",
+        ),
+        (Fake(markets={}), "fake lists no markets"),
+    ],
+)
+def test_an_exchange_without_markets_may_have_some_later(fake: Fake, says: str) -> None:
+    """Maintenance looks like that too; whoever opens it tries again."""
+    with pytest.raises(Unreachable, match=says):
+        Exchange(fake)
 
-    fake.failures = [ccxt.NetworkError("no route")] * 3
-    with pytest.raises(Unreachable, match=r"fake cannot be reached \(NetworkError\): no route"):
-        Exchange(fake, sleep=fake.naps.append)
+
+def test_a_pause_asked_for_at_the_start_is_kept() -> None:
+    """Whoever opens it again does not ask before it is over."""
+    now = 0.0
+    pause = Pause("fake", lambda: now)
+    fake = Fake(failures=[ccxt.RateLimitExceeded("429")])
+    fake.last_response_headers = {"Retry-After": "600"}
+    with pytest.raises(Unreachable, match="left alone for 600 s"):
+        Exchange(fake, pause)
+    fake.failures = [ccxt.NetworkError("asked")]
+    with pytest.raises(Paused, match="600 s are left"):
+        Exchange(fake, pause)
+
+    now, fake.failures = 600.0, []
+    assert Exchange(fake, pause).name == "fake"
+    assert pause.count == 1
 
 
 @pytest.mark.parametrize(

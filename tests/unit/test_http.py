@@ -9,6 +9,7 @@ import pytest
 
 from producers.http import HttpSource
 from producers.http_options import HttpOptions
+from producers.pause import Pause
 from producers.polling import ExchangeFeed
 from producers.rows import ExchangeError, Unreachable
 from shared.candle import Series, Timeframe
@@ -201,7 +202,7 @@ def test_a_login_without_a_token_is_an_error(
 def test_a_pause_is_kept_for_all_series(service: Service, status: int, as_date: object) -> None:
     """The service is not asked before it wants to be, and then at once."""
     clock = Clock()
-    source = HttpSource("desk", options(service), clock=clock)
+    source = HttpSource("desk", options(service), Pause("desk", clock))
     after = formatdate(usegmt=True, timeval=None) if as_date else "0"
     service.moods = [
         Answer(status, headers={"Retry-After": after}),

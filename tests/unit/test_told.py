@@ -7,6 +7,7 @@ import ccxt
 import pytest
 
 from producers.exchange import Exchange
+from producers.pause import Pause
 from producers.polling import ExchangeFeed
 from producers.rows import Unreachable
 from shared.candle import Series, Timeframe
@@ -102,7 +103,8 @@ def test_an_exchange_that_is_asked_too_often_is_left_alone(
 ) -> None:
     """For all its series, as long as it says, else longer each time; then it is asked again."""
     fake = Fake(rows=[row(hour) for hour in range(10)])
-    exchange = Exchange(fake, sleep=fake.sleep)
+    pause = Pause(fake.id, fake.clock)
+    exchange = Exchange(fake, pause)
     fake.last_response_headers = headers
     for seconds in waits:
         fake.failures, asked = [error], len(fake.asked)
@@ -114,24 +116,21 @@ def test_an_exchange_that_is_asked_too_often_is_left_alone(
         assert len(fake.asked) == asked + 1
         fake.sleep(1)
 
-    assert exchange.pauses == len(waits)
+    assert pause.count == len(waits)
     assert len(exchange.rows(SERIES, START)) == 10
 
 
-def test_a_feed_is_current_once_it_has_what_there_is() -> None:
+def test_a_feed_has_caught_up_once_it_has_what_there_is() -> None:
     """Not while the newest candle may be on its way; then with what the exchange has."""
     fake = Fake(rows=[row(hour) for hour in range(10)], page=4)
     source = feed(fake)
     said = []
-    while not source.is_current:
+    while not source.has_caught_up:
         source.take(500)
         said.append(source.behind)
         wait(fake, source)
-    fake.now_ms = START + 11 * HOUR + 2_000
-    source.take(500)
-    soon = source.is_current
-    fake.now_ms += 60_000
-    source.take(500)
+    caught_up = source.has_caught_up
+    source.rewind(START)
 
     assert said == [6, 2, 0]
-    assert (soon, source.is_current) == (False, True)
+    assert (caught_up, source.has_caught_up) == (True, False)

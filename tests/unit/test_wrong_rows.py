@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from producers.rows import ExchangeError
 from shared.candle import Candle
 from shared.errors import StoreUnavailable
 from tests.unit.fake_exchange import HOUR, START, Fake, feed, hours, row, wait
@@ -128,12 +127,15 @@ def test_a_row_that_cannot_be_set_aside_comes_again_with_its_neighbours() -> Non
 
 
 @pytest.mark.parametrize(("step", "says"), [(MINUTE, "1m apart"), (4 * HOUR, "4h apart")])
-def test_an_answer_in_another_timeframe_ends_the_start(step: int, says: str) -> None:
+def test_an_answer_in_another_timeframe_is_refused(step: int, says: str) -> None:
     """Candles of minutes are not taken for hours because some of them open with one, nor longer."""
     fake = Fake(rows=[at(START + i * step) for i in range(50)], now_ms=START + 300 * HOUR)
 
-    with pytest.raises(ExchangeError, match=f"{says} where 1h was asked for BTC/USDT"):
-        feed(fake).take(500)
+    source = feed(fake)
+
+    assert source.take(500) == []
+    assert f"{says} where 1h was asked for BTC/USDT" in source.error
+    assert source.is_refused
 
 
 def test_few_rows_say_nothing_about_the_timeframe() -> None:
