@@ -1,9 +1,14 @@
 """Forecast and Skill: what is published for each series, version 1 of the public contract."""
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.errors import InvalidValue
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 QUANTILE_LEVELS = (0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975)
 MEDIAN = QUANTILE_LEVELS.index(0.5)
@@ -108,6 +113,46 @@ class Forecast(_Value):
     def horizons(self) -> int:
         """Number of candles ahead."""
         return len(self.target_times)
+
+    def quantile(self, level: float, horizon: int) -> float:
+        """Return the price that the close so many candles ahead stays below with a probability.
+
+        Raises
+        ------
+        InvalidValue
+            When the level is none of ``quantile_levels``, or the horizon is not 1 to ``horizons``.
+        """
+        if level not in self.quantile_levels:
+            known = ", ".join(f"{each:g}" for each in self.quantile_levels)
+            raise InvalidValue("level", level, f"use one of {known}")
+        if not 1 <= horizon <= self.horizons:
+            raise InvalidValue("horizon", horizon, f"use 1 to {self.horizons} candles ahead")
+        return self.quantiles[horizon - 1][self.quantile_levels.index(level)]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return a row for each horizon; needs pandas (the extra ``files``).
+
+        Columns: ``target_time`` (UTC), a price for each level as ``q0.025`` …, ``median``,
+        ``volatility`` and ``prob_up``; the index is the horizon, 1 for the next candle.
+        """
+        import pandas as pd  # noqa: PLC0415 -- an extra
+
+        columns = {
+            f"q{level:g}": prices
+            for level, prices in zip(
+                self.quantile_levels, zip(*self.quantiles, strict=True), strict=True
+            )
+        }
+        return pd.DataFrame(
+            {
+                "target_time": pd.to_datetime(list(self.target_times), unit="ms", utc=True),
+                **columns,
+                "median": self.median,
+                "volatility": self.volatility,
+                "prob_up": self.prob_up,
+            },
+            index=pd.RangeIndex(1, self.horizons + 1, name="horizon"),
+        )
 
     def is_stale(self, now_ms: int) -> bool:
         """Whether a newer candle should have been forecast by ``now_ms``."""

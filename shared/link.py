@@ -35,7 +35,7 @@ _ROOM = (
 )
 _REFUSAL = re.compile(r"(?:^|caused error: )(?:NOREPLICAS|MISCONF) ")
 # A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
-_RETRY = Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3)
+_RETRY = ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3
 
 
 class Link:
@@ -64,52 +64,29 @@ class Link:
         InvalidValue
             When the URL is not one that redis-py understands.
         """
-        try:
-            # An interrupted RESP3 reply would be read as the answer to the next command.
-            client = redis.Redis.from_url(
-                url,
-                protocol=2,
-                socket_connect_timeout=1 if hurried else 3,
-                socket_timeout=1 if hurried else 15,
-                retry=Retry(NoBackoff(), 0) if hurried else _RETRY,
-            )
-        except ValueError as error:
-            raise InvalidValue(
-                "redis_url",
-                url.rpartition("@")[2],
-                f"{error}; write redis://default:password@host:6379/0",
-            ) from error
-        link = cls(client, keys)
+        link = cls(from_url(redis.Redis, url, hurried=hurried), keys)
         with link.translated():
-            client.ping()
+            link.redis.ping()
         return link
 
     @property
     def address(self) -> str:
         """Host, port and database, without the password."""
-        kwargs = self.redis.get_connection_kwargs()
-        place = kwargs.get("path") or f"{kwargs.get('host')}:{kwargs.get('port')}"
-        return f"{place}/{kwargs.get('db', 0)}"
+        return _address(self.redis)
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[Any]:
         """Give the client for a few commands; turn Redis's errors into ours."""
         try:
-            yield self.redis
-        except _UNREACHABLE as error:
-            raise StoreUnavailable(
-                f"Redis at {self.address}: {error} (the address is CANDLECAST_REDIS_URL, such as "
-                "redis://default:password@host:6379/0)"
-            ) from error
-        except redis.RedisError as error:
-            text = f"Redis at {self.address}: {error}"
-            is_full = isinstance(error, redis.OutOfMemoryError)
-            if is_full or isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
+            with translated(self.redis):
+                yield self.redis
+        except StoreUnavailable as error:
+            if not isinstance(error.__cause__, _UNREACHABLE):
                 # Its name may lead to another server by now.
                 self.redis.connection_pool.disconnect()
-                refused = StoreFull(f"{text} ({_ROOM})") if is_full else StoreUnavailable(text)
-                raise refused from error
-            raise StoreError(text) from error
+            raise
+        except StoreError:
+            raise
         except BaseException:
             # Whatever broke in may have left a reply unread on a connection.
             self.redis.connection_pool.disconnect()
@@ -179,6 +156,56 @@ class Link:
             for args in calls:
                 self.run(name, *args, pipe=pipe)
             return list(pipe.execute())
+
+
+def from_url(client: Any, url: str, *, retry: Any = Retry, hurried: bool = False) -> Any:
+    """Make a client of a class, with its class of retries; it connects later.
+
+    Raises
+    ------
+    InvalidValue
+        When the URL is not one that redis-py understands.
+    """
+    try:
+        # An interrupted RESP3 reply would be read as the answer to the next command.
+        return client.from_url(
+            url,
+            protocol=2,
+            socket_connect_timeout=1 if hurried else 3,
+            socket_timeout=1 if hurried else 15,
+            retry=retry(NoBackoff(), 0) if hurried else retry(*_RETRY),
+        )
+    except ValueError as error:
+        raise InvalidValue(
+            "redis_url",
+            url.rpartition("@")[2],
+            f"{error}; write redis://default:password@host:6379/0",
+        ) from error
+
+
+@contextlib.contextmanager
+def translated(client: Any) -> Iterator[None]:
+    """Turn the errors of a client, whether it is awaited or not, into ours."""
+    try:
+        yield
+    except _UNREACHABLE as error:
+        raise StoreUnavailable(
+            f"Redis at {_address(client)}: {error} (the address is CANDLECAST_REDIS_URL, such as "
+            "redis://default:password@host:6379/0)"
+        ) from error
+    except redis.RedisError as error:
+        text = f"Redis at {_address(client)}: {error}"
+        if isinstance(error, redis.OutOfMemoryError):
+            raise StoreFull(f"{text} ({_ROOM})") from error
+        if isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
+            raise StoreUnavailable(text) from error
+        raise StoreError(text) from error
+
+
+def _address(client: Any) -> str:
+    kwargs = client.get_connection_kwargs()
+    place = kwargs.get("path") or f"{kwargs.get('host')}:{kwargs.get('port')}"
+    return f"{place}/{kwargs.get('db', 0)}"
 
 
 @contextlib.contextmanager

@@ -2,19 +2,33 @@
 
 >>> reader = ForecastReader("redis://127.0.0.1:6379/0")          # doctest: +SKIP
 >>> forecast = reader.latest("binance:BTC/USDT:1h")              # doctest: +SKIP
->>> forecast.median[0], forecast.is_stale(now_ms)                # doctest: +SKIP
+>>> forecast.quantile(0.95, horizon=1)                           # doctest: +SKIP
+>>> for forecast in reader.watch("binance:BTC/USDT:1h"):         # doctest: +SKIP
+...     print(forecast.median[0], forecast.is_stale(reader.now_ms()))
 """
 
-from collections.abc import Iterator
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, Self
 
-from shared.errors import CandlecastError
+import redis.asyncio
+from redis.asyncio.retry import Retry
+
+from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
+from shared.following import Following, forecasts_of
 from shared.forecast import Forecast
 from shared.keys import DEFAULT_PREFIX, Keys
-from shared.link import Link
+from shared.link import Link, from_url, translated
 from shared.records import parsed_series
 from shared.wire import decode_forecast
 
-_POLL_S = 5.0
+# Redis answers by itself after so long, well before a connection's time-out.
+_BLOCK_MS = 5_000
+_AT_ONCE = 100
+_RETRY_S = (0.1, 5.0)
 
 
 class UnknownSeries(CandlecastError):
@@ -23,6 +37,8 @@ class UnknownSeries(CandlecastError):
 
 class ForecastReader:
     """Reads what workers publish under one prefix.
+
+    One reader serves one thread at a time.
 
     Parameters
     ----------
@@ -43,11 +59,14 @@ class ForecastReader:
         self._link = Link.open(url, Keys(prefix))
         self._keys = self._link.keys
 
+    def now_ms(self) -> int:
+        """Return Redis's clock, UTC milliseconds: by it `Forecast.is_stale` is safe to ask."""
+        return self._link.now_ms()
+
     def series(self) -> list[str]:
         """Return the names of all known series, sorted; what is no name of ours is left out."""
-        with self._link.translated() as redis:
-            names = redis.smembers(self._keys.series)
-        return [str(series) for name in sorted(names) if (series := parsed_series(name))]
+        with self._link.translated() as client:
+            return _names(client.smembers(self._keys.series))
 
     def latest(self, series: str) -> Forecast:
         """Return the newest forecast.
@@ -57,23 +76,173 @@ class ForecastReader:
         UnknownSeries
             When there is none.
         """
-        with self._link.translated() as redis:
-            raw = redis.get(self._keys.forecast(series))
+        with self._link.translated() as client:
+            raw = client.get(self._keys.forecast(series))
         if raw is None:
-            known = ", ".join(self.series()) or "none yet"
-            raise UnknownSeries(f"no forecast for series={series!r}; series that exist: {known}")
+            raise _unknown(series, self.series())
         return decode_forecast(raw)
 
-    def watch(self, series: str) -> Iterator[Forecast]:
-        """Yield the newest forecast and then each new one, as it is committed."""
-        with (
-            self._link.translated() as redis,
-            redis.pubsub(ignore_subscribe_messages=True) as channel,
-        ):
-            channel.subscribe(self._keys.forecast_channel(series))
-            yield self.latest(series)
-            while True:
-                # A blocking read would end with the socket's timeout on a quiet series.
-                message = channel.get_message(timeout=_POLL_S)
-                if message:
-                    yield decode_forecast(message["data"])
+    def history(self, series: str, since: int = 0) -> list[Forecast]:
+        """Return what was said since a time (UTC milliseconds, by Redis's clock), by revision.
+
+        Redis keeps the newest hundred of each series, or as many as ``CANDLECAST_HISTORY`` says.
+        """
+        with self._link.translated() as client:
+            return forecasts_of(client.xrange(self._keys.forecasts(series), min=since))
+
+    def watch(self, *series: str) -> Iterator[Forecast]:
+        """Yield the newest forecast of each series and then each new one, as it is committed.
+
+        While Redis cannot be reached it waits; then it goes on where it was, and misses none that
+        the histories still hold.
+
+        Raises
+        ------
+        UnknownSeries
+            When one of them does not exist, nor has been forecast.
+        InvalidValue
+            When none is named.
+        """
+        following = Following(map(self._keys.forecasts, _wanted(series)))
+        found = self._newest(following)
+        for name, entries in zip(dict.fromkeys(series), found, strict=True):
+            if not entries and name not in self.series():
+                raise _unknown(name, self.series())
+        yield from following.newest(found)
+        while True:
+            yield from self._news(following)
+
+    def _newest(self, following: Following) -> list[Any]:
+        with self._link.translated() as client, client.pipeline(transaction=False) as pipe:
+            for stream in following.streams:
+                pipe.xrevrange(stream, count=1)
+            return list(pipe.execute())
+
+    def _news(self, following: Following) -> list[Forecast]:
+        """Wait for news for some seconds, or until Redis is back."""
+        try:
+            with self._link.translated() as client:
+                found = client.xread(following.after, count=_AT_ONCE, block=_BLOCK_MS)
+            return following.news(found)
+        except StoreUnavailable:
+            pass
+        for wait_s in _waits():
+            time.sleep(wait_s)
+            with contextlib.suppress(StoreUnavailable):
+                return following.newest(self._newest(following))
+        return []
+
+
+class AsyncForecastReader:
+    """The same for asyncio: what `ForecastReader` has, to be awaited.
+
+    >>> async with AsyncForecastReader("redis://127.0.0.1") as reader:   # doctest: +SKIP
+    ...     async for forecast in reader.watch("binance:BTC/USDT:1h"):
+    ...         print(forecast.median[0])
+
+    Parameters
+    ----------
+    url, prefix
+        See `ForecastReader`. It connects with the first question.
+
+    Raises
+    ------
+    InvalidValue
+        When the URL is none.
+    StoreUnavailable
+        From every method, when Redis cannot be reached.
+    """
+
+    def __init__(self, url: str, *, prefix: str = DEFAULT_PREFIX) -> None:
+        self._redis = from_url(redis.asyncio.Redis, url, retry=Retry)
+        self._keys = Keys(prefix)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._redis.aclose()
+
+    async def now_ms(self) -> int:
+        """Return Redis's clock, UTC milliseconds."""
+        with translated(self._redis):
+            seconds, micros = await self._redis.time()
+        return int(seconds) * 1_000 + int(micros) // 1_000
+
+    async def series(self) -> list[str]:
+        """Return the names of all known series, sorted."""
+        with translated(self._redis):
+            return _names(await self._redis.smembers(self._keys.series))
+
+    async def latest(self, series: str) -> Forecast:
+        """Return the newest forecast; see `ForecastReader.latest`."""
+        with translated(self._redis):
+            raw = await self._redis.get(self._keys.forecast(series))
+        if raw is None:
+            raise _unknown(series, await self.series())
+        return decode_forecast(raw)
+
+    async def history(self, series: str, since: int = 0) -> list[Forecast]:
+        """Return what was said since a time; see `ForecastReader.history`."""
+        with translated(self._redis):
+            return forecasts_of(await self._redis.xrange(self._keys.forecasts(series), min=since))
+
+    async def watch(self, *series: str) -> AsyncIterator[Forecast]:
+        """Yield each new forecast; see `ForecastReader.watch`."""
+        following = Following(map(self._keys.forecasts, _wanted(series)))
+        found = await self._newest(following)
+        for name, entries in zip(dict.fromkeys(series), found, strict=True):
+            if not entries and name not in (known := await self.series()):
+                raise _unknown(name, known)
+        for forecast in following.newest(found):
+            yield forecast
+        while True:
+            for forecast in await self._news(following):
+                yield forecast
+
+    async def _newest(self, following: Following) -> list[Any]:
+        with translated(self._redis):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for stream in following.streams:
+                    pipe.xrevrange(stream, count=1)
+                return list(await pipe.execute())
+
+    async def _news(self, following: Following) -> list[Forecast]:
+        try:
+            with translated(self._redis):
+                found = await self._redis.xread(following.after, count=_AT_ONCE, block=_BLOCK_MS)
+            return following.news(found)
+        except StoreUnavailable:
+            pass
+        for wait_s in _waits():
+            await asyncio.sleep(wait_s)
+            with contextlib.suppress(StoreUnavailable):
+                return following.newest(await self._newest(following))
+        return []
+
+
+def _waits() -> Iterator[float]:
+    """Yield waits that double, of which no two readers have the same, without an end."""
+    wait_s, longest_s = _RETRY_S
+    while True:
+        yield wait_s * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
+        wait_s = min(2 * wait_s, longest_s)
+
+
+def _wanted(series: tuple[str, ...]) -> tuple[str, ...]:
+    if not series:
+        raise InvalidValue("series", "", "name those to be watched: binance:BTC/USDT:1h")
+    return tuple(dict.fromkeys(series))
+
+
+def _names(members: Iterable[bytes]) -> list[str]:
+    return [str(series) for name in sorted(members) if (series := parsed_series(name))]
+
+
+def _unknown(series: str, known: list[str]) -> UnknownSeries:
+    exist = ", ".join(known) or "none yet"
+    return UnknownSeries(f"no forecast for series={series!r}; series that exist: {exist}")

@@ -1,0 +1,82 @@
+"""Following: where a reader stands in the histories of some series, whoever asks Redis for it."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from shared.forecast import Forecast
+from shared.wire import decode_forecast
+
+Entries = Sequence[tuple[bytes, dict[bytes, bytes]]]
+_FIELD = b"forecast"
+_BEFORE_ALL = b"0-0"
+
+
+class Following:
+    """What has been seen of the histories of some series, and what comes next.
+
+    A reader first asks for the newest entry of each (`newest`), then for all that follow (`news`).
+    After an outage it asks for the newest ones again: a Redis that has forgotten some goes on from
+    earlier ids, so that all that it still has is looked through.
+
+    Parameters
+    ----------
+    streams
+        Their keys.
+    """
+
+    def __init__(self, streams: Iterable[str]) -> None:
+        self.streams = [*streams]
+        self._after = dict.fromkeys(self.streams, _BEFORE_ALL)
+        self._last: dict[str, tuple[int, int]] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    @property
+    def after(self) -> dict[str, bytes]:
+        """Behind which entry to read on, by stream: the argument of XREAD."""
+        return self._after
+
+    def newest(self, found: Iterable[Entries]) -> list[Forecast]:
+        """Take the newest entry of each stream, where there is one; return what is news in them."""
+        forecasts: list[Forecast] = []
+        for stream, entries in zip(self.streams, found, strict=True):
+            begins = stream not in self._last
+            if entries and begins:
+                forecasts += self._read(stream, entries)
+            elif not entries or _place(entries[0][0]) < self._last[stream]:
+                self._after[stream] = _BEFORE_ALL
+        return forecasts
+
+    def news(self, found: Iterable[tuple[bytes, Entries]]) -> list[Forecast]:
+        """Take an answer of XREAD; return the forecasts in it, of each series in their order."""
+        return [
+            forecast
+            for stream, entries in found
+            for forecast in self._read(stream.decode(), entries)
+        ]
+
+    def _read(self, stream: str, entries: Entries) -> list[Forecast]:
+        forecasts = []
+        for entry_id, fields in entries:
+            self._after[stream], place = entry_id, _place(entry_id)
+            forecast = decode_forecast(fields[_FIELD])
+            order = forecast.candle_open_time, forecast.revision
+            # Behind what was seen all is new; before it only what Redis has said since it forgot.
+            if place > self._last.get(stream, (0, 0)) or order > self._seen[stream]:
+                forecasts.append(forecast)
+                self._seen[stream] = order
+            self._last[stream] = max(place, self._last.get(stream, (0, 0)))
+        return forecasts
+
+
+def forecasts_of(entries: Iterable[tuple[Any, dict[bytes, bytes]]]) -> list[Forecast]:
+    """Return the forecasts of a history, by revision."""
+    return sorted((decode_forecast(fields[_FIELD]) for _, fields in entries), key=_revision)
+
+
+def _revision(forecast: Forecast) -> int:
+    return forecast.revision
+
+
+def _place(entry_id: bytes) -> tuple[int, int]:
+    time_ms, _, number = entry_id.partition(b"-")
+    return int(time_ms), int(number)

@@ -1,0 +1,156 @@
+"""What apps read, on a real server: each forecast once and in order, through outages."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from models import state
+from shared.candle import Candle, Series
+from shared.errors import InvalidValue
+from shared.forecast import Forecast
+from shared.reader import AsyncForecastReader, ForecastReader, UnknownSeries
+from shared.store import Store
+from tests.conftest import Server
+from tests.integration.steps import FLEET, SERIES, walk
+from worker.embedded import redis_server
+from worker.teaching import Model
+from worker.update import Updater
+
+ETH = Series.parse("test:ETH/USDT:1h")
+NAMES = (str(SERIES), str(ETH))
+WALK = walk(12)
+Wait = Callable[..., None]
+
+
+def learn(store: Store, candles: list[Candle], *names: Series) -> None:
+    """Learn candles one commit after the other, as they come live."""
+    store.tick(FLEET)
+    updater = Updater(store, Model("default", state.Signer(b"k" * 32), lambda _: 3, FLEET))
+    for candle in candles:
+        for series in names or (SERIES, ETH):
+            store.append(series, [candle])
+        updater.run()
+
+
+def watched(url: str, seen: list[Forecast]) -> Iterator[None]:
+    """Follow two series, and remember what comes."""
+    for forecast in ForecastReader(url).watch(*NAMES):
+        seen.append(forecast)
+        yield
+
+
+async def awaited(url: str, seen: list[Forecast]) -> None:
+    """The same, awaited."""
+    async with AsyncForecastReader(url) as reader:
+        async for forecast in reader.watch(*NAMES):
+            seen.append(forecast)  # noqa: PERF401 -- as they come
+
+
+@contextmanager
+def watching(url: str, *, awaits: bool) -> Iterator[list[Forecast]]:
+    """Follow in a thread; it ends with the process."""
+    seen: list[Forecast] = []
+
+    def follow() -> None:
+        if awaits:
+            asyncio.run(awaited(url, seen))
+        else:
+            for _ in watched(url, seen):
+                pass
+
+    threading.Thread(target=follow, daemon=True).start()
+    yield seen
+
+
+def of(seen: list[Forecast], series: Series) -> list[int]:
+    """Which candles of a series these forecasts come after."""
+    times = [candle.open_time for candle in WALK]
+    return [times.index(one.candle_open_time) for one in seen if one.series == str(series)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("awaits", [False, True])
+def test_a_reader_misses_nothing_while_redis_is_away(
+    tmp_path: Path, eventually: Wait, *, awaits: bool
+) -> None:
+    """It waits for it, and goes on where it was, with what was said before it was back."""
+    with redis_server(tmp_path / "redis", "secret") as url:
+        learn(Store.connect(url), WALK[:3])
+        with watching(url, awaits=awaits) as seen:
+            eventually(lambda: len(seen) == 2, "the newest of each")
+            learn(Store.connect(url), WALK[3:5])
+            eventually(lambda: len(seen) == 6, "what was said then")
+    with redis_server(tmp_path / "redis", "secret") as again:
+        assert again == url
+        learn(Store.connect(url), WALK[5:8])
+        eventually(lambda: len(seen) == 12, "what was said since")
+        learn(Store.connect(url), WALK[8:9])
+        eventually(lambda: len(seen) == 14, "what is said now")
+
+        assert of(seen, SERIES) == of(seen, ETH) == [2, 3, 4, 5, 6, 7, 8]
+        last = ForecastReader(url).history(str(SERIES))[2:]
+        assert [one for one in seen if one.series == str(SERIES)] == last
+
+
+def test_a_history_is_what_was_said_since(store: Store, server: Server) -> None:
+    """By revision; in the end comes what is the latest."""
+    learn(store, WALK[:4], SERIES)
+    reader = ForecastReader(server.url)
+
+    said = reader.history(NAMES[0])
+    since = reader.history(NAMES[0], since=said[2].issued_at)
+
+    assert [one.revision for one in said] == [1, 2, 3, 4]
+    assert since[-2:] == said[2:]
+    assert said[-1] == reader.latest(NAMES[0])
+    assert reader.series() == [NAMES[0]]
+    assert reader.history("test:NO/NE:1h") == []
+    assert not said[-1].is_stale(said[-1].valid_until)
+    assert said[-1].is_stale(reader.now_ms())
+
+
+def test_the_awaited_reader_says_the_same(store: Store, server: Server) -> None:
+    """Method by method."""
+    learn(store, WALK[:3], SERIES)
+    reader = ForecastReader(server.url)
+
+    async def ask() -> list[object]:
+        async with AsyncForecastReader(server.url) as other:
+            return [
+                await other.series(),
+                await other.latest(NAMES[0]),
+                await other.history(NAMES[0]),
+                abs(await other.now_ms() - reader.now_ms()) < 10_000,
+            ]
+
+    name = NAMES[0]
+    assert asyncio.run(ask()) == [reader.series(), reader.latest(name), reader.history(name), True]
+
+
+@pytest.mark.parametrize("awaits", [False, True])
+def test_a_series_that_is_none_is_not_waited_for(server: Server, *, awaits: bool) -> None:
+    """A name that was mistyped would be watched for ever; one that is known is waited for."""
+
+    async def wait() -> None:
+        async with AsyncForecastReader(server.url) as reader:
+            await anext(aiter(reader.watch(NAMES[0])))
+
+    with pytest.raises(UnknownSeries, match="exist: none yet"):
+        asyncio.run(wait()) if awaits else next(ForecastReader(server.url).watch(NAMES[0]))
+    with pytest.raises(InvalidValue, match="name those"):
+        next(ForecastReader(server.url).watch())
+
+
+def test_a_series_without_a_forecast_yet_is_waited_for(store: Store, server: Server) -> None:
+    """Its first one comes like all others."""
+    store.append(SERIES, WALK[:1])
+    watch = ForecastReader(server.url).watch(NAMES[0])
+    first = threading.Timer(0.3, lambda: learn(store, WALK[1:2], SERIES))
+    first.start()
+
+    assert next(watch).sequence == 2
+    first.join()

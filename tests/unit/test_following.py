@@ -1,0 +1,74 @@
+"""Where a reader stands, on answers that a test makes."""
+
+from shared.following import Entries, Following, forecasts_of
+from shared.forecast import Forecast
+from shared.wire import encode_forecast
+from tests.unit.forecasts import forecast
+
+ONE, OTHER = "forecasts:one", "forecasts:other"
+
+
+def entries(*said: tuple[int, Forecast]) -> Entries:
+    """What Redis answers: entries, by the number of their ids."""
+    return [(b"1-%d" % number, {b"forecast": encode_forecast(each)}) for number, each in said]
+
+
+def hours(found: list[Forecast]) -> list[tuple[int, int]]:
+    """After which candles, and by which revisions."""
+    return [(one.sequence - 1, one.revision) for one in found]
+
+
+def test_the_newest_comes_first_and_then_all_that_follow() -> None:
+    """Of each series behind its own."""
+    following = Following([ONE, OTHER])
+    begun = following.newest([entries((4, forecast(3, 4))), []])
+
+    assert hours(begun) == [(3, 4)]
+    assert following.after == {ONE: b"1-4", OTHER: b"0-0"}
+    found = following.news(
+        [
+            (ONE.encode(), entries((5, forecast(4, 5)), (6, forecast(5, 6)))),
+            (OTHER.encode(), entries((1, forecast(0, 1)))),
+        ]
+    )
+    assert hours(found) == [(4, 5), (5, 6), (0, 1)]
+    assert following.after == {ONE: b"1-6", OTHER: b"1-1"}
+
+
+def test_after_an_outage_nothing_comes_twice() -> None:
+    """Where Redis still has what was seen, it goes on behind it."""
+    following = Following([ONE])
+    following.newest([entries((4, forecast(3, 4)))])
+
+    assert following.newest([entries((6, forecast(5, 6)))]) == []
+    assert following.after == {ONE: b"1-4"}
+
+
+def test_a_redis_that_has_forgotten_is_looked_through() -> None:
+    """What it has said since is news, and what was seen is not; then all is as before."""
+    following = Following([ONE])
+    following.newest([entries((7, forecast(5, 6)))])
+    assert following.newest([entries((5, forecast(6, 7)))]) == []
+    assert following.after == {ONE: b"0-0"}
+
+    again = (2, forecast(4, 5)), (3, forecast(5, 6)), (5, forecast(6, 7)), (6, forecast(6, 8))
+    found = following.news([(ONE.encode(), entries(*again))])
+    assert hours(found) == [(6, 7), (6, 8)]
+    assert hours(following.news([(ONE.encode(), entries((9, forecast(7, 9))))])) == [(7, 9)]
+
+
+def test_a_series_that_begins_anew_is_followed_on() -> None:
+    """Its revisions and candles begin again, at ids that come later."""
+    following = Following([ONE])
+    following.newest([entries((7, forecast(5, 6)))])
+
+    assert following.newest([[]]) == []
+    found = following.news([(ONE.encode(), entries((9, forecast(0, 1)), (10, forecast(1, 2))))])
+    assert hours(found) == [(0, 1), (1, 2)]
+
+
+def test_a_history_is_in_the_order_of_its_revisions() -> None:
+    """Whatever the clock was that its ids are of."""
+    found = forecasts_of(entries((1, forecast(0, 2)), (2, forecast(0, 1))))
+
+    assert hours(found) == [(0, 1), (0, 2)]
