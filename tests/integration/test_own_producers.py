@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,13 +14,11 @@ from shared.candle import Candle, Series
 from shared.keys import Keys
 from shared.store import Store
 from shared.wire import decimal
+from tests.conftest import Server
+from tests.integration.examples import ROOT, Run, shown
 from tests.integration.steps import HOUR
 
-if TYPE_CHECKING:
-    from tests.conftest import Server
-
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "own-candles.md").read_text()
+PAGE = "own-candles.md"
 SERIES = Series.parse("mine:BTC/USDT:1h")
 T0 = 1_704_067_200_000
 # Where languages spell the same number in different ways, and where they just do not.
@@ -31,38 +28,12 @@ AWKWARD = [
 ]
 
 
-def shown(language: str, containing: str) -> str:
-    """The one example of the page in this language that contains a text."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    (found,) = (str(block) for block in blocks if containing in block)
-    return found
-
-
 @pytest.fixture
-def run(server: "Server", tmp_path: Path) -> "Run":
+def run(server: Server, tmp_path: Path) -> Run:
     """Run a program in a folder that has what the page says is to be had once."""
-    path = f"{Path(sys.executable).parent}:{server.env['PATH']}"
-    run = Run(tmp_path, server.env | {"PATH": path, "PYTHONPATH": str(ROOT)})
-    run("sh", "-euc", shown("sh", "config append-script"))
+    run = Run(tmp_path, server)
+    run("sh", "-euc", shown(PAGE, "sh", "config append-script"))
     return run
-
-
-class Run:
-    """Run a program to its end and return what it prints."""
-
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
-        self.folder = folder
-        self._env = env
-
-    def __call__(self, *command: str) -> str:
-        """Run it; it must succeed."""
-        if shutil.which(command[0], path=self._env["PATH"]) is None:
-            pytest.skip(f"{command[0]} is not installed")
-        done = subprocess.run(
-            command, cwd=self.folder, env=self._env, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
 
 
 def awkward() -> list[Candle]:
@@ -77,7 +48,7 @@ def rows(candles: list[Candle]) -> str:
 
 def test_python(run: Run, store: Store) -> None:
     """Ten lines; what is sent again is counted as such, and a worker is woken."""
-    example = shown("python", "Store.connect")
+    example = shown(PAGE, "python", "Store.connect")
 
     assert run(sys.executable, "-c", example) == f"3 0 0 None {T0 + 2 * HOUR}\n"
     assert run(sys.executable, "-c", example) == f"0 3 0 None {T0 + 2 * HOUR}\n"
@@ -96,7 +67,7 @@ def test_redis_cli(
     """Candles are in the log as if pushed in Python, and a worker finds them without a doorbell."""
     if shutil.which("redis-cli") is None:
         pytest.skip("redis-cli is not installed")
-    example = shown("sh", "EVALSHA")
+    example = shown(PAGE, "sh", "EVALSHA")
 
     answers = [run("sh", "-euc", example).split("\n") for _ in range(2)]
 
@@ -116,7 +87,7 @@ def test_redis_cli(
 def test_node_js(run: Run, store: Store) -> None:
     """Every number is spelled as in Python, so that both are sources of the same candles."""
     (run.folder / "candles.json").write_text(rows(awkward()))
-    (run.folder / "push.mjs").write_text(shown("js", "EVALSHA"))
+    (run.folder / "push.mjs").write_text(shown(PAGE, "js", "EVALSHA"))
 
     said = run("node", "push.mjs")
 
@@ -133,7 +104,7 @@ def test_node_js_goes_on_across_batches_and_holes(run: Run, store: Store) -> Non
         Candle(T0 + i * HOUR, 2.0, 3.0, 1.0, 2.5, i / 7) for i in (*range(500), *range(505, 900))
     ]
     (run.folder / "candles.json").write_text(rows(whole))
-    (run.folder / "push.mjs").write_text(shown("js", "EVALSHA"))
+    (run.folder / "push.mjs").write_text(shown(PAGE, "js", "EVALSHA"))
 
     said = run("node", "push.mjs")
 
@@ -147,8 +118,9 @@ def test_node_js_goes_on_across_batches_and_holes(run: Run, store: Store) -> Non
 def test_the_page_lists_what_the_script_is_given(run: Run, store: Store) -> None:
     """Values of ARGV are the defaults, and KEYS those of the installation."""
     limits = store.limits
-    example = shown("sh", "EVALSHA")
-    argv = re.findall(r"^\| (\d+) \| `?([^`|]+?)`? \|", PAGE, re.MULTILINE)
+    example = shown(PAGE, "sh", "EVALSHA")
+    page = (ROOT / "docs" / PAGE).read_text()
+    argv = re.findall(r"^\| (\d+) \| `?([^`|]+?)`? \|", page, re.MULTILINE)
 
     assert [value for _, value in argv] == [
         *(str(limits.claim_series), str(SERIES), str(limits.max_series), str(SERIES.timeframe.ms)),
@@ -157,7 +129,7 @@ def test_the_page_lists_what_the_script_is_given(run: Run, store: Store) -> None
     ]
     assert " ".join(value for _, value in argv) in example
     assert (run.folder / "append.keys").read_text().split() == Keys().of_scripts
-    assert f"The {len(Keys().of_scripts)} KEYS" in PAGE
+    assert f"The {len(Keys().of_scripts)} KEYS" in page
 
 
 @pytest.mark.parametrize("number", AWKWARD)
