@@ -61,6 +61,11 @@ class Live:
         """How each exchange is doing."""
         return {name: desk.standing for name, desk in sorted(self._desks.items())}
 
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether Redis has all that the exchanges had, but for those that have ended."""
+        return all(desk.has_caught_up or desk.fault for desk in self._desks.values())
+
     def check(self) -> None:
         """See whether anything is followed still.
 

@@ -98,7 +98,7 @@ def fetch(
     desks, started = _desks(history, follow=False), time.monotonic()
     desks.want(_named(exchange, symbols, frames, settings.load().markets))
     with cli.stopping(wait_s) as stopped, display.progress(None, Console(stderr=True)) as show:
-        while not stopped() and not all(one.has_caught_up for one in desks.standings.values()):
+        while not stopped() and not desks.has_caught_up:
             desks.check()
             show(desks.totals, desks.history)
             meanwhile()

@@ -179,6 +179,25 @@ def test_pauses_outlive_a_change_of_the_markets() -> None:
     assert made[0][1] is made[1][1]
 
 
+def test_an_exchange_that_has_ended_is_not_waited_for() -> None:
+    """Whoever fetches once has what the others have."""
+    stores = {"fake": Store(), "other": Store()}
+    ended = Series("other", "NONE/USDT", FRAME)
+
+    def make(name: str, wanted: Sequence[Series], _: Pause) -> Desk:
+        return desk(Market(), stores[name], wanted)
+
+    live = Live(make)
+    live.want([BTC, ended])
+    until(lambda: live.has_caught_up)
+    standings = live.standings
+    live.check()
+    live.stop()
+
+    assert whole(stores["fake"], BTC)()
+    assert {name: one.failing for name, one in standings.items()} == {"fake": 0, "other": 1}
+
+
 def test_options_make_an_exchange_begin_anew() -> None:
     """The same ones do not, nor another's."""
     market, store, made = Market(), Store(), []
