@@ -1,5 +1,6 @@
 """Commands that read: one series' forecast, and the state of everything."""
 
+import signal
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -206,3 +207,45 @@ def _version(row: "dict[str, Any]") -> str:
     if row["below_champion_since"]:
         words.append("BELOW ITS CHAMPION")
     return ", ".join(words)
+
+
+@app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="Instead of CANDLECAST_API_HOST.")] = None,
+    port: Annotated[int | None, typer.Option(help="Instead of CANDLECAST_API_PORT.")] = None,
+    new_token: Annotated[
+        bool, typer.Option("--new-token", help="Print a token for an app, and its hash, and end.")
+    ] = False,
+) -> None:
+    """Serve forecasts, candles and skill over HTTP, read-only; /openapi.json describes it.
+
+    Example: candlecast api --port 8000
+    """
+    from api import access
+    from config import settings
+    from shared.errors import CandlecastError
+
+    if new_token:
+        token, digest = access.new_token()
+        typer.echo(f"token, for the app: {token}\nfor CANDLECAST_API_TOKENS: {digest}")
+        return
+    try:
+        import uvicorn
+
+        from api.app import create
+        from api.queries import Queries
+    except ImportError as error:
+        raise CandlecastError("the API needs its extra: pip install 'candlecast[api]'") from error
+    from shared.reader import ForecastReader
+    from shared.view import View
+
+    read = settings.load()
+    place = host or read.api_host
+    may = access.Access(place, read.api_tokens, read.api_per_minute)
+    view = View.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
+    queries = Queries(view, ForecastReader(read.redis_url, prefix=read.prefix))
+    served = create(queries, may, read.api_origins)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn ends in good order at these, and then raises them once more.
+        signal.signal(number, lambda *_: None)
+    uvicorn.run(served, host=place, port=read.api_port if port is None else port, access_log=False)

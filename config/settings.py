@@ -1,8 +1,6 @@
 """Every setting, read from the environment (``CANDLECAST_…``) and ``.env``."""
 
 import os
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote
@@ -18,7 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from config.spelling import by_timeframe, ranges, spelled
+from config.spelling import by_timeframe, ranges
 from config.state_key import development_key
 
 _HORIZONS = {
@@ -33,8 +31,6 @@ _FromZero = Annotated[FiniteFloat, Field(ge=0)]
 _Count = Annotated[int, Field(ge=1)]
 _Skill = Annotated[FiniteFloat, Field(le=1)]
 _PATIENCE = ("rollback_margin", "rollback_after_s")
-_PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
-SECRETS = {"redis_url", "state_key", "state_key_previous", "exchanges", "mlflow_tracking_uri"}
 
 
 class SettingsError(Exception):
@@ -160,6 +156,19 @@ class Settings(BaseSettings):
     mlflow_tracking_uri: str = Field(
         default="", description="MLflow server or store; else MLFLOW_TRACKING_URI, or SQLite here"
     )
+    api_host: str = Field(
+        default="127.0.0.1", description="where the API listens; but for loopback it needs tokens"
+    )
+    api_port: int = Field(default=8000, ge=0, le=65_535, description="0: any that is free")
+    api_tokens: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="SHA-256 of the tokens of apps: candlecast api --new-token"
+    )
+    api_per_minute: int = Field(
+        default=6_000, ge=0, description="requests of one address in a minute; 0: any number"
+    )
+    api_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="origins whose pages may ask from a browser"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
@@ -190,7 +199,7 @@ class Settings(BaseSettings):
             return value
         return {"*": (0.85, 0.95)} | dict(ranges(value))
 
-    @field_validator("allowed_series", "markets", mode="before")
+    @field_validator("allowed_series", "markets", "api_tokens", "api_origins", mode="before")
     @classmethod
     def _read_patterns(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -279,17 +288,3 @@ def load() -> Settings:
             for fault in error.errors()
         )
         raise SettingsError("; ".join(faults)) from error
-
-
-def shown(settings: Settings) -> Iterator[str]:
-    """Yield each setting as a line of a ``.env`` file, with keys and passwords masked."""
-    for name, value in settings:
-        text = "" if value is None else str(value)
-        if isinstance(value, dict):
-            text = ",".join(f"{key}={spelled(one)}" for key, one in value.items())
-        if isinstance(value, tuple):
-            text = ",".join(value)
-        if name in SECRETS and text:
-            has_address = "://" in text and not isinstance(value, dict)
-            text = _PASSWORD.sub(r"\1********@", text) if has_address else "********"
-        yield f"CANDLECAST_{name.upper()}={text}"

@@ -38,8 +38,6 @@ class UnknownSeries(CandlecastError):
 class ForecastReader:
     """Reads what workers publish under one prefix.
 
-    One reader serves one thread at a time.
-
     Parameters
     ----------
     url

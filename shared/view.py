@@ -82,6 +82,12 @@ class View:
             entries = redis.xrange(self.keys.candles(str(series)), min=start, count=count)
         return [decode_candle(entry_id, numbers) for entry_id, numbers in entries]
 
+    def newest(self, series: Series, count: int) -> list[Candle]:
+        """Return the newest candles, oldest first."""
+        with self.link.translated() as redis:
+            entries = redis.xrevrange(self.keys.candles(str(series)), count=count)
+        return [decode_candle(entry_id, numbers) for entry_id, numbers in reversed(entries)]
+
     def retained(self, series: Series) -> tuple[int | None, int]:
         """Return the open time of the log's first candle and how many it holds, readable or not."""
         key = self.keys.candles(str(series))

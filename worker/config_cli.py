@@ -15,8 +15,9 @@ def show() -> None:
     Example: candlecast config show
     """
     from config import settings
+    from config.shown import shown
 
-    for line in settings.shown(settings.load()):
+    for line in shown(settings.load()):
         typer.echo(line)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from config import settings
+from config.shown import shown
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +116,7 @@ def test_options_of_exchanges_are_never_shown(monkeypatch: pytest.MonkeyPatch) -
     """They hold keys, tokens and passwords, with addresses beside or without; nor is bad JSON."""
     options = '{"binance": {"apiKey": "hidden", "httpsProxy": "http://u:hidden@proxy:1"}}'
     monkeypatch.setenv("CANDLECAST_EXCHANGES", options)
-    lines = [*settings.shown(settings.load()), repr(settings.load())]
+    lines = [*shown(settings.load()), repr(settings.load())]
     monkeypatch.setenv("CANDLECAST_EXCHANGES", '{"binance": "hidden"')
     with pytest.raises(settings.SettingsError, match=r"exchanges.*write JSON") as caught:
         settings.load()

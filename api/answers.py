@@ -1,0 +1,104 @@
+"""What the HTTP interface answers, beside forecasts and candles as they are in Redis."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from shared.forecast import Forecast, Skill, Status
+
+TimeMs = Annotated[int, Field(description="UTC milliseconds")]
+
+
+class Problem(BaseModel):
+    """What went wrong, by RFC 9457 (``application/problem+json``)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str = Field(description="what was wrong, and the remedy")
+    instance: str = Field(description="the path that was asked for")
+
+
+class SeriesRow(BaseModel):
+    """How one series stands."""
+
+    series: str
+    exchange: str
+    symbol: str
+    timeframe: str
+    paused: bool
+    learned: int = Field(description="candles that its model has learned")
+    waiting: int = Field(description="candles that it has yet to learn")
+    status: Status | None = Field(description="of its newest forecast; null where there is none")
+    stale: bool | None = Field(description="whether a newer candle should have been forecast")
+    last_close: float | None
+    candle_close_time: TimeMs | None
+    valid_until: TimeMs | None
+    skill: list[Skill]
+
+
+class Said(Forecast):
+    """A forecast, and whether it is stale by the clock of whoever answers."""
+
+    stale: bool
+
+
+class CandleRow(BaseModel):
+    """A closed candle; prices in the quote currency."""
+
+    open_time: TimeMs
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Step(BaseModel):
+    """What was said of one candle so many candles ahead, and what came."""
+
+    candle_open_time: TimeMs = Field(description="of the last candle that was known then")
+    target_time: TimeMs = Field(description="close of the candle that was forecast")
+    median: float
+    quantiles: list[float] = Field(description="prices, at the levels of the answer")
+    close: float | None = Field(description="what came; null where it has not yet, or never did")
+    inside_90: bool | None = Field(description="whether that lies in the 90 % band")
+
+
+class Overlay(BaseModel):
+    """Forecasts of the past beside what then happened."""
+
+    series: str
+    horizon: int = Field(description="candles ahead")
+    quantile_levels: list[float]
+    coverage_90: float | None = Field(description="share of the known closes inside the 90 % band")
+    steps: list[Step]
+
+
+class Outlook(BaseModel):
+    """One market by hours and by days."""
+
+    market: str
+    hours: Said | None = Field(description="of its series of 1h, at most 24 steps ahead")
+    days: Said | None = Field(description="of its series of 1d, at most 7 steps ahead")
+
+
+class ModelRow(BaseModel):
+    """The model behind a series."""
+
+    series: str
+    fingerprint: str | None
+    learned: int
+    since: TimeMs | None = Field(description="open time of the first candle that it has learned")
+    revision: int
+    rebuilds: int
+    restores: int
+    rollbacks: int
+    snapshot: dict[str, Any] | None = Field(description="newest version and alias in MLflow")
+    champion: dict[str, Any] | None = Field(description="the version others are held against")
+
+
+class Health(BaseModel):
+    """Whether this process can answer."""
+
+    status: Literal["ok"] = "ok"

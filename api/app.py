@@ -1,0 +1,179 @@
+"""The HTTP interface: read-only, JSON, with an OpenAPI description of itself."""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.exceptions import HTTPException
+
+from api import problems
+from api.access import Access
+from api.answers import (
+    CandleRow,
+    Health,
+    ModelRow,
+    Outlook,
+    Overlay,
+    Problem,
+    Said,
+    SeriesRow,
+)
+from api.queries import Queries
+from shared.forecast import Forecast
+
+Name = Annotated[
+    str,
+    Query(
+        description="exchange:symbol:timeframe, in ccxt's spelling",
+        openapi_examples={"hours": {"value": "binance:BTC/USDT:1h"}},
+    ),
+]
+Since = Annotated[int, Query(ge=0, description="UTC milliseconds")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="the newest so many")]
+Horizon = Annotated[int, Query(ge=1, le=64, description="candles ahead")]
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "description": HTTPStatus(status).phrase}
+    for status in (401, 404, 422, 429, 503)
+}
+
+
+def create(queries: Queries, access: Access, origins: Sequence[str] = ()) -> FastAPI:
+    """Return the application.
+
+    Parameters
+    ----------
+    queries
+        Where its answers come from.
+    access
+        Who may ask, and how often.
+    origins
+        Whose pages may ask from a browser (CORS).
+    """
+    app = FastAPI(
+        title="Candlecast",
+        version="1",
+        description="Calibrated forecasts of closed market candles. Times are UTC milliseconds.",
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.include_router(_health(queries))
+    app.include_router(_forecasts(queries))
+    app.include_router(_series(queries))
+
+    @app.middleware("http")
+    async def admit(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+        return _refusal(access, request) or await go_on(request)
+
+    if origins:
+        app.add_middleware(
+            CORSMiddleware, allow_origins=[*origins], allow_methods=["GET"], allow_headers=["*"]
+        )
+    problems.install(app)
+    return app
+
+
+def _health(queries: Queries) -> APIRouter:
+    routes = APIRouter(prefix="/health", tags=["health"])
+
+    @routes.get("/live")
+    def live() -> Health:
+        """Say that this process answers."""
+        return Health()
+
+    @routes.get("/ready", responses={503: _PROBLEMS[503]})
+    def ready() -> Health:
+        """Say that Redis answers it."""
+        queries.ping()
+        return Health()
+
+    return routes
+
+
+def _forecasts(queries: Queries) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["forecasts"], responses=_PROBLEMS)
+
+    @routes.get("/forecast", responses={304: {"description": "the one that you have"}})
+    def forecast(request: Request, response: Response, series: Name) -> Said:
+        """Return the newest forecast of a series; it may be kept until it is stale."""
+        said = queries.said(series)
+        _cacheable(request, response, said)
+        return said
+
+    @routes.get("/forecasts")
+    def forecasts(series: Name, since: Since = 0, limit: Limit = 100) -> list[Forecast]:
+        """Return what was said of a series since a time, by revision."""
+        return queries.history(series, since)[-limit:]
+
+    @routes.get("/outlook")
+    def outlook(
+        market: Annotated[
+            str,
+            Query(
+                description="exchange:symbol",
+                openapi_examples={"market": {"value": "binance:BTC/USDT"}},
+            ),
+        ],
+    ) -> Outlook:
+        """Return up to 24 hours and 7 days of a market by one call."""
+        return queries.outlook(market)
+
+    return routes
+
+
+def _series(queries: Queries) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["series"], responses=_PROBLEMS)
+
+    @routes.get("/series")
+    def series() -> list[SeriesRow]:
+        """Return how each series stands."""
+        return queries.rows()
+
+    @routes.get("/candles")
+    def candles(series: Name, limit: Limit = 500) -> list[CandleRow]:
+        """Return the newest closed candles of a series, oldest first."""
+        return [CandleRow(**asdict(candle)) for candle in queries.candles(series, limit)]
+
+    @routes.get("/overlay")
+    def overlay(series: Name, horizon: Horizon = 1) -> Overlay:
+        """Return forecasts so many candles ahead, beside what then happened."""
+        return queries.overlay(series, horizon)
+
+    @routes.get("/skill")
+    def skill(series: Name) -> dict[str, Any]:
+        """Return the scores of a series' model and of the naive forecast, recent and in total."""
+        return queries.skill(series)
+
+    @routes.get("/model")
+    def model(series: Name) -> ModelRow:
+        """Return the model behind a series, and its versions in MLflow."""
+        return queries.model(series)
+
+    return routes
+
+
+def _cacheable(request: Request, response: Response, said: Said) -> None:
+    """Let it be kept until it is stale; say so where whoever asks has it already."""
+    etag = f'"{said.revision}-{said.issued_at}-{int(said.stale)}"'
+    fresh_s = max(0, said.valid_until // 1_000 - int(time.time()))
+    response.headers["etag"] = etag
+    response.headers["cache-control"] = f"private, max-age={fresh_s}"
+    if etag in request.headers.get("if-none-match", ""):
+        raise HTTPException(HTTPStatus.NOT_MODIFIED, headers=dict(response.headers))
+
+
+def _refusal(access: Access, request: Request) -> Response | None:
+    """Return why a request is not answered, if it is not; its path is public if it is of health."""
+    if request.url.path.startswith("/health/"):
+        return None
+    if not access.admits(request.headers.get("authorization", "")):
+        detail = "send `Authorization: Bearer` with a token of CANDLECAST_API_TOKENS"
+        return problems.answer(request, 401, detail, {"www-authenticate": "Bearer"})
+    client = request.client.host if request.client else ""
+    if wait_s := access.wait_s(client):
+        detail = f"this address asks too often: try again in {wait_s:.0f} s"
+        return problems.answer(request, 429, detail, {"retry-after": f"{wait_s:.0f}"})
+    return None

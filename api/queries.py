@@ -1,0 +1,151 @@
+"""Queries: what the HTTP interface asks of Redis."""
+
+import time
+from dataclasses import asdict
+from typing import Any
+
+from api.answers import ModelRow, Outlook, Overlay, Said, SeriesRow
+from api.overlay import overlay
+from shared.candle import Candle, Series
+from shared.errors import DecodeError
+from shared.forecast import Forecast
+from shared.model_record import ModelRecord
+from shared.reader import ForecastReader, UnknownSeries
+from shared.view import View
+from shared.wire import decode_forecast
+
+_HOURS, _DAYS = 24, 7
+
+
+class Queries:
+    """Answers from Redis; safe to be asked by several threads.
+
+    Raises
+    ------
+    UnknownSeries
+        From every method that takes a series which does not exist.
+    InvalidValue
+        From every method that takes a name which is none.
+    StoreError
+        From every method, when Redis fails.
+    """
+
+    def __init__(self, view: View, reader: ForecastReader) -> None:
+        self._view = view
+        self._reader = reader
+
+    def ping(self) -> None:
+        """Ask whether Redis is there."""
+        self._view.link.now_ms()
+
+    def rows(self) -> list[SeriesRow]:
+        """Return how each series stands; one that cannot be read is as one without a forecast."""
+        names = self._view.series()
+        spoilt = self._view.faults(names)
+        names = [series for series in names if series not in spoilt]
+        pairs = zip(self._view.models(names), self._view.forecasts(names), strict=True)
+        now_ms = _now_ms()
+        return [_row(record, _decoded(raw), now_ms) for record, raw in pairs]
+
+    def said(self, name: str) -> Said:
+        """Return the newest forecast of a series."""
+        return _said(self._reader.latest(str(Series.parse(name))))
+
+    def history(self, name: str, since: int) -> list[Forecast]:
+        """Return what was said since a time (UTC milliseconds), by revision."""
+        return self._reader.history(str(self._known(name)), since)
+
+    def candles(self, name: str, count: int) -> list[Candle]:
+        """Return the newest candles, oldest first."""
+        return self._view.newest(self._known(name), count)
+
+    def overlay(self, name: str, horizon: int) -> Overlay:
+        """Return what was said so many candles ahead, beside what then happened."""
+        series = self._known(name)
+        step_ms = series.timeframe.ms
+        closes = {one.open_time + step_ms: one.close for one in self._view.candles(series)}
+        return overlay(name, self._reader.history(name), closes, horizon)
+
+    def outlook(self, market: str) -> Outlook:
+        """Return the hours and the days of a market."""
+        hours, days = (Series.parse(f"{market}:{frame}") for frame in ("1h", "1d"))
+        raw = self._view.forecasts([hours, days])
+        if not any(raw):
+            raise UnknownSeries(f"no forecast for {hours}, nor for {days}")
+        by_hours, by_days = (_said(decode_forecast(one)) if one else None for one in raw)
+        return Outlook(
+            market=market,
+            hours=by_hours and _first(by_hours, _HOURS),
+            days=by_days and _first(by_days, _DAYS),
+        )
+
+    def skill(self, name: str) -> dict[str, Any]:
+        """Return all scores of a series' model."""
+        (record,) = self._view.models([self._known(name)])
+        return record.scores
+
+    def model(self, name: str) -> ModelRow:
+        """Return the model behind a series."""
+        (record,) = self._view.models([self._known(name)])
+        version, alias = record.snapshot_version, record.snapshot_alias
+        return ModelRow(
+            series=name,
+            fingerprint=record.fingerprint,
+            learned=record.sequence,
+            since=record.since,
+            revision=record.revision,
+            rebuilds=record.rebuilds,
+            restores=record.restores,
+            rollbacks=record.rollbacks,
+            snapshot={"version": version, "alias": alias} if version else None,
+            champion=asdict(record.champion) if record.champion else None,
+        )
+
+    def _known(self, name: str) -> Series:
+        series = Series.parse(name)
+        if series not in self._view.series():
+            raise UnknownSeries(
+                f"no series={name!r}; series that exist: {', '.join(self._reader.series())}"
+            )
+        return series
+
+
+def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> SeriesRow:
+    series = record.series
+    return SeriesRow(
+        series=str(series),
+        exchange=series.exchange,
+        symbol=series.symbol,
+        timeframe=str(series.timeframe),
+        paused=record.paused,
+        learned=record.sequence,
+        waiting=record.waiting,
+        status=said.status if said else None,
+        stale=said.is_stale(now_ms) if said else None,
+        last_close=said.last_close if said else None,
+        candle_close_time=said.candle_close_time if said else None,
+        valid_until=said.valid_until if said else None,
+        skill=list(said.skill) if said else [],
+    )
+
+
+def _decoded(raw: bytes | None) -> Forecast | None:
+    try:
+        return decode_forecast(raw) if raw else None
+    except DecodeError:
+        return None
+
+
+def _said(forecast: Forecast) -> Said:
+    return Said(**forecast.model_dump(), stale=forecast.is_stale(_now_ms()))
+
+
+def _first(said: Said, count: int) -> Said:
+    """Return a forecast of the first steps of another."""
+    names = ("target_times", "quantiles", "median", "volatility", "prob_up")
+    kept = {name: getattr(said, name)[:count] for name in names}
+    return said.model_copy(update=kept)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
