@@ -9,7 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from shared.store import Store
-from tests.integration.test_api import NAME, SERIES, WALK, learn
+from tests.integration.steps import SERIES
+from tests.integration.test_api import NAME, WALK, learn
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[bytes]"]
