@@ -1,13 +1,15 @@
 """The HTTP interface: read-only, JSON, with an OpenAPI description of itself."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
 from api import problems
@@ -22,14 +24,26 @@ from api.answers import (
     Said,
     SeriesRow,
 )
+from api.hub import Hub
 from api.queries import Queries
 from shared.forecast import Forecast
+from shared.reader import AsyncForecastReader
 
 Name = Annotated[
     str,
     Query(
         description="exchange:symbol:timeframe, in ccxt's spelling",
         openapi_examples={"hours": {"value": "binance:BTC/USDT:1h"}},
+    ),
+]
+Names = Annotated[
+    list[str],
+    Query(
+        alias="series",
+        min_length=1,
+        max_length=100,
+        description="exchange:symbol:timeframe, in ccxt's spelling; several times for several",
+        openapi_examples={"hours": {"value": ["binance:BTC/USDT:1h"]}},
     ),
 ]
 Since = Annotated[int, Query(ge=0, description="UTC milliseconds")]
@@ -41,19 +55,33 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def create(queries: Queries, access: Access, origins: Sequence[str] = ()) -> FastAPI:
+def create(
+    queries: Queries,
+    reader: Callable[[], AsyncForecastReader],
+    access: Access,
+    origins: Sequence[str] = (),
+) -> FastAPI:
     """Return the application.
 
     Parameters
     ----------
     queries
         Where its answers come from.
+    reader
+        Makes the one that follows forecasts, where the application runs.
     access
         Who may ask, and how often.
     origins
         Whose pages may ask from a browser (CORS).
     """
+
+    @asynccontextmanager
+    async def living(app: FastAPI) -> AsyncIterator[None]:
+        async with Hub(reader()) as app.state.hub:
+            yield
+
     app = FastAPI(
+        lifespan=living,
         title="Candlecast",
         version="1",
         description="Calibrated forecasts of closed market candles. Times are UTC milliseconds.",
@@ -63,6 +91,7 @@ def create(queries: Queries, access: Access, origins: Sequence[str] = ()) -> Fas
     app.include_router(_health(queries))
     app.include_router(_forecasts(queries))
     app.include_router(_series(queries))
+    app.include_router(_stream(queries))
 
     @app.middleware("http")
     async def admit(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -151,6 +180,31 @@ def _series(queries: Queries) -> APIRouter:
     def model(series: Name) -> ModelRow:
         """Return the model behind a series, and its versions in MLflow."""
         return queries.model(series)
+
+    return routes
+
+
+def _stream(queries: Queries) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["forecasts"], responses=_PROBLEMS)
+
+    def known(series: Names) -> list[str]:
+        """Return the names of series that exist; checked before anything is sent."""
+        return [str(queries.known(name)) for name in series]
+
+    @routes.get("/stream", response_class=EventSourceResponse)
+    async def stream(
+        request: Request,
+        names: Annotated[list[str], Depends(known)],
+        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Send the newest forecast of each series and then each new one, as they are made.
+
+        After a break a browser sends the id of the last one by itself, and gets what it has missed.
+        """
+        hub: Hub = request.app.state.hub
+        async for said in hub.follow(names, last_event_id):
+            text = said.model_dump_json()
+            yield ServerSentEvent(raw_data=text, event="forecast", id=str(said.issued_at))
 
     return routes
 

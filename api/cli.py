@@ -2,6 +2,7 @@
 
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True)
 
+# So long a request that is under way when the API ends may take.
+_GRACE_S = 3
 _SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -236,7 +239,7 @@ def api(
         from api.queries import Queries
     except ImportError as error:
         raise CandlecastError("the API needs its extra: pip install 'candlecast[api]'") from error
-    from shared.reader import ForecastReader
+    from shared.reader import AsyncForecastReader, ForecastReader
     from shared.view import View
 
     read = settings.load()
@@ -244,8 +247,15 @@ def api(
     may = access.Access(place, read.api_tokens, read.api_per_minute)
     view = View.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
     queries = Queries(view, ForecastReader(read.redis_url, prefix=read.prefix))
-    served = create(queries, may, read.api_origins)
+    follow = partial(AsyncForecastReader, read.redis_url, prefix=read.prefix)
+    served = create(queries, follow, may, read.api_origins)
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn ends in good order at these, and then raises them once more.
         signal.signal(number, lambda *_: None)
-    uvicorn.run(served, host=place, port=read.api_port if port is None else port, access_log=False)
+    uvicorn.run(
+        served,
+        host=place,
+        port=read.api_port if port is None else port,
+        access_log=False,
+        timeout_graceful_shutdown=_GRACE_S,  # streams have no end of their own
+    )

@@ -53,15 +53,15 @@ class Queries:
 
     def history(self, name: str, since: int) -> list[Forecast]:
         """Return what was said since a time (UTC milliseconds), by revision."""
-        return self._reader.history(str(self._known(name)), since)
+        return self._reader.history(str(self.known(name)), since)
 
     def candles(self, name: str, count: int) -> list[Candle]:
         """Return the newest candles, oldest first."""
-        return self._view.newest(self._known(name), count)
+        return self._view.newest(self.known(name), count)
 
     def overlay(self, name: str, horizon: int) -> Overlay:
         """Return what was said so many candles ahead, beside what then happened."""
-        series = self._known(name)
+        series = self.known(name)
         step_ms = series.timeframe.ms
         closes = {one.open_time + step_ms: one.close for one in self._view.candles(series)}
         return overlay(name, self._reader.history(name), closes, horizon)
@@ -81,12 +81,12 @@ class Queries:
 
     def skill(self, name: str) -> dict[str, Any]:
         """Return all scores of a series' model."""
-        (record,) = self._view.models([self._known(name)])
+        (record,) = self._view.models([self.known(name)])
         return record.scores
 
     def model(self, name: str) -> ModelRow:
         """Return the model behind a series."""
-        (record,) = self._view.models([self._known(name)])
+        (record,) = self._view.models([self.known(name)])
         version, alias = record.snapshot_version, record.snapshot_alias
         return ModelRow(
             series=name,
@@ -101,7 +101,8 @@ class Queries:
             champion=asdict(record.champion) if record.champion else None,
         )
 
-    def _known(self, name: str) -> Series:
+    def known(self, name: str) -> Series:
+        """Return a series that exists."""
         series = Series.parse(name)
         if series not in self._view.series():
             raise UnknownSeries(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from shared.errors import DecodeError
 from shared.forecast import Forecast
 from shared.wire import decode_forecast
 
@@ -25,10 +26,22 @@ class Following:
     """
 
     def __init__(self, streams: Iterable[str]) -> None:
-        self.streams = [*streams]
-        self._after = dict.fromkeys(self.streams, _BEFORE_ALL)
+        self._after = dict.fromkeys(streams, _BEFORE_ALL)
         self._last: dict[str, tuple[int, int]] = {}
         self._seen: dict[str, tuple[int, int]] = {}
+
+    @property
+    def streams(self) -> list[str]:
+        """The keys of the histories that are followed."""
+        return [*self._after]
+
+    def change(self, streams: Iterable[str]) -> None:
+        """Follow these from now on; of those that are new the newest entry is to be asked for."""
+        wanted = [*streams]
+        self._after = {one: self._after.get(one, _BEFORE_ALL) for one in wanted}
+        for known in (self._last, self._seen):
+            for gone in known.keys() - self._after.keys():
+                del known[gone]
 
     @property
     def after(self) -> dict[str, bytes]:
@@ -41,31 +54,43 @@ class Following:
         for stream, entries in zip(self.streams, found, strict=True):
             begins = stream not in self._last
             if entries and begins:
-                forecasts += self._read(stream, entries)
+                forecasts += self.news([(stream.encode(), entries)])
             elif not entries or _place(entries[0][0]) < self._last[stream]:
                 self._after[stream] = _BEFORE_ALL
         return forecasts
 
     def news(self, found: Iterable[tuple[bytes, Entries]]) -> list[Forecast]:
-        """Take an answer of XREAD; return the forecasts in it, of each series in their order."""
-        return [
-            forecast
-            for stream, entries in found
-            for forecast in self._read(stream.decode(), entries)
-        ]
+        """Take an answer of XREAD; return the forecasts in it, of each series in their order.
 
-    def _read(self, stream: str, entries: Entries) -> list[Forecast]:
-        forecasts = []
-        for entry_id, fields in entries:
-            self._after[stream], place = entry_id, _place(entry_id)
-            forecast = decode_forecast(fields[_FIELD])
-            order = forecast.candle_open_time, forecast.revision
-            # Behind what was seen all is new; before it only what Redis has said since it forgot.
-            if place > self._last.get(stream, (0, 0)) or order > self._seen[stream]:
-                forecasts.append(forecast)
-                self._seen[stream] = order
-            self._last[stream] = max(place, self._last.get(stream, (0, 0)))
+        Raises
+        ------
+        DecodeError
+            When an entry is no forecast: after what came before it, and it is passed over.
+        """
+        forecasts: list[Forecast] = []
+        for stream, entries in found:
+            for entry_id, fields in entries:
+                try:
+                    forecast = decode_forecast(fields[_FIELD])
+                except DecodeError:
+                    if forecasts:
+                        return forecasts  # it is read again
+                    self._after[stream.decode()] = entry_id
+                    raise
+                if self._is_news(stream.decode(), entry_id, forecast):
+                    forecasts.append(forecast)
         return forecasts
+
+    def _is_news(self, stream: str, entry_id: bytes, forecast: Forecast) -> bool:
+        """Go on behind an entry; say whether it is news."""
+        place, last = _place(entry_id), self._last.get(stream, (0, 0))
+        order = forecast.candle_open_time, forecast.revision
+        # Behind what was seen all is new; before it only what Redis has said since it forgot.
+        is_news = place > last or order > self._seen[stream]
+        if is_news:
+            self._seen[stream] = order
+        self._after[stream], self._last[stream] = entry_id, max(place, last)
+        return is_news
 
 
 def forecasts_of(entries: Iterable[tuple[Any, dict[bytes, bytes]]]) -> list[Forecast]:

@@ -199,17 +199,15 @@ class AsyncForecastReader:
         for forecast in following.newest(found):
             yield forecast
         while True:
-            for forecast in await self._news(following):
+            for forecast in await self.news(following):
                 yield forecast
 
-    async def _newest(self, following: Following) -> list[Any]:
-        with translated(self._redis):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for stream in following.streams:
-                    pipe.xrevrange(stream, count=1)
-                return list(await pipe.execute())
+    async def begin(self, following: Following) -> list[Forecast]:
+        """Return what is news in the newest entries of some histories."""
+        return following.newest(await self._newest(following))
 
-    async def _news(self, following: Following) -> list[Forecast]:
+    async def news(self, following: Following) -> list[Forecast]:
+        """Return what follows in some histories; wait for it for some seconds, or for Redis."""
         try:
             with translated(self._redis):
                 found = await self._redis.xread(following.after, count=_AT_ONCE, block=_BLOCK_MS)
@@ -219,8 +217,19 @@ class AsyncForecastReader:
         for wait_s in _waits():
             await asyncio.sleep(wait_s)
             with contextlib.suppress(StoreUnavailable):
-                return following.newest(await self._newest(following))
+                return await self.begin(following)
         return []
+
+    def following(self, series: Iterable[str]) -> list[str]:
+        """Return the keys of the histories of some series, for `Following`."""
+        return [self._keys.forecasts(name) for name in series]
+
+    async def _newest(self, following: Following) -> list[Any]:
+        with translated(self._redis):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for stream in following.streams:
+                    pipe.xrevrange(stream, count=1)
+                return list(await pipe.execute())
 
 
 def _waits() -> Iterator[float]:

@@ -28,10 +28,14 @@ def test_it_serves_until_it_is_ended(
     assert address
     with urllib.request.urlopen(f"{address[0]}/v1/forecast?series={NAME}", timeout=10) as answer:
         said = json.load(answer)
-    process.send_signal(signal.SIGTERM)
+    with urllib.request.urlopen(f"{address[0]}/v1/stream?series={NAME}", timeout=10) as stream:
+        first = stream.readline()
+        process.send_signal(signal.SIGTERM)
+        ended = process.wait(20)
 
+    assert first == b"event: forecast\n"
     assert said["sequence"] == 2
-    assert process.wait(20) == 0
+    assert ended == 0
 
 
 def test_what_is_wrong_is_one_line(candlecast: Run) -> None:

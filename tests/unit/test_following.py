@@ -1,5 +1,8 @@
 """Where a reader stands, on answers that a test makes."""
 
+import pytest
+
+from shared.errors import DecodeError
 from shared.following import Entries, Following, forecasts_of
 from shared.forecast import Forecast
 from shared.wire import encode_forecast
@@ -65,6 +68,31 @@ def test_a_series_that_begins_anew_is_followed_on() -> None:
     assert following.newest([[]]) == []
     found = following.news([(ONE.encode(), entries((9, forecast(0, 1)), (10, forecast(1, 2))))])
     assert hours(found) == [(0, 1), (1, 2)]
+
+
+def test_an_entry_that_is_no_forecast_is_told_once_and_passed_over() -> None:
+    """What comes before it is not lost, and what comes behind it neither."""
+    following = Following([ONE])
+    bad = (b"1-2", {b"forecast": b"{}"})
+    answer = [(ONE.encode(), [*entries((1, forecast(0, 1))), bad, *entries((3, forecast(1, 2)))])]
+
+    assert hours(following.news(answer)) == [(0, 1)]
+    rest = [(ONE.encode(), answer[0][1][1:])]
+    with pytest.raises(DecodeError):
+        following.news(rest)
+    assert following.after == {ONE: b"1-2"}
+    assert hours(following.news([(ONE.encode(), rest[0][1][1:])])) == [(1, 2)]
+
+
+def test_series_come_and_go() -> None:
+    """Those that stay are followed on."""
+    following = Following([ONE])
+    following.newest([entries((4, forecast(3, 4)))])
+    following.change([OTHER, ONE])
+
+    assert following.after == {OTHER: b"0-0", ONE: b"1-4"}
+    following.change([OTHER])
+    assert following.streams == [OTHER]
 
 
 def test_a_history_is_in_the_order_of_its_revisions() -> None:

@@ -1,0 +1,146 @@
+"""Hub: one reader of Redis for all who follow forecasts over HTTP."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Self
+
+import structlog
+
+from shared.errors import CandlecastError
+from shared.following import Following
+from shared.forecast import Forecast
+from shared.reader import AsyncForecastReader
+
+_RETRY_S = 1.0
+# Whoever reads so slowly is cut off, and comes again with the id of what it has seen last.
+_MOST_UNREAD = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+class TooSlow(CandlecastError):
+    """Somebody does not read what comes."""
+
+
+class Hub:
+    """Follows the series that anybody wants, and hands each forecast to all who want it.
+
+    To be used in one event loop, inside ``async with``.
+
+    Parameters
+    ----------
+    reader
+        Its own.
+    """
+
+    def __init__(self, reader: AsyncForecastReader) -> None:
+        self._reader = reader
+        self._following = Following(())
+        self._readers: dict[str, set[asyncio.Queue[Forecast]]] = {}
+        self._known: set[str] = set()
+        self._changed = asyncio.Event()
+        self._ready = asyncio.Condition()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        await self._reader.close()
+
+    async def follow(
+        self, names: Iterable[str], since: int | None = None
+    ) -> AsyncIterator[Forecast]:
+        """Yield the newest forecast of each series, or all since a time, and then each new one.
+
+        Parameters
+        ----------
+        names
+            Of series that exist.
+        since
+            UTC milliseconds of Redis's clock.
+
+        Raises
+        ------
+        TooSlow
+            When a thousand wait to be read.
+        """
+        wanted = dict.fromkeys(names)
+        with self._joined(wanted) as queue:
+            async with self._ready:
+                # What is said from here on comes by the queue.
+                await self._ready.wait_for(lambda: wanted.keys() <= self._known)
+            past = await self._past(wanted, since)
+            for forecast in past:
+                yield forecast
+            while True:
+                if queue.full():
+                    raise TooSlow(f"{_MOST_UNREAD} forecasts wait to be read")
+                forecast = await queue.get()
+                if forecast not in past:
+                    yield forecast
+
+    async def _past(self, names: Iterable[str], since: int | None) -> list[Forecast]:
+        said: list[Forecast] = []
+        for name in names:
+            history = await self._reader.history(name, since or 0)
+            said += history[-1:] if since is None else history
+        return sorted(said, key=lambda forecast: forecast.issued_at)
+
+    @contextlib.contextmanager
+    def _joined(self, names: Iterable[str]) -> Iterator[asyncio.Queue[Forecast]]:
+        queue: asyncio.Queue[Forecast] = asyncio.Queue(_MOST_UNREAD)
+        for name in names:
+            self._readers.setdefault(name, set()).add(queue)
+        self._changed.set()
+        try:
+            yield queue
+        finally:
+            for name in names:
+                self._readers[name].discard(queue)
+                if not self._readers[name]:
+                    del self._readers[name]
+            self._changed.set()
+
+    async def _run(self) -> None:
+        while True:
+            changed = asyncio.create_task(self._changed.wait())
+            reading = asyncio.create_task(self._read())
+            await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (changed, reading):
+                task.cancel()
+            await asyncio.gather(changed, reading, return_exceptions=True)
+
+    async def _read(self) -> None:
+        """Read until who wants what has changed; what fails is tried again."""
+        while True:
+            try:
+                await self._begin()
+                while True:
+                    self._tell(await self._reader.news(self._following))
+            except CandlecastError as error:
+                log.warning("forecasts_not_read", error=str(error), next_s=_RETRY_S)
+                await asyncio.sleep(_RETRY_S)
+
+    async def _begin(self) -> None:
+        """Find the places from which on to read, for all who have come and gone."""
+        self._changed.clear()
+        names = {*self._readers}
+        self._following.change(self._reader.following(sorted(names)))
+        if names:
+            self._tell(await self._reader.begin(self._following))
+        async with self._ready:
+            self._known = names
+            self._ready.notify_all()
+        if not names:
+            await asyncio.Event().wait()
+
+    def _tell(self, forecasts: Iterable[Forecast]) -> None:
+        for forecast in forecasts:
+            for queue in self._readers.get(forecast.series, ()):
+                with contextlib.suppress(asyncio.QueueFull):
+                    queue.put_nowait(forecast)

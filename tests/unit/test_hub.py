@@ -1,0 +1,138 @@
+"""One reader for all who follow, on a reader whose news a test decides."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from api import hub
+from api.hub import Hub, TooSlow
+from shared.errors import StoreUnavailable
+from shared.following import Following
+from shared.forecast import Forecast
+from tests.unit.forecasts import forecast
+
+NAME = "x:BTC/USDT:1h"
+
+
+class Reader:
+    """Has a history, and tells what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[Forecast] = []
+        self.told: asyncio.Queue[Any] = asyncio.Queue()
+        self.begun: list[list[str]] = []
+
+    def following(self, names: list[str]) -> list[str]:
+        """The names themselves."""
+        return names
+
+    async def begin(self, following: Following) -> list[Forecast]:
+        """Remember who was asked for."""
+        self.begun.append(following.streams)
+        return []
+
+    async def news(self, _: Following) -> list[Forecast]:
+        """Wait for what the test says."""
+        told = await self.told.get()
+        if isinstance(told, Exception):
+            raise told
+        self.said += told
+        return list(told)
+
+    async def history(self, name: str, since: int) -> list[Forecast]:
+        """What was said since."""
+        return [one for one in self.said if one.series == name and one.issued_at >= since]
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+def play(scene: Callable[[Hub, Reader], Awaitable[None]]) -> Reader:
+    """Let a scene go on."""
+    reader = Reader()
+
+    async def run() -> None:
+        async with asyncio.timeout(10), Hub(reader) as opened:  # type: ignore[arg-type]
+            await scene(opened, reader)
+
+    asyncio.run(run())
+    return reader
+
+
+def test_all_who_follow_are_told_by_one_reading() -> None:
+    """The newest first, then each new one, once."""
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        reader.said = [forecast(0), forecast(1, 2)]
+        streams = [opened.follow([NAME]) for _ in range(3)]
+        assert [(await anext(one)).revision for one in streams] == [2, 2, 2]
+        reader.told.put_nowait([forecast(1, 2), forecast(2, 3)])
+        assert [(await anext(one)).revision for one in streams] == [3, 3, 3]
+
+    reader = play(scene)
+
+    assert [NAME] in reader.begun
+
+
+def test_a_series_that_begins_anew_is_told_on() -> None:
+    """Its candles and revisions are lower ones."""
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        reader.said = [forecast(9, 50)]
+        stream = opened.follow([NAME])
+        await anext(stream)
+        reader.told.put_nowait([forecast(0, 1)])
+        assert (await anext(stream)).revision == 1
+
+    play(scene)
+
+
+def test_who_goes_is_not_read_for_any_more() -> None:
+    """The last one who wanted a series takes it along."""
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        reader.said = [forecast(0)]
+        stream = opened.follow([NAME])
+        await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        other = opened.follow(["x:ETH/USDT:1h"])
+        waiting = asyncio.ensure_future(anext(other))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+
+    assert play(scene).begun[-1] == ["x:ETH/USDT:1h"]
+
+
+def test_what_cannot_be_read_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is cut off."""
+    monkeypatch.setattr(hub, "_RETRY_S", 0.01)
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        reader.said = [forecast(0)]
+        stream = opened.follow([NAME])
+        await anext(stream)
+        reader.told.put_nowait(StoreUnavailable("away"))
+        reader.told.put_nowait([forecast(1, 2)])
+        assert (await anext(stream)).revision == 2
+
+    play(scene)
+
+
+def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are told on."""
+    monkeypatch.setattr(hub, "_MOST_UNREAD", 3)
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        reader.said = [forecast(0)]
+        slow, quick = (opened.follow([NAME]) for _ in range(2))
+        await anext(slow)
+        await anext(quick)
+        for hour in range(1, 6):
+            reader.told.put_nowait([forecast(hour, hour + 1)])
+            assert (await anext(quick)).revision == hour + 1
+        with pytest.raises(TooSlow):
+            await anext(slow)
+
+    play(scene)
