@@ -80,7 +80,7 @@ def demo(
 def update(
     exchange: producers.live_cli.Exchange = None,
     symbols: producers.live_cli.Symbols = None,
-    timeframe: producers.cli.Timeframes = ["1h"],  # noqa: B006 -- typer copies it
+    timeframe: producers.live_cli.Frames = None,
     history: producers.live_cli.History = 500,
     wait: Annotated[
         float, typer.Option(min=1, help="Seconds that the exchanges, and then learning, may take.")
@@ -102,7 +102,7 @@ def update(
         jobs.configured()
         learning = once.Learning()
         failing = producers.live_cli.fetch(
-            exchange, symbols or (), timeframe, history, wait, learning.some
+            exchange, symbols or (), timeframe or (), history, wait, learning.some
         )
         learning.rest(wait)
         kept = jobs.snapshot_moved(wait_s=wait)

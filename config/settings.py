@@ -279,10 +279,13 @@ def load() -> Settings:
     try:
         return Settings()
     except UnreadableSetting as error:
-        raise SettingsError(f"{error}: write JSON") from None  # its cause shows the value
+        # Its own text names no variable, and its cause shows the value.
+        name = str(error).split('"')[1].upper()
+        raise SettingsError(f"CANDLECAST_{name}: cannot be read: write JSON") from None
     except ValidationError as error:
         faults = (
-            f"CANDLECAST_{str(fault['loc'][0]).upper()}: {fault['msg']}"
+            f"CANDLECAST_{str(fault['loc'][0]).upper()}: "
+            f"{''.join(f'{part}: ' for part in fault['loc'][1:])}{fault['msg']}"
             if fault["loc"]
             else fault["msg"].removeprefix("Value error, ")
             for fault in error.errors()

@@ -147,7 +147,7 @@ def _read(
     from shared.errors import CandlecastError, InvalidValue
 
     if bool(files) == (sql is not None) or (sql is None) != (query is None):
-        raise CandlecastError("name files to replay, or a database with --sql and --query")
+        raise CandlecastError("name files to replay or a database with --sql and --query, not both")
     if sql is None or query is None:
         from producers.files import read_files
 

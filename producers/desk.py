@@ -144,22 +144,25 @@ class Desk(threading.Thread):
         delay = 0.0
         while not self._stopped.is_set():
             began = self._clock()
+            event, is_known = "exchange_unreachable", True
             try:
                 self._push(self._opened())
                 continue
+            except StoreUnavailable as error:
+                event, self._error = "redis_unavailable", str(error)
             except CandlecastError as error:
-                self._error, is_known = str(error), True
+                self._error = str(error)
                 if not _may_pass(error):
                     log.error("exchange_ended", exchange=self.name, error=str(error))  # noqa: TRY400
                     self.fault = error
                     return
             except Exception as error:  # noqa: BLE001 -- no other exchange has to do with it
                 self._error, is_known = f"{type(error).__name__}: {error}", False
-            self._counted["retries"] += 1
+            self._counted["retries"] += event == "exchange_unreachable"
             has_held = self._clock() - began >= _STEADY_S
             delay = grown(0.0 if has_held else delay, _BACKOFF_S)
             facts = {"exchange": self.name, "error": self._error, "next_s": delay}
-            log.warning("exchange_unreachable", **facts, exc_info=not is_known)
+            log.warning(event, **facts, exc_info=not is_known)
             self._stopped.wait(spread(delay))
 
     def _opened(self) -> Venue:
@@ -180,6 +183,8 @@ class Desk(threading.Thread):
             raise faults[0]
         self._unknown = str(faults[0]) if faults else ""
         self._look_at = self._clock() + _LOOK_AGAIN_S if faults else math.inf
+        if self._error:
+            log.info("exchange_back", exchange=self.name)
         self._error = ""
         return venue
 
@@ -272,7 +277,7 @@ class Desk(threading.Thread):
 def _may_pass(error: CandlecastError) -> bool:
     """Whether trying again may help: all but what the settings, or Redis's rights, forbid."""
     is_clock = isinstance(error, InvalidValue) and error.field == "open_time"
-    return is_clock or isinstance(error, ExchangeError | StoreUnavailable)
+    return is_clock or isinstance(error, ExchangeError)
 
 
 def _counts(feeds: Iterable[ExchangeFeed], stream: Stream | None) -> Counter[str]:

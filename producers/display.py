@@ -46,7 +46,7 @@ def progress(
         task = bar.add_task("candles", total=total)
 
         def show(totals: Totals, expected: int | None = total) -> None:
-            speed = f"{pace(totals.taken):,.0f} candles/s, workers {totals.behind:,} behind"
+            speed = f"{pace(totals.taken):,.0f} candles/s{_workers(totals, ', ')}"
             left = expected if expected and totals.taken < expected else None
             bar.update(task, completed=totals.taken, total=total or left, description=speed)
 
@@ -72,7 +72,7 @@ def summary(
     text = (
         f"{totals.accepted} accepted, {totals.duplicates} duplicates, {totals.revised} revised, "
         f"{totals.refused} refused in {seconds:.1f} s "
-        f"({totals.taken / max(seconds, 1e-3):,.0f} candles/s); workers {totals.behind} behind"
+        f"({totals.taken / max(seconds, 1e-3):,.0f} candles/s){_workers(totals, '; ')}"
     )
     if totals.holes:
         text += f"; {totals.holes} hole{'s' if totals.holes > 1 else ''}"
@@ -102,6 +102,11 @@ class _Pace:
         return (taken - before) / max(now - since, 1e-3)
 
 
+def _workers(totals: Totals, lead: str) -> str:
+    """Say how far behind workers are, where that is known."""
+    return "" if totals.behind is None else f"{lead}workers {totals.behind:,} behind"
+
+
 class _Lines:
     def __init__(
         self, total: int | None, console: Console, pace: _Pace, clock: Callable[[], float]
@@ -120,5 +125,5 @@ class _Lines:
         self._due = self._clock() + _LINE_PERIOD_S
         self._shown = totals.taken
         some = f" of {expected:,}" if expected and totals.taken < expected else self._total
-        line = f"{totals.taken:,}{some} candles, {pace:,.0f} candles/s, "
-        self._console.print(f"{line}workers {totals.behind:,} behind", highlight=False)
+        line = f"{totals.taken:,}{some} candles, {pace:,.0f} candles/s{_workers(totals, ', ')}"
+        self._console.print(line, highlight=False)

@@ -69,6 +69,9 @@ class HttpOptions:
     def __post_init__(self) -> None:
         _check_address("url", self.url)
         _check_placeholders(self.url)
+        for name, number in (("limit", self.limit), ("timeout_s", self.timeout_s)):
+            if number <= 0:
+                raise InvalidValue(name, number, "must be more than zero")
         if self.login_url:
             _check_address("login_url", self.login_url)
             if not (self.user and self.password):

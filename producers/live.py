@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from producers.desk import Desk
 from producers.pause import Pause
@@ -26,17 +27,23 @@ class Live:
         self._make = desk
         self._desks: dict[str, Desk] = {}
         self._wanted: Mapping[str, tuple[Sequence[Series], object]] = {}
+        self._was_changed = False
         self._past: list[Desk] = []
         self._pauses: dict[str, Pause] = {}
 
     def want(self, series: Iterable[Series], options: Mapping[str, object] | None = None) -> None:
-        """Follow these from now on; exchanges with other series or options begin anew."""
+        """Follow these from now on; what has changed of an exchange, or has ended, begins anew."""
         named: dict[str, list[Series]] = {}
         for one in dict.fromkeys(series):
             named.setdefault(one.exchange, []).append(one)
         wanted = {name: (found, (options or {}).get(name)) for name, found in named.items()}
-        self._end([name for name in self._desks if self._wanted[name] != wanted.get(name)])
-        self._wanted = wanted
+        changed = [
+            name
+            for name, desk in self._desks.items()
+            if desk.fault or self._wanted[name] != wanted.get(name)
+        ]
+        self._end(changed)
+        self._was_changed, self._wanted = bool(self._wanted), wanted
         for name in wanted.keys() - self._desks.keys():
             pause = self._pauses.setdefault(name, Pause(name))
             self._desks[name] = self._make(name, named[name], pause)
@@ -69,20 +76,25 @@ class Live:
     def check(self) -> None:
         """See whether anything is followed still.
 
+        What was wrong from the beginning is told at once; after a change of what is wanted, the
+        next one may mend it.
+
         Raises
         ------
         CandlecastError
             What has ended the last desk; or Redis, which is everybody's.
         """
         faults = [desk.fault for desk in self._desks.values() if desk.fault]
+        is_over = len(faults) == len(self._desks) and not self._was_changed
         for fault in faults:
-            if isinstance(fault, StoreError) or len(faults) == len(self._desks):
+            if isinstance(fault, StoreError) or is_over:
                 raise fault
 
     @property
     def totals(self) -> Totals:
-        """What became of all candles so far."""
-        return Totals.of(desk.totals for desk in (*self._past, *self._desks.values()))
+        """What became of all candles so far; how far behind workers are, `status` knows."""
+        found = Totals.of(desk.totals for desk in (*self._past, *self._desks.values()))
+        return replace(found, behind=None)
 
     @property
     def history(self) -> int:

@@ -4,6 +4,7 @@
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,6 +28,12 @@ Exchange = Annotated[
     str | None, typer.Argument(help="Name in ccxt, such as binance; or of a data service.")
 ]
 Symbols = Annotated[list[str] | None, typer.Argument(help="Symbols in ccxt's spelling.")]
+Frames = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Length of the candles; may be given several times. By default 1m, for `update` 1h."
+    ),
+]
 History = Annotated[
     int, typer.Option(min=1, help="Candles of history, where a series has none yet.")
 ]
@@ -39,7 +46,7 @@ _NOTE_S = 5.0
 def live(
     exchange: Exchange = None,
     symbols: Symbols = None,
-    timeframe: cli.Timeframes = ["1m"],  # noqa: B006 -- typer copies it
+    timeframe: Frames = None,
     history: History = 500,
     poll: Annotated[
         bool, typer.Option("--poll", help="Ask by REST alone, without websockets.")
@@ -63,19 +70,21 @@ def live(
 
     def follow(desks: "Live") -> int:
         read = settings.load()
-        found = _named(exchange, symbols or (), timeframe, read.markets)
+        found = _named(exchange, symbols or (), timeframe or (), read.markets, "1m")
         options = {one.exchange: (read.exchanges.get(one.exchange), read.bridge) for one in found}
         desks.want(found, options)
         return len(found)
 
-    with cli.stopping(seconds) as stopped:
+    with cli.stopping(seconds) as stopped, _hangup() as reload_due:
         store = cli.connected()  # at the start a Redis that is not there is no reason to wait
         desks = _desks(history, follow=not poll, confirm=confirm)
         follow(desks)
+        note = _Note(desks, store.producers)
         try:
-            _follow(desks, follow, _Note(desks, store.producers), stopped)
+            _follow(desks, partial(_reload, desks, follow, reload_due), note, stopped)
         finally:
             desks.stop()
+            note.leave()
 
 
 def fetch(
@@ -96,7 +105,7 @@ def fetch(
     from producers import display
 
     desks, started = _desks(history, follow=False), time.monotonic()
-    desks.want(_named(exchange, symbols, frames, settings.load().markets))
+    desks.want(_named(exchange, symbols, frames, settings.load().markets, "1h"))
     with cli.stopping(wait_s) as stopped, display.progress(None, Console(stderr=True)) as show:
         while not stopped() and not desks.has_caught_up:
             desks.check()
@@ -136,6 +145,7 @@ def _named(
     symbols: "Sequence[str]",
     frames: "Sequence[str]",
     markets: "Sequence[str]",
+    usual: str,
 ) -> "list[Series]":
     """Return what the arguments name, else what the settings do."""
     from shared.candle import Series, Timeframe
@@ -144,7 +154,14 @@ def _named(
     if exchange and not symbols:
         raise InvalidValue("symbols", "", "name one market or more: BTC/USDT ETH/USDT")
     if exchange:
-        return [Series(exchange, symbol, Timeframe(name)) for symbol in symbols for name in frames]
+        lengths = [Timeframe(name) for name in frames or (usual,)]
+        return [Series(exchange, symbol, each) for symbol in symbols for each in lengths]
+    if frames:
+        raise InvalidValue(
+            "timeframe",
+            frames[0],
+            "name an exchange and symbols too: markets of the settings have their own",
+        )
     if not markets:
         raise InvalidValue(
             "exchange", "", "name an exchange and symbols, or set CANDLECAST_MARKETS"
@@ -154,7 +171,7 @@ def _named(
 
 def _follow(
     desks: "Live",
-    follow: "Callable[[Live], int]",
+    reload: Callable[[], object],
     note: "_Note",
     stopped: Callable[[], bool],
 ) -> None:
@@ -164,15 +181,13 @@ def _follow(
     from producers import display
 
     started = time.monotonic()
-    with _hangup() as reload_due, display.progress(None, Console(stderr=True)) as show:
+    with display.progress(None, Console(stderr=True)) as show:
         while not stopped():
-            if reload_due():
-                _reload(desks, follow)
+            reload()
             desks.check()
-            show(desks.totals, desks.history)
+            show(desks.totals, None if desks.has_caught_up else desks.history)
             note()
             time.sleep(_LOOK_S)
-        note.leave()
     desks.stop()
     bad = (desks.bad, desks.bad)
     typer.echo(display.summary(desks.totals, time.monotonic() - started, bad_rows=bad))
@@ -206,13 +221,15 @@ class _Note:
             self._producers.leave(self._name)
 
 
-def _reload(desks: "Live", follow: "Callable[[Live], int]") -> None:
-    """Follow what the settings name by now; go on as before where they are wrong."""
+def _reload(desks: "Live", follow: "Callable[[Live], int]", is_due: Callable[[], bool]) -> None:
+    """Follow what the settings name by now, if that is due; as before where they are wrong."""
     import structlog
 
     from config.settings import SettingsError
     from shared.errors import CandlecastError
 
+    if not is_due():
+        return
     log = structlog.get_logger(__name__)
     try:
         count = follow(desks)
@@ -224,12 +241,17 @@ def _reload(desks: "Live", follow: "Callable[[Live], int]") -> None:
 
 @contextmanager
 def _hangup() -> Iterator[Callable[[], bool]]:
-    """Turn SIGHUP into a condition that holds once for each."""
-    asked = False
+    """Turn SIGHUP into a condition that holds once for each; a closed terminal ends the command."""
+    asked, was_terminal = False, sys.stderr.isatty()
 
     def ask(_number: int, _frame: object) -> None:
         nonlocal asked
         asked = True
+        if was_terminal and not os.isatty(2):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for number in (1, 2):
+                os.dup2(nowhere, number)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def due() -> bool:
         nonlocal asked

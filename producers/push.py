@@ -66,7 +66,7 @@ class Totals:
     refused: int = 0
     holes: int = 0
     set_aside: int = 0
-    behind: int = 0
+    behind: int | None = 0
     unsent: int = 0
 
     @classmethod

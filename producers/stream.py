@@ -110,6 +110,7 @@ class Stream:
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
+        self._silent: Series | None = None
         self._unheard: dict[Series, set[int]] = {one: set() for one in self._tapes}
         self._patience = dict.fromkeys(self._tapes, _DEAF_AFTER[0])
         self._deaf = {one.timeframe: asyncio.Event() for one in self._tapes}
@@ -163,6 +164,7 @@ class Stream:
             if len(unheard) < self._patience[series]:
                 return
             unheard.clear()
+            self._silent = series
             self._patience[series] = min(2 * self._patience[series], _DEAF_AFTER[1])
         self._loop.call_soon_threadsafe(self._deaf[series.timeframe].set)
 
@@ -189,7 +191,8 @@ class Stream:
             self._broke(mine)
             held_s = self._loop.time() - began
             delay = grown(0.0 if held_s >= _STEADY_S else delay, self._backoff_s)
-            log.warning("stream_broken", timeframe=str(frame), error=why, next_s=round(delay, 1))
+            facts = {"exchange": mine[0].exchange, "timeframe": str(frame), "error": why}
+            log.warning("stream_broken", **facts, next_s=round(delay, 1))
             self.reconnects += 1
             await asyncio.sleep(spread(delay))
 
@@ -206,7 +209,7 @@ class Stream:
         try:
             done, _ = await asyncio.wait([*listening, silence], return_when=asyncio.FIRST_COMPLETED)
             faults = [task.exception() for task in done - {silence} if not task.cancelled()]
-            return next((_line(fault) for fault in faults if fault), "a market fell silent")
+            return next((_line(fault) for fault in faults if fault), f"{self._silent} fell silent")
         finally:
             for task in (*listening, silence):
                 task.cancel()

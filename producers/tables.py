@@ -126,6 +126,8 @@ def _mostly_falls(frame: "pd.DataFrame") -> bool:
 
 def _load(path: Path) -> "pd.DataFrame":
     kind = _kind(path)
+    if path.is_dir():
+        raise BadFile(path, "is a folder: name the files in it")
     if kind not in KINDS:
         raise BadFile(path, f"unknown kind of file {kind!r}: use {', '.join(KINDS)}")
     if not path.is_file():

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from producers.connect import connect, connect_stream, streams
 from producers.desk import Venue
 from producers.exchange import Ccxt, Exchange
@@ -121,4 +123,14 @@ def _service(name: str, options: Mapping[str, Any], pause: Pause | None) -> Http
     known = [each.name for each in fields(HttpOptions)]
     for wrong in options.keys() - {*known}:
         raise InvalidValue(f"exchanges.{name}", wrong, f"a data service has {', '.join(known)}")
-    return HttpVenue(HttpSource(name, HttpOptions(**options), pause))
+    try:
+        checked = TypeAdapter(HttpOptions).validate_python(dict(options))
+    except ValidationError as error:
+        (fault, *_) = error.errors()
+        if isinstance(cause := fault.get("ctx", {}).get("error"), InvalidValue):
+            raise cause from None
+        # Its value may be a secret.
+        kind = type(fault["input"]).__name__
+        field = ".".join(map(str, ("exchanges", name, *fault["loc"])))
+        raise InvalidValue(field, kind, fault["msg"]) from None
+    return HttpVenue(HttpSource(name, checked, pause))

@@ -27,11 +27,14 @@ def check() -> None:
 
     Example: candlecast config check
     """
+    from shared.candle import Series
     from shared.store import Store
     from worker import jobs
 
     read = jobs.configured()
     jobs.model()
+    for name in read.markets:
+        Series.parse(name)
     store = Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
     typer.echo(f"settings are right; Redis at {store.link.address} answers")
 

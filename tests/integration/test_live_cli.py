@@ -125,6 +125,7 @@ def test_an_exchange_under_maintenance_stops_no_other(
         (("live",), "set CANDLECAST_MARKETS"),
         (("live", "binance"), "name one market or more"),
         (("live", "binanse", "BTC/USDT"), "binance"),
+        (("live", "--timeframe", "5m"), "name an exchange and symbols too"),
     ],
 )
 def test_what_cannot_be_followed_is_one_clear_line(

@@ -202,7 +202,7 @@ def test_a_database_that_cannot_be_read_is_one_line(candlecast: Run, store: Stor
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ((), "name files to replay, or a database with --sql and --query"),
+        ((), "name files to replay or a database with --sql and --query, not both"),
         (("x-BTCUSDT-1h.csv", "--sql", "sqlite://", "--query", "SELECT 1"), "name files to replay"),
         (("--sql", "sqlite://"), "with --sql and --query"),
         (("--query", "SELECT 1"), "with --sql and --query"),

@@ -1,5 +1,6 @@
 """One exchange in a thread of its own: what ends it, what it waits for, and what it counts."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +12,7 @@ from producers.desk import Desk, Order
 from producers.exchange import Exchange
 from producers.live import Live
 from producers.pause import Pause
-from producers.venues import CcxtVenue
+from producers.venues import CcxtVenue, open_venue
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import InvalidValue, StoreUnavailable
 from tests.unit.fake_exchange import HOUR, START, Fake, row
@@ -196,6 +197,53 @@ def test_an_exchange_that_has_ended_is_not_waited_for() -> None:
 
     assert whole(stores["fake"], BTC)()
     assert {name: one.failing for name, one in standings.items()} == {"fake": 0, "other": 1}
+
+
+def test_what_has_ended_begins_anew_when_the_settings_are_read_again() -> None:
+    """A mistake there ends nothing but itself, and mending it needs no new start."""
+    store, wrong = Store(), Series("fake", "NONE/USDT", FRAME)
+    live = Live(lambda _name, wanted, _pause: desk(Market(), store, wanted))
+    live.want([BTC])
+    until(whole(store, BTC))
+    live.want([wrong])
+    until(lambda: live.standings["fake"].failing == 1)
+    live.check()
+    first = live.standings["fake"].error
+    live.want([wrong])
+    live.want([ETH])
+    until(whole(store, ETH))
+    live.stop()
+
+    assert "symbol='NONE/USDT'" in first
+
+
+def test_what_is_wrong_from_the_beginning_is_told() -> None:
+    """Whoever has started the command is there to read it."""
+    live = Live(lambda _name, wanted, _pause: desk(Market(), Store(), wanted))
+    live.want([NONE])
+    until(lambda: live.standings["fake"].failing == 1)
+    live.stop()
+
+    with pytest.raises(InvalidValue, match="NONE/USDT"):
+        raise next(one.fault for one in live._past if one.fault)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"timeframes": "1h=hourly"}, "exchanges.mine.timeframes='str'"),
+        ({"token": 5}, "exchanges.mine.token='int'"),
+        ({"limit": "many"}, "exchanges.mine.limit='str'"),
+        ({"limit": 0}, "limit=0"),
+        ({"colour": "red"}, "exchanges.mine='colour'"),
+        ({"url": 7}, "exchanges.mine.url='int'"),
+    ],
+)
+def test_options_of_a_service_are_checked(options: Mapping[str, object], says: str) -> None:
+    """Before it is asked, and without showing what may be a secret."""
+    address = {"url": "http://127.0.0.1:1/{pair}?from={since_ms}"}
+    with pytest.raises(InvalidValue, match=re.escape(says)):
+        open_venue("mine", address | dict(options))
 
 
 def test_options_make_an_exchange_begin_anew() -> None:
