@@ -118,7 +118,7 @@ def test_options_of_exchanges_are_never_shown(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("CANDLECAST_EXCHANGES", options)
     lines = [*shown(settings.load()), repr(settings.load())]
     monkeypatch.setenv("CANDLECAST_EXCHANGES", '{"binance": "hidden"')
-    with pytest.raises(settings.SettingsError, match=r"CANDLECAST_EXCHANGES: .*write JSON") as caught:
+    with pytest.raises(settings.SettingsError, match="CANDLECAST_EXCHANGES: cannot be") as caught:
         settings.load()
 
     assert "CANDLECAST_EXCHANGES=********" in lines
