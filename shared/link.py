@@ -22,7 +22,8 @@ _UNREACHABLE = (
     redis.exceptions.NoPermissionError,
 )
 # Redis is a replica, one without its primary, or lacks the replicas or the disk that it wants
-# before it takes a write: after a failover, or with some space, the same command is right again.
+# before it takes a write: after a failover, or with some space, the same command is right again. So
+# is one that waited for news when Redis became a replica.
 _REFUSED_FOR_NOW = (
     redis.ReadOnlyError,
     redis.exceptions.MasterDownError,
@@ -33,7 +34,7 @@ _ROOM = (
     "raise maxmemory, or make room with `candlecast dead-letters drop` or "
     "`candlecast series retire --no-archive`"
 )
-_REFUSAL = re.compile(r"(?:^|caused error: )(?:NOREPLICAS|MISCONF) ")
+_REFUSAL = re.compile(r"(?:^|caused error: )(?:NOREPLICAS|MISCONF|UNBLOCKED) ")
 # A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
 _RETRY = ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3
 

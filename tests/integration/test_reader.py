@@ -2,8 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,34 +35,32 @@ def learn(store: Store, candles: list[Candle], *names: Series) -> None:
         updater.run()
 
 
-def watched(url: str, seen: list[Forecast]) -> Iterator[None]:
-    """Follow two series, and remember what comes."""
-    for forecast in ForecastReader(url).watch(*NAMES):
-        seen.append(forecast)
-        yield
+class Watcher(threading.Thread):
+    """Follows two series until it is told one thing more."""
 
+    def __init__(self, url: str, *, awaits: bool) -> None:
+        super().__init__(daemon=True)
+        self._url, self._awaits = url, awaits
+        self.seen: list[Forecast] = []
+        self.is_enough = False
+        self.start()
 
-async def awaited(url: str, seen: list[Forecast]) -> None:
-    """The same, awaited."""
-    async with AsyncForecastReader(url) as reader:
-        async for forecast in reader.watch(*NAMES):
-            seen.append(forecast)  # noqa: PERF401 -- as they come
+    def run(self) -> None:
+        """Remember what comes."""
+        if self._awaits:
+            asyncio.run(self._await())
+            return
+        for forecast in ForecastReader(self._url).watch(*NAMES):
+            if self.is_enough:
+                return
+            self.seen.append(forecast)
 
-
-@contextmanager
-def watching(url: str, *, awaits: bool) -> Iterator[list[Forecast]]:
-    """Follow in a thread; it ends with the process."""
-    seen: list[Forecast] = []
-
-    def follow() -> None:
-        if awaits:
-            asyncio.run(awaited(url, seen))
-        else:
-            for _ in watched(url, seen):
-                pass
-
-    threading.Thread(target=follow, daemon=True).start()
-    yield seen
+    async def _await(self) -> None:
+        async with AsyncForecastReader(self._url) as reader:
+            async for forecast in reader.watch(*NAMES):
+                if self.is_enough:
+                    return
+                self.seen.append(forecast)
 
 
 def of(seen: list[Forecast], series: Series) -> list[int]:
@@ -72,7 +69,6 @@ def of(seen: list[Forecast], series: Series) -> list[int]:
     return [times.index(one.candle_open_time) for one in seen if one.series == str(series)]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("awaits", [False, True])
 def test_a_reader_misses_nothing_while_redis_is_away(
     tmp_path: Path, eventually: Wait, *, awaits: bool
@@ -80,10 +76,11 @@ def test_a_reader_misses_nothing_while_redis_is_away(
     """It waits for it, and goes on where it was, with what was said before it was back."""
     with redis_server(tmp_path / "redis", "secret") as url:
         learn(Store.connect(url), WALK[:3])
-        with watching(url, awaits=awaits) as seen:
-            eventually(lambda: len(seen) == 2, "the newest of each")
-            learn(Store.connect(url), WALK[3:5])
-            eventually(lambda: len(seen) == 6, "what was said then")
+        watcher = Watcher(url, awaits=awaits)
+        seen = watcher.seen
+        eventually(lambda: len(seen) == 2, "the newest of each")
+        learn(Store.connect(url), WALK[3:5])
+        eventually(lambda: len(seen) == 6, "what was said then")
     with redis_server(tmp_path / "redis", "secret") as again:
         assert again == url
         learn(Store.connect(url), WALK[5:8])
@@ -91,9 +88,31 @@ def test_a_reader_misses_nothing_while_redis_is_away(
         learn(Store.connect(url), WALK[8:9])
         eventually(lambda: len(seen) == 14, "what is said now")
 
+        watcher.is_enough = True
+        learn(Store.connect(url), WALK[9:10])
+        watcher.join(10)
+        assert not watcher.is_alive()
         assert of(seen, SERIES) == of(seen, ETH) == [2, 3, 4, 5, 6, 7, 8]
-        last = ForecastReader(url).history(str(SERIES))[2:]
+        last = ForecastReader(url).history(str(SERIES))[2:-1]
         assert [one for one in seen if one.series == str(SERIES)] == last
+
+
+def test_a_redis_that_becomes_a_replica_ends_no_reader(tmp_path: Path, eventually: Wait) -> None:
+    """It ends the wait of those who wait for news, who go on with what it says then."""
+    with redis_server(tmp_path / "redis", "secret") as url:
+        store = Store.connect(url)
+        learn(store, WALK[:1])
+        watcher = Watcher(url, awaits=False)
+        eventually(lambda: len(watcher.seen) == 2, "the newest of each")
+        store.link.redis.replicaof("127.0.0.1", 1)
+        store.link.redis.replicaof("NO", "ONE")
+        learn(store, WALK[1:2])
+        eventually(lambda: len(watcher.seen) == 4, "what was said then")
+        watcher.is_enough = True
+        learn(store, WALK[2:3])
+        watcher.join(10)
+
+    assert not watcher.is_alive()
 
 
 def test_a_history_is_what_was_said_since(store: Store, server: Server) -> None:
