@@ -257,5 +257,6 @@ def api(
         host=place,
         port=read.api_port if port is None else port,
         access_log=False,
+        proxy_headers=False,  # whoever asks could be anybody by them
         timeout_graceful_shutdown=_GRACE_S,  # streams have no end of their own
     )

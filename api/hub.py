@@ -38,6 +38,7 @@ class Hub:
         self._reader = reader
         self._following = Following(())
         self._readers: dict[str, set[asyncio.Queue[Forecast]]] = {}
+        self._overrun: set[asyncio.Queue[Forecast]] = set()
         self._known: set[str] = set()
         self._changed = asyncio.Event()
         self._ready = asyncio.Condition()
@@ -78,9 +79,9 @@ class Hub:
             for forecast in past:
                 yield forecast
             while True:
-                if queue.full():
-                    raise TooSlow(f"{_MOST_UNREAD} forecasts wait to be read")
                 forecast = await queue.get()
+                if queue in self._overrun:
+                    raise TooSlow(f"{_MOST_UNREAD} forecasts wait to be read")
                 if forecast not in past:
                     yield forecast
 
@@ -100,6 +101,7 @@ class Hub:
         try:
             yield queue
         finally:
+            self._overrun.discard(queue)
             for name in names:
                 self._readers[name].discard(queue)
                 if not self._readers[name]:
@@ -110,10 +112,12 @@ class Hub:
         while True:
             changed = asyncio.create_task(self._changed.wait())
             reading = asyncio.create_task(self._read())
-            await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (changed, reading):
-                task.cancel()
-            await asyncio.gather(changed, reading, return_exceptions=True)
+            try:
+                await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
+            finally:  # also where the hub ends
+                changed.cancel()
+                reading.cancel()
+                await asyncio.gather(changed, reading, return_exceptions=True)
 
     async def _read(self) -> None:
         """Read until who wants what has changed; what fails is tried again."""
@@ -122,7 +126,7 @@ class Hub:
                 await self._begin()
                 while True:
                     self._tell(await self._reader.news(self._following))
-            except CandlecastError as error:
+            except Exception as error:  # noqa: BLE001 -- all who follow depend on it
                 log.warning("forecasts_not_read", error=str(error), next_s=_RETRY_S)
                 await asyncio.sleep(_RETRY_S)
 
@@ -142,5 +146,7 @@ class Hub:
     def _tell(self, forecasts: Iterable[Forecast]) -> None:
         for forecast in forecasts:
             for queue in self._readers.get(forecast.series, ()):
-                with contextlib.suppress(asyncio.QueueFull):
+                try:
                     queue.put_nowait(forecast)
+                except asyncio.QueueFull:
+                    self._overrun.add(queue)

@@ -37,7 +37,10 @@ def answer(
 ) -> Response:
     """Return the answer that tells of a problem."""
     problem = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        instance=request.scope["path"],
     )
     return JSONResponse(
         problem.model_dump(), status, dict(headers or {}), media_type="application/problem+json"
@@ -49,7 +52,7 @@ def _handler(status: HTTPStatus) -> Callable[[Request, Exception], Response]:
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return answer(request, status, str(error))
         # Where Redis is, and what it says, is for operators.
-        log.warning("not_answered", path=request.url.path, error=str(error))
+        log.warning("not_answered", path=request.scope["path"], error=str(error))
         return answer(request, status, "what is asked for cannot be read now: try again later")
 
     return handle

@@ -15,7 +15,7 @@ from producers.lane import grown, spread
 from producers.pause import Pause
 from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
-from producers.rows import CandleSource, ExchangeError
+from producers.rows import CandleSource, ExchangeError, Unreachable
 from producers.standing import Standing
 from producers.stream import Stream
 from shared.candle import Series
@@ -179,6 +179,8 @@ class Desk(threading.Thread):
             except InvalidValue as error:
                 faults.append(error)
                 log.error("no_such_market", series=str(series), error=str(error))  # noqa: TRY400
+        if not self._known and self._pushed:
+            raise Unreachable(str(faults[0]))  # there was one before: it may come back
         if not self._known:
             raise faults[0]
         self._unknown = str(faults[0]) if faults else ""

@@ -43,7 +43,8 @@ class Live:
             if desk.fault or self._wanted[name] != wanted.get(name)
         ]
         self._end(changed)
-        self._was_changed, self._wanted = bool(self._wanted), wanted
+        self._was_changed |= bool(self._wanted) and wanted != self._wanted
+        self._wanted = wanted
         for name in wanted.keys() - self._desks.keys():
             pause = self._pauses.setdefault(name, Pause(name))
             self._desks[name] = self._make(name, named[name], pause)

@@ -1,6 +1,7 @@
 """Following: where a reader stands in the histories of some series, whoever asks Redis for it."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from shared.errors import DecodeError
@@ -10,6 +11,7 @@ from shared.wire import decode_forecast
 Entries = Sequence[tuple[bytes, dict[bytes, bytes]]]
 _FIELD = b"forecast"
 _BEFORE_ALL = b"0-0"
+_NONE = (-1, 0)
 
 
 class Following:
@@ -54,7 +56,13 @@ class Following:
         for stream, entries in zip(self.streams, found, strict=True):
             begins = stream not in self._last
             if entries and begins:
-                forecasts += self.news([(stream.encode(), entries)])
+                # One that cannot be read is none; what follows it is.
+                self._last[stream], self._seen[stream] = _place(entries[0][0]), _NONE
+                self._after[stream] = entries[0][0]
+                with suppress(DecodeError):
+                    forecast = _decoded(entries[0][1])
+                    self._seen[stream] = forecast.candle_open_time, forecast.revision
+                    forecasts.append(forecast)
             elif not entries or _place(entries[0][0]) < self._last[stream]:
                 self._after[stream] = _BEFORE_ALL
         return forecasts
@@ -71,7 +79,7 @@ class Following:
         for stream, entries in found:
             for entry_id, fields in entries:
                 try:
-                    forecast = decode_forecast(fields[_FIELD])
+                    forecast = _decoded(fields)
                 except DecodeError:
                     if forecasts:
                         return forecasts  # it is read again
@@ -86,7 +94,7 @@ class Following:
         place, last = _place(entry_id), self._last.get(stream, (0, 0))
         order = forecast.candle_open_time, forecast.revision
         # Behind what was seen all is new; before it only what Redis has said since it forgot.
-        is_news = place > last or order > self._seen[stream]
+        is_news = place > last or order > self._seen.get(stream, _NONE)
         if is_news:
             self._seen[stream] = order
         self._after[stream], self._last[stream] = entry_id, max(place, last)
@@ -96,6 +104,10 @@ class Following:
 def forecasts_of(entries: Iterable[tuple[Any, dict[bytes, bytes]]]) -> list[Forecast]:
     """Return the forecasts of a history, by revision."""
     return sorted((decode_forecast(fields[_FIELD]) for _, fields in entries), key=_revision)
+
+
+def _decoded(fields: dict[bytes, bytes]) -> Forecast:
+    return decode_forecast(fields.get(_FIELD, b""))
 
 
 def _revision(forecast: Forecast) -> int:

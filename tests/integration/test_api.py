@@ -240,6 +240,13 @@ def test_a_token_lets_in(server: Server) -> None:
         assert client.get("/health/live").status_code == 200
 
 
+def test_no_host_makes_a_path_a_public_one(server: Server) -> None:
+    """What is asked for is the path of the request, whatever its headers say."""
+    with asking(server, Access("127.0.0.1", ["f" * 64])) as client:
+        for host in ("x/health/?", "x/health/live", "health/"):
+            assert client.get("/v1/series", headers={"host": host}).status_code in {400, 401}
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])  # noqa: S104
 def test_nobody_is_let_in_from_elsewhere_without_a_token(host: str) -> None:
     """It does not even begin."""

@@ -119,6 +119,29 @@ def test_an_exchange_without_markets_is_asked_again() -> None:
     assert one.fault is None
 
 
+def test_a_market_that_was_there_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An exchange that worked is not ended by a list that lacks its market for now."""
+    market, store = Market(), Store()
+    listed = market.markets
+    away = [StoreUnavailable("away"), StoreUnavailable("away still")]
+    append = store.append_all
+
+    def append_all(appends: Any) -> Any:
+        if away:
+            market.markets = {"ETH/USDT": {}}
+            raise away.pop(0)
+        return append(appends)
+
+    monkeypatch.setattr(store, "append_all", append_all)
+    monkeypatch.setattr("producers.push.Push._check_patience", _impatient)
+    with running(desk(market, store, [BTC])) as one:
+        until(lambda: "symbol='BTC/USDT'" in one.standing.error)
+        market.markets = listed
+        until(whole(store, BTC))
+
+    assert one.fault is None
+
+
 def test_what_could_not_be_sent_is_sent_by_the_next_push(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that was away for longer than it is waited for costs no candle and no count."""
     market, store = Market(), Store()

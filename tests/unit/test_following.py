@@ -84,6 +84,19 @@ def test_an_entry_that_is_no_forecast_is_told_once_and_passed_over() -> None:
     assert hours(following.news([(ONE.encode(), rest[0][1][1:])])) == [(1, 2)]
 
 
+def test_a_newest_entry_that_is_no_forecast_holds_up_nobody() -> None:
+    """The other series begin, and what follows it comes."""
+    following = Following([ONE, OTHER])
+    for bad in ({b"forecast": b"{}"}, {b"other": b"field"}):
+        assert hours(following.newest([[(b"1-2", bad)], entries((1, forecast(0, 1)))])) in (
+            [(0, 1)],
+            [],
+        )
+
+    assert following.after == {ONE: b"1-2", OTHER: b"1-1"}
+    assert hours(following.news([(ONE.encode(), entries((3, forecast(1, 2))))])) == [(1, 2)]
+
+
 def test_series_come_and_go() -> None:
     """Those that stay are followed on."""
     following = Following([ONE])

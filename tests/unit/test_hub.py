@@ -120,6 +120,23 @@ def test_what_cannot_be_read_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
     play(scene)
 
 
+def test_more_at_once_than_may_wait_is_no_silent_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has missed some is cut off, and asks for them by the id of the last one."""
+    monkeypatch.setattr(hub, "_MOST_UNREAD", 3)
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        reader.said = [forecast(0)]
+        stream = opened.follow([NAME])
+        await anext(stream)
+        waiting = asyncio.ensure_future(anext(stream))
+        await asyncio.sleep(0.05)
+        reader.told.put_nowait([forecast(hour, hour + 1) for hour in range(1, 9)])
+        with pytest.raises(TooSlow):
+            await waiting
+
+    play(scene)
+
+
 def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are told on."""
     monkeypatch.setattr(hub, "_MOST_UNREAD", 3)
