@@ -86,10 +86,10 @@ class Hub:
                     yield forecast
 
     async def _past(self, names: Iterable[str], since: int | None) -> list[Forecast]:
-        said: list[Forecast] = []
-        for name in names:
-            history = await self._reader.history(name, since or 0)
-            said += history[-1:] if since is None else history
+        if since is None:
+            said = await self._reader.begin(Following(self._reader.following(names)))
+        else:
+            said = [one for name in names for one in await self._reader.history(name, since)]
         return sorted(said, key=lambda forecast: forecast.issued_at)
 
     @contextlib.contextmanager

@@ -104,7 +104,7 @@ class Queries:
     def known(self, name: str) -> Series:
         """Return a series that exists."""
         series = Series.parse(name)
-        if series not in self._view.series():
+        if not self._view.knows(series):
             raise UnknownSeries(
                 f"no series={name!r}; series that exist: {', '.join(self._reader.series())}"
             )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from producers.lane import grown, spread
+from producers.lane import regrown, spread
 from producers.pause import Pause
 from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
@@ -23,8 +23,6 @@ from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
 from shared.records import DeadLetter
 
 _BACKOFF_S = (1.0, 60.0)
-# What held so long was well: after it the waits begin anew.
-_STEADY_S = 60.0
 _LOOK_AGAIN_S = 3_600.0
 
 log = structlog.get_logger(__name__)
@@ -159,8 +157,7 @@ class Desk(threading.Thread):
             except Exception as error:  # noqa: BLE001 -- no other exchange has to do with it
                 self._error, is_known = f"{type(error).__name__}: {error}", False
             self._counted["retries"] += event == "exchange_unreachable"
-            has_held = self._clock() - began >= _STEADY_S
-            delay = grown(0.0 if has_held else delay, _BACKOFF_S)
+            delay = regrown(delay, self._clock() - began, _BACKOFF_S)
             facts = {"exchange": self.name, "error": self._error, "next_s": delay}
             log.warning(event, **facts, exc_info=not is_known)
             self._stopped.wait(spread(delay))

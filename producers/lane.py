@@ -10,6 +10,7 @@ from shared.records import BEFORE_ALL, Append, Appended
 
 _FULL_WAIT_S = (0.05, 2.0)
 _SLOW_S = 0.001
+_STEADY_S = 60.0
 
 
 @dataclass(slots=True)
@@ -91,6 +92,11 @@ class Lane:
 def spread(delay: float) -> float:
     """Return a wait of about that long: not all who have lost the same come back at once."""
     return delay * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
+
+
+def regrown(delay: float, held_s: float, bounds: tuple[float, float]) -> float:
+    """Return the next of such waits; after what has held for a minute they begin anew."""
+    return grown(0.0 if held_s >= _STEADY_S else delay, bounds)
 
 
 def grown(delay: float, bounds: tuple[float, float]) -> float:

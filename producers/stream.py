@@ -11,7 +11,7 @@ from zlib import crc32
 
 import structlog
 
-from producers.lane import grown, spread
+from producers.lane import regrown, spread
 from producers.rows import Row
 from producers.tape import Tape, is_same, time_of
 from shared.candle import Series, Timeframe
@@ -19,8 +19,6 @@ from shared.candle import Series, Timeframe
 # Of one subscription: exchanges take a few hundred at most.
 _AT_ONCE = 100
 _BACKOFF_S = (1.0, 60.0)
-# A connection that held so long was a good one: after it the waits begin anew.
-_STEADY_S = 60.0
 _END_S = 5.0
 # So many candles of a series close without a word of it: then its subscription has died, though its
 # connection has not. It may be that the exchange never tells of it: longer each time.
@@ -189,8 +187,7 @@ class Stream:
             began = self._loop.time()
             why = await self._until_it_breaks(self._deaf[frame], mine)
             self._broke(mine)
-            held_s = self._loop.time() - began
-            delay = grown(0.0 if held_s >= _STEADY_S else delay, self._backoff_s)
+            delay = regrown(delay, self._loop.time() - began, self._backoff_s)
             facts = {"exchange": mine[0].exchange, "timeframe": str(frame), "error": why}
             log.warning("stream_broken", **facts, next_s=round(delay, 1))
             self.reconnects += 1

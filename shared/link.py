@@ -133,8 +133,7 @@ class Link:
     def now_ms(self) -> int:
         """Return Redis's clock, UTC milliseconds."""
         with self.translated() as redis:
-            seconds, micros = redis.time()
-        return int(seconds) * 1_000 + int(micros) // 1_000
+            return time_ms(redis.time())
 
     def run(self, name: str, *args: Any, pipe: Any = None) -> Any:
         """Run a script, or queue it on a pipeline."""
@@ -201,6 +200,12 @@ def translated(client: Any) -> Iterator[None]:
         if isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
             raise StoreUnavailable(text) from error
         raise StoreError(text) from error
+
+
+def time_ms(answer: tuple[int, int]) -> int:
+    """Return what TIME has answered in UTC milliseconds."""
+    seconds, micros = answer
+    return int(seconds) * 1_000 + int(micros) // 1_000
 
 
 def _address(client: Any) -> str:

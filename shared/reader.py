@@ -9,26 +9,27 @@
 
 import asyncio
 import contextlib
-import random
+import itertools
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any, Self
 
 import redis.asyncio
 from redis.asyncio.retry import Retry
+from redis.backoff import EqualJitterBackoff
 
 from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
 from shared.following import Following, forecasts_of
 from shared.forecast import Forecast
 from shared.keys import DEFAULT_PREFIX, Keys
-from shared.link import Link, from_url, translated
+from shared.link import Link, from_url, time_ms, translated
 from shared.records import parsed_series
 from shared.wire import decode_forecast
 
 # Redis answers by itself after so long, well before a connection's time-out.
 _BLOCK_MS = 5_000
 _AT_ONCE = 100
-_RETRY_S = (0.1, 5.0)
+_BACKOFF = EqualJitterBackoff(cap=5.0, base=0.1)
 
 
 class UnknownSeries(CandlecastError):
@@ -86,7 +87,8 @@ class ForecastReader:
         Redis keeps the newest hundred of each series, or as many as ``CANDLECAST_HISTORY`` says.
         """
         with self._link.translated() as client:
-            return forecasts_of(client.xrange(self._keys.forecasts(series), min=since))
+            found = client.xrange(self._keys.forecasts(series), min=since)
+        return forecasts_of(found)
 
     def watch(self, *series: str) -> Iterator[Forecast]:
         """Yield the newest forecast of each series and then each new one, as it is committed.
@@ -104,8 +106,8 @@ class ForecastReader:
         following = Following(map(self._keys.forecasts, _wanted(series)))
         found = self._newest(following)
         for name, entries in zip(dict.fromkeys(series), found, strict=True):
-            if not entries and name not in self.series():
-                raise _unknown(name, self.series())
+            if not entries and name not in (known := self.series()):
+                raise _unknown(name, known)
         yield from following.newest(found)
         while True:
             yield from self._news(following)
@@ -124,8 +126,8 @@ class ForecastReader:
             return following.news(found)
         except StoreUnavailable:
             pass
-        for wait_s in _waits():
-            time.sleep(wait_s)
+        for failures in itertools.count():
+            time.sleep(_BACKOFF.compute(failures))
             with contextlib.suppress(StoreUnavailable):
                 return following.newest(self._newest(following))
         return []
@@ -168,8 +170,7 @@ class AsyncForecastReader:
     async def now_ms(self) -> int:
         """Return Redis's clock, UTC milliseconds."""
         with translated(self._redis):
-            seconds, micros = await self._redis.time()
-        return int(seconds) * 1_000 + int(micros) // 1_000
+            return time_ms(await self._redis.time())
 
     async def series(self) -> list[str]:
         """Return the names of all known series, sorted."""
@@ -187,7 +188,8 @@ class AsyncForecastReader:
     async def history(self, series: str, since: int = 0) -> list[Forecast]:
         """Return what was said since a time; see `ForecastReader.history`."""
         with translated(self._redis):
-            return forecasts_of(await self._redis.xrange(self._keys.forecasts(series), min=since))
+            found = await self._redis.xrange(self._keys.forecasts(series), min=since)
+        return forecasts_of(found)
 
     async def watch(self, *series: str) -> AsyncIterator[Forecast]:
         """Yield each new forecast; see `ForecastReader.watch`."""
@@ -214,8 +216,8 @@ class AsyncForecastReader:
             return following.news(found)
         except StoreUnavailable:
             pass
-        for wait_s in _waits():
-            await asyncio.sleep(wait_s)
+        for failures in itertools.count():
+            await asyncio.sleep(_BACKOFF.compute(failures))
             with contextlib.suppress(StoreUnavailable):
                 return await self.begin(following)
         return []
@@ -230,14 +232,6 @@ class AsyncForecastReader:
                 for stream in following.streams:
                     pipe.xrevrange(stream, count=1)
                 return list(await pipe.execute())
-
-
-def _waits() -> Iterator[float]:
-    """Yield waits that double, of which no two readers have the same, without an end."""
-    wait_s, longest_s = _RETRY_S
-    while True:
-        yield wait_s * random.uniform(0.5, 1.0)  # noqa: S311 -- no secret
-        wait_s = min(2 * wait_s, longest_s)
 
 
 def _wanted(series: tuple[str, ...]) -> tuple[str, ...]:

@@ -67,6 +67,11 @@ class View:
         found = (parsed_series(name) for name in sorted(names))
         return [series for series in found if series]
 
+    def knows(self, series: Series) -> bool:
+        """Whether there is such a series."""
+        with self.link.translated() as redis:
+            return bool(redis.sismember(self.keys.series, str(series)))
+
     def end(self, series: Series) -> int | None:
         """Open time of the log's last candle."""
         with self.link.translated() as redis:

@@ -90,30 +90,33 @@ def lines(out: Path) -> list[str]:
     return out.read_text().splitlines()
 
 
+def told(out: Path, teacher: Teacher, eventually: Wait, series: int = 1) -> list[str]:
+    """What is printed of the newest of so many series, and of two candles more of each."""
+    eventually(lambda: len(lines(out)) >= series, "the newest")
+    teacher.learn(2)
+    eventually(lambda: len(lines(out)) >= 3 * series, "all that is said since")
+    return lines(out)
+
+
 def test_python(follow: Follow, teacher: Teacher, eventually: Wait) -> None:
     """Ten lines that show what comes, with the state in which it is."""
     example = shown(PAGE, "python", " ForecastReader(")
 
-    out = follow(sys.executable, "-c", example)
-    eventually(lambda: len(lines(out)) >= 2, "the newest of both")
-    teacher.learn(2)
-    eventually(lambda: len(lines(out)) >= 6, "all that is said since")
+    said = told(follow(sys.executable, "-c", example), teacher, eventually, series=2)
 
     pattern = r"mine:(BTC|ETH)/USDT:1h STALE [\d.]+ \[[\d.]+, [\d.]+\] (None|[01][\d.]*)"
-    assert all(re.fullmatch(pattern, line) for line in lines(out))
-    assert len(lines(out)) == 6
+    assert all(re.fullmatch(pattern, line) for line in said)
+    assert len(said) == 6
     assert len(example.strip().splitlines()) <= 10
 
 
 def test_python_awaited(follow: Follow, teacher: Teacher, eventually: Wait) -> None:
     """The same where everything is awaited."""
     out = follow(sys.executable, "-c", shown(PAGE, "python", "AsyncForecastReader("))
-    eventually(lambda: len(lines(out)) >= 1, "the newest")
-    teacher.learn(2)
-    eventually(lambda: len(lines(out)) >= 3, "all that is said since")
+    said = told(out, teacher, eventually)
 
-    assert all(line.startswith("mine:BTC/USDT:1h ") for line in lines(out))
-    assert len(lines(out)) == 3
+    assert all(line.startswith("mine:BTC/USDT:1h ") for line in said)
+    assert len(said) == 3
 
 
 @pytest.mark.usefixtures("teacher")
@@ -136,13 +139,11 @@ def test_node_js(follow: Follow, run: Run, teacher: Teacher, eventually: Wait) -
     (run.folder / "follow.mjs").write_text(shown(PAGE, "js", "xRead"))
 
     out = follow("node", "follow.mjs")
-    eventually(lambda: len(lines(out)) >= 1, "the newest")
-    teacher.learn(2)
-    eventually(lambda: len(lines(out)) >= 3, "all that is said since")
+    said = told(out, teacher, eventually)
 
     pattern = r"mine:BTC/USDT:1h STALE [\d.]+ [\d.]+ [\d.]+"
-    assert all(re.fullmatch(pattern, line) for line in lines(out))
-    assert len(lines(out)) == 3
+    assert all(re.fullmatch(pattern, line) for line in said)
+    assert len(said) == 3
 
 
 def test_the_schema_is_that_of_the_type() -> None:

@@ -123,17 +123,7 @@ def test_a_market_that_was_there_may_come_back(monkeypatch: pytest.MonkeyPatch) 
     """An exchange that worked is not ended by a list that lacks its market for now."""
     market, store = Market(), Store()
     listed = market.markets
-    away = [StoreUnavailable("away"), StoreUnavailable("away still")]
-    append = store.append_all
-
-    def append_all(appends: Any) -> Any:
-        if away:
-            market.markets = {"ETH/USDT": {}}
-            raise away.pop(0)
-        return append(appends)
-
-    monkeypatch.setattr(store, "append_all", append_all)
-    monkeypatch.setattr("producers.push.Push._check_patience", _impatient)
+    _go_away(monkeypatch, store, lambda: setattr(market, "markets", {"ETH/USDT": {}}))
     with running(desk(market, store, [BTC])) as one:
         until(lambda: "symbol='BTC/USDT'" in one.standing.error)
         market.markets = listed
@@ -145,16 +135,7 @@ def test_a_market_that_was_there_may_come_back(monkeypatch: pytest.MonkeyPatch) 
 def test_what_could_not_be_sent_is_sent_by_the_next_push(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Redis that was away for longer than it is waited for costs no candle and no count."""
     market, store = Market(), Store()
-    away = [StoreUnavailable("away"), StoreUnavailable("away still")]
-    append = store.append_all
-
-    def append_all(appends: Any) -> Any:
-        if away:
-            raise away.pop(0)
-        return append(appends)
-
-    monkeypatch.setattr(store, "append_all", append_all)
-    monkeypatch.setattr("producers.push.Push._check_patience", _impatient)
+    _go_away(monkeypatch, store)
     with running(desk(market, store, [BTC])) as one:
         until(whole(store, BTC))
         until(lambda: one.standing.has_caught_up)
@@ -162,9 +143,25 @@ def test_what_could_not_be_sent_is_sent_by_the_next_push(monkeypatch: pytest.Mon
     assert (one.totals.accepted, one.totals.unsent, one.history) == (10, 0, 10)
 
 
-def _impatient(_push: object, error: StoreUnavailable) -> None:
-    if "still" in str(error):
-        raise error
+def _go_away(
+    monkeypatch: pytest.MonkeyPatch, store: Store, meanwhile: Callable[[], object] = lambda: None
+) -> None:
+    """Let Redis be away once, for longer than it is waited for."""
+    away = [StoreUnavailable("away"), StoreUnavailable("away still")]
+    append = store.append_all
+
+    def append_all(appends: Any) -> Any:
+        if away:
+            meanwhile()
+            raise away.pop(0)
+        return append(appends)
+
+    def impatient(_push: object, error: StoreUnavailable) -> None:
+        if "still" in str(error):
+            raise error
+
+    monkeypatch.setattr(store, "append_all", append_all)
+    monkeypatch.setattr("producers.push.Push._check_patience", impatient)
 
 
 def test_an_early_candle_is_asked_for_again_once_it_has_closed() -> None:

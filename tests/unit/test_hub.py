@@ -1,7 +1,7 @@
 """One reader for all who follow, on a reader whose news a test decides."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,9 +11,11 @@ from api.hub import Hub, TooSlow
 from shared.errors import StoreUnavailable
 from shared.following import Following
 from shared.forecast import Forecast
+from shared.wire import encode_forecast
 from tests.unit.forecasts import forecast
 
 NAME = "x:BTC/USDT:1h"
+NEWEST = forecast(0)
 
 
 class Reader:
@@ -29,9 +31,13 @@ class Reader:
         return names
 
     async def begin(self, following: Following) -> list[Forecast]:
-        """Remember who was asked for."""
+        """The newest of each; remember who was asked for."""
         self.begun.append(following.streams)
-        return []
+        told = ([one for one in self.said if one.series == name] for name in following.streams)
+        entries = [
+            [(b"1-1", {b"forecast": encode_forecast(one)}) for one in said[-1:]] for said in told
+        ]
+        return following.newest(entries)
 
     async def news(self, _: Following) -> list[Forecast]:
         """Wait for what the test says."""
@@ -61,6 +67,14 @@ def play(scene: Callable[[Hub, Reader], Awaitable[None]]) -> Reader:
     return reader
 
 
+async def begun(opened: Hub, reader: Reader, newest: Forecast = NEWEST) -> AsyncIterator[Forecast]:
+    """Follow a series, and take what is the newest of it."""
+    reader.said = [newest]
+    stream = opened.follow([NAME])
+    assert await anext(stream) == newest
+    return stream
+
+
 def test_all_who_follow_are_told_by_one_reading() -> None:
     """The newest first, then each new one, once."""
 
@@ -80,9 +94,7 @@ def test_a_series_that_begins_anew_is_told_on() -> None:
     """Its candles and revisions are lower ones."""
 
     async def scene(opened: Hub, reader: Reader) -> None:
-        reader.said = [forecast(9, 50)]
-        stream = opened.follow([NAME])
-        await anext(stream)
+        stream = await begun(opened, reader, forecast(9, 50))
         reader.told.put_nowait([forecast(0, 1)])
         assert (await anext(stream)).revision == 1
 
@@ -93,9 +105,7 @@ def test_who_goes_is_not_read_for_any_more() -> None:
     """The last one who wanted a series takes it along."""
 
     async def scene(opened: Hub, reader: Reader) -> None:
-        reader.said = [forecast(0)]
-        stream = opened.follow([NAME])
-        await anext(stream)
+        stream = await begun(opened, reader)
         await stream.aclose()  # type: ignore[attr-defined]
         other = opened.follow(["x:ETH/USDT:1h"])
         waiting = asyncio.ensure_future(anext(other))
@@ -110,9 +120,7 @@ def test_what_cannot_be_read_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(hub, "_RETRY_S", 0.01)
 
     async def scene(opened: Hub, reader: Reader) -> None:
-        reader.said = [forecast(0)]
-        stream = opened.follow([NAME])
-        await anext(stream)
+        stream = await begun(opened, reader)
         reader.told.put_nowait(StoreUnavailable("away"))
         reader.told.put_nowait([forecast(1, 2)])
         assert (await anext(stream)).revision == 2
@@ -125,9 +133,7 @@ def test_more_at_once_than_may_wait_is_no_silent_loss(monkeypatch: pytest.Monkey
     monkeypatch.setattr(hub, "_MOST_UNREAD", 3)
 
     async def scene(opened: Hub, reader: Reader) -> None:
-        reader.said = [forecast(0)]
-        stream = opened.follow([NAME])
-        await anext(stream)
+        stream = await begun(opened, reader)
         waiting = asyncio.ensure_future(anext(stream))
         await asyncio.sleep(0.05)
         reader.told.put_nowait([forecast(hour, hour + 1) for hour in range(1, 9)])
@@ -142,10 +148,7 @@ def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "_MOST_UNREAD", 3)
 
     async def scene(opened: Hub, reader: Reader) -> None:
-        reader.said = [forecast(0)]
-        slow, quick = (opened.follow([NAME]) for _ in range(2))
-        await anext(slow)
-        await anext(quick)
+        slow, quick = [await begun(opened, reader) for _ in range(2)]
         for hour in range(1, 6):
             reader.told.put_nowait([forecast(hour, hour + 1)])
             assert (await anext(quick)).revision == hour + 1
