@@ -90,7 +90,7 @@ class Hub:
             said = await self._reader.begin(Following(self._reader.following(names)))
         else:
             said = [one for name in names for one in await self._reader.history(name, since)]
-        return sorted(said, key=lambda forecast: forecast.issued_at)
+        return sorted(said, key=_issued_at)
 
     @contextlib.contextmanager
     def _joined(self, names: Iterable[str]) -> Iterator[asyncio.Queue[Forecast]]:
@@ -144,9 +144,14 @@ class Hub:
             await asyncio.Event().wait()
 
     def _tell(self, forecasts: Iterable[Forecast]) -> None:
-        for forecast in forecasts:
+        # By time, as one id stands for what was sent of all series.
+        for forecast in sorted(forecasts, key=_issued_at):
             for queue in self._readers.get(forecast.series, ()):
                 try:
                     queue.put_nowait(forecast)
                 except asyncio.QueueFull:
                     self._overrun.add(queue)
+
+
+def _issued_at(forecast: Forecast) -> int:
+    return forecast.issued_at

@@ -90,6 +90,22 @@ def test_all_who_follow_are_told_by_one_reading() -> None:
     assert [NAME] in reader.begun
 
 
+def test_what_comes_at_once_is_told_by_time() -> None:
+    """Who breaks off in between asks again with the time of the last one."""
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        other = "x:ETH/USDT:1h"
+        reader.said = [forecast(0), forecast(0, series=other)]
+        stream = opened.follow([NAME, other])
+        for _ in reader.said:
+            await anext(stream)
+        late = [forecast(hour, hour + 1) for hour in (1, 3)]
+        reader.told.put_nowait([*late, forecast(2, 3, series=other)])
+        assert [(await anext(stream)).revision for _ in range(3)] == [2, 3, 4]
+
+    play(scene)
+
+
 def test_a_series_that_begins_anew_is_told_on() -> None:
     """Its candles and revisions are lower ones."""
 
