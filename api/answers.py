@@ -35,6 +35,9 @@ class SeriesRow(BaseModel):
     candle_close_time: TimeMs | None
     valid_until: TimeMs | None
     skill: list[Skill]
+    drift_since: TimeMs | None = Field(
+        description="when the model was first seen to do worse than its champion; null if it is not"
+    )
 
 
 class Said(Forecast):

@@ -12,7 +12,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.exceptions import HTTPException
 
-from api import problems
+from api import problems, site
 from api.access import Access
 from api.answers import (
     CandleRow,
@@ -102,6 +102,7 @@ def create(
             CORSMiddleware, allow_origins=[*origins], allow_methods=["GET"], allow_headers=["*"]
         )
     problems.install(app)
+    site.install(app)
     return app
 
 
@@ -220,10 +221,12 @@ def _cacheable(request: Request, response: Response, said: Said) -> None:
 
 
 def _refusal(access: Access, request: Request) -> Response | None:
-    """Return why a request is not answered, if it is not; its path is public if it is of health."""
-    if request.scope["path"].startswith("/health/"):
+    """Return why a request is not answered, if it is not; health is for all, at any rate."""
+    path = request.scope["path"]
+    if path.startswith("/health/"):
         return None
-    if not access.admits(request.headers.get("authorization", "")):
+    is_page = path == "/" or path.startswith(site.PATH)
+    if not is_page and not access.admits(request.headers.get("authorization", "")):
         detail = "send `Authorization: Bearer` with a token of CANDLECAST_API_TOKENS"
         return problems.answer(request, 401, detail, {"www-authenticate": "Bearer"})
     client = request.client.host if request.client else ""

@@ -127,6 +127,7 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> SeriesRow:
         candle_close_time=said.candle_close_time if said else None,
         valid_until=said.valid_until if said else None,
         skill=list(said.skill) if said else [],
+        drift_since=record.below_since,
     )
 
 
