@@ -183,18 +183,10 @@ def _speed(text: str) -> float | None:
 def connected() -> "Store":
     """Set up logging, and return the store that the settings name."""
     from config import logs, settings
-
-    read = settings.load()
-    logs.configure(level=read.log_level, fmt=read.log_format)
-    return opened()
-
-
-def opened() -> "Store":
-    """Connect to the store that the settings name."""
-    from config import settings
     from shared.store import Store
 
     read = settings.load()
+    logs.configure(level=read.log_level, fmt=read.log_format)
     return Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
 
 

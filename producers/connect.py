@@ -10,7 +10,7 @@ from producers.exchange import UNEXPECTED, Ccxt, nearest
 from shared.errors import CandlecastError, InvalidValue
 
 if TYPE_CHECKING:
-    from producers.stream import Client
+    from producers.client import Client
 
 PUBLIC = ("binance", "kraken", "okx", "bybit", "kucoin", "bitfinex", "coinbase")
 """Exchanges that give candles without an account, in the order in which they are preferred."""

@@ -117,7 +117,8 @@ class Desk(threading.Thread):
         self.fault: CandlecastError | None = None
         self._pushed: list[Totals] = []
         self.bad = self.history = 0
-        self._counted: Counter[str] = Counter()
+        # With all its keys from the beginning: others add it up meanwhile.
+        self._counted = _counts((), None)
         self._error = self._unknown = ""
         self._known: list[Series] = []
         self._feeds: list[ExchangeFeed] = []
@@ -192,6 +193,7 @@ class Desk(threading.Thread):
             stack.callback(self._close)
             self._stream = venue.stream(self._known, self._bell.set)
             if self._stream is not None:
+                self._stream.is_distrusted = self._counted["corrected"] > 0
                 stack.enter_context(self._stream)
             self._feeds = [self._feed(venue, series) for series in self._known]
             if not self._pushed:
@@ -280,7 +282,8 @@ def _may_pass(error: CandlecastError) -> bool:
 
 
 def _counts(feeds: Iterable[ExchangeFeed], stream: Stream | None) -> Counter[str]:
-    found = Counter[str]()
+    names = ("reconnects", "corrected", "told", "retries", "bridged")
+    found = Counter(dict.fromkeys(names, 0))
     if stream:
         found.update(reconnects=stream.reconnects, corrected=stream.corrected)
     for feed in feeds:

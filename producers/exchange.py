@@ -68,6 +68,11 @@ class Ccxt(Protocol):
         ...
 
     @property
+    def lastRestRequestTimestamp(self) -> float:  # noqa: N802 -- ccxt's
+        """When it has sent the last question, by this machine's clock."""
+        ...
+
+    @property
     def last_response_headers(self) -> Mapping[str, str] | None:
         """Headers of the last answer."""
         ...
@@ -96,7 +101,7 @@ class Exchange:
         self._pause = pause or Pause(source.id)
         self._ahead_ms = 0
         self._clock_due = 0
-        self._clock_failing = False
+        self._clock_failing = self._is_measured = False
         self._apart_ms = self._clocks_apart()
         self._pause.check()
         self._call(source.load_markets)
@@ -118,7 +123,11 @@ class Exchange:
         headers of an answer, to the second, when it was sent.
         """
         apart_ms = self._clocks_apart()
-        if abs(apart_ms - self._apart_ms) > _CLOCK_STEP_MS:
+        step_ms = apart_ms - self._apart_ms
+        if abs(step_ms) > _CLOCK_STEP_MS:
+            if self._is_measured:
+                # Until it is measured again: the exchange's clock has not stepped.
+                self._ahead_ms -= round(step_ms)
             self._apart_ms, self._clock_due = apart_ms, 0
             self._check_clock()
         return self._source.milliseconds() + self._ahead_ms
@@ -193,11 +202,13 @@ class Exchange:
             self._clock_failing = True
         else:
             self._clock_due = now_ms + _CLOCK_PERIOD_MS
-            self._clock_failing = False
+            self._clock_failing, self._is_measured = False, True
 
     def _measure_ahead(self) -> int:
         before_ms = self._source.milliseconds()
         time_ms = self._source.fetch_time()
+        # It may have slept first, for the sake of its rate limit.
+        before_ms = max(before_ms, int(self._source.lastRestRequestTimestamp))
         between_ms = (before_ms + self._source.milliseconds()) // 2
         return 0 if time_ms is None else int(time_ms) - between_ms
 
@@ -209,7 +220,7 @@ class Exchange:
         with suppress(ValueError):  # it does not say
             sent_s = parsedate_to_datetime(self._header("date")).timestamp()
             age_s = int(self._header("age") or 0)  # of an answer out of a cache
-            self._ahead_ms = round(1_000 * (sent_s + age_s)) - now_ms
+            self._ahead_ms, self._is_measured = round(1_000 * (sent_s + age_s)) - now_ms, True
             self._clock_due = now_ms + _CLOCK_PERIOD_MS
 
     def _header(self, name: str) -> str:

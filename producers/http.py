@@ -9,7 +9,7 @@ from producers.answers import read_rows
 from producers.http_options import HttpOptions, is_token
 from producers.pause import Pause, asked_s
 from producers.rows import ExchangeError, Unreachable
-from shared.candle import Series, Timeframe
+from shared.candle import Series
 from shared.errors import CandlecastError
 
 if TYPE_CHECKING:
@@ -64,10 +64,6 @@ class HttpSource:
     def now_ms(self) -> int:
         """Return this machine's time, UTC milliseconds."""
         return self._now_ms()
-
-    def series(self, symbol: str, timeframe: Timeframe) -> Series:
-        """Return the series of a symbol; only the service knows whether it has such candles."""
-        return Series(self.name, symbol, timeframe)
 
     def rows(self, series: Series, since: int) -> list[list[Any]]:
         """Fetch rows of open time, open, high, low, close and volume from ``since`` on, in order.

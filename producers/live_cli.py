@@ -2,6 +2,7 @@
 # ruff: noqa: FBT002, PLC0415 -- flags are booleans, and heavy imports only when needed
 
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -130,12 +131,19 @@ def _desks(history: int, *, follow: bool, confirm: bool = False) -> "Live":
     from producers.desk import Desk, Order
     from producers.live import Live
     from producers.venues import open_venue
+    from shared.store import Store
+
+    at_start = settings.load()
+    # The command as a whole has one Redis, whatever the settings say later.
+    open_store = partial(
+        Store.connect, at_start.redis_url, prefix=at_start.prefix, limits=at_start.limits()
+    )
 
     def desk(name: str, wanted: "Sequence[Series]", pause: "Pause") -> Desk:
         read = settings.load()
         options = read.exchanges.get(name)
         opened = partial(open_venue, name, options, follow=follow, confirm=confirm, pause=pause)
-        return Desk(name, Order(wanted, history, read.bridge), opened, cli.opened, pause)
+        return Desk(name, Order(wanted, history, read.bridge), opened, open_store, pause)
 
     return Live(desk)
 
@@ -199,7 +207,8 @@ class _Note:
     def __init__(self, desks: "Live", producers: "Producers") -> None:
         self._desks = desks
         self._producers = producers
-        self._name = f"{socket.gethostname()}:{os.getpid()}"
+        # In containers of one host all may have the same name and number.
+        self._name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
         self._due = 0.0
 
     def __call__(self) -> None:

@@ -40,7 +40,7 @@ class ExchangeFeed:
     - A jump of more than a hundred candles inside an answer: asked about again from there, so that
       one row with a wrong time hides no others.
     - Nothing at all, which an outage may look like: when candles come again, what was passed over
-      while the feed waited for them is asked for once more.
+      is asked for once more.
     - A hole right behind an outage: asked about for half a minute more.
     - A first answer in the steps of another timeframe: an error.
 
@@ -99,9 +99,9 @@ class ExchangeFeed:
         self.error = ""
         self.is_refused = self.has_caught_up = False
         self.retries = self.told = 0
-        # Where the feed began to pass over empty answers; in doubt once it has waited behind them.
+        # Where the feed began to pass over empty answers, and up to where they came twice.
         self._empty_from: int | None = None
-        self._doubted_from: int | None = None
+        self._sure_to = self._next
         # Since when candles may be missing through an outage, and how long to wait until a hole
         # there is asked about again; 0.0 where it is believed.
         self._outage_ms, self._doubt_s = exchange.now_ms(), 0.0
@@ -137,6 +137,9 @@ class ExchangeFeed:
             self._back_off(error)
             return []
         self._note_answer()
+        # The answer may say that the clock was ahead.
+        now_ms = min(now_ms, self._exchange.now_ms())
+        last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
         closed = self._believed(certain.closed(rows, frame, last_closed, now_ms))
         if closed is None:
             return []
@@ -147,34 +150,40 @@ class ExchangeFeed:
         if self._stream and closed and int(closed[-1][0]) == last_closed:
             self._stream.compare(self.series, closed[-1])
         dealt_with = int(closed[-1][0]) if closed else None
-        self._move(candles[-1].open_time if len(candles) == count else dealt_with, last_closed)
+        is_late = not self._move(
+            candles[-1].open_time if len(candles) == count else dealt_with, last_closed
+        )
         # For a while after its close the last one may be on its way.
-        is_late = not closed and now_ms - last_closed - frame.ms >= certain.SURE_MS
-        self.has_caught_up |= self._next > last_closed or is_late
+        is_sure = now_ms - last_closed - frame.ms >= certain.SURE_MS
+        self.has_caught_up |= self._next > last_closed or (is_late and is_sure)
         return candles
 
     def _take_told(self, count: int) -> list[Candle]:
         candles: list[Candle] = []
-        while len(candles) < count and (row := self._told(self._next)):
-            if candle := self._rows.read(row):
-                candles.append(candle)
-                self.told += 1
+        while len(candles) < count and (candle := self._told(self._next)):
+            candles.append(candle)
+            self.told += 1
             self._bridge.stand_on(candle)
             self._next += self.series.timeframe.ms
             self._delay, self.error = 0.0, ""
             self._wait(0.0)
         return candles
 
-    def _told(self, open_time: int) -> Row | None:
-        """Return a candle that the stream has told of, where it is certain and comes next."""
-        if self._stream is None or self._empty_from is not None or self._doubted_from is not None:
+    def _told(self, open_time: int) -> Candle | None:
+        """Return a candle that the stream has told of, where it is certain and comes next.
+
+        What is told of and is no candle is asked for: the answer may know better.
+        """
+        if self._stream is None or self._empty_from is not None:
             return None
-        return self._stream.closed(self.series, open_time, self._exchange.now_ms() + _EARLY_MS)
+        latest = self._exchange.now_ms() + _EARLY_MS
+        row = self._stream.closed(self.series, open_time, latest)
+        return self._rows.candle(row) if row else None
 
     def rewind(self, after: int) -> None:
         """Go on with the first candle after ``after``, and ask for it at once."""
         self._next = self._start if after == BEFORE_ALL else after + self.series.timeframe.ms
-        self._empty_from = self._doubted_from = None
+        self._empty_from, self._sure_to = None, self._next
         self.has_caught_up = False
         self._bridge.stand_on(None)
         self._resume_at = self._clock()
@@ -183,8 +192,9 @@ class ExchangeFeed:
         """Return the rows up to where they have to be asked about again; None where that is now."""
         step_ms = self.series.timeframe.ms
         closed = certain.up_to_jump(closed, _EMPTY_STEP * step_ms)
-        if closed and self._doubted_from is not None:
-            self._next, self._empty_from, self._doubted_from = self._doubted_from, None, None
+        if closed and self._empty_from is not None and self._sure_to < self._next:
+            again = max(self._empty_from, self._sure_to)
+            self._sure_to, self._next, self._empty_from = self._next, again, None
             return None
         if not (closed and self._doubt_s):
             return closed
@@ -217,13 +227,18 @@ class ExchangeFeed:
         reach_ms = self._bridge.reach_ms
         if not reach_ms or self._next == self._start:
             return self._exchange.rows(self.series, self._next)
-        rows = self._exchange.rows(self.series, max(self._start, self._next - reach_ms))
+        since = max(self._start, self._next - reach_ms)
+        rows = self._exchange.rows(self.series, since)
+        # A page may end before it reaches that candle.
+        before = self._next - self.series.timeframe.ms
+        while rows and since < (last := int(rows[-1][0])) < before:
+            since, rows = last, self._exchange.rows(self.series, last)
         known = [row for row in rows if row[0] < self._next]
         self._bridge.stand_on(self._rows.read(known[-1]) if known else None, self._next)
         return rows[len(known) :]
 
-    def _move(self, dealt_with: int | None, last_closed: int) -> None:
-        """Go on behind what is dealt with, or a long time without anything; else wait for it."""
+    def _move(self, dealt_with: int | None, last_closed: int) -> bool:
+        """Go on behind what is dealt with, or a long time without anything; False: wait for it."""
         frame = self.series.timeframe
         if dealt_with is not None:
             # A row off the grid must not carry the feed off it.
@@ -234,14 +249,15 @@ class ExchangeFeed:
             self._empty_from = self._next if self._empty_from is None else self._empty_from
             self._next += _EMPTY_STEP * frame.ms
         else:
-            self._doubted_from = self._empty_from
             self._delay = grown(self._delay, _LATE_WAIT_S)
-            self._wait(self._delay)
-            return
+            sure_s = (last_closed + frame.ms + certain.SURE_MS - self._exchange.now_ms()) / 1_000
+            self._wait(min(self._delay, sure_s) if sure_s > 0 else self._delay)
+            return False
         self._delay = 0.0
         if self._next > last_closed:
             self._doubt_s = 0.0
             self._wait(0.0)
+        return True
 
     def _wait(self, seconds: float) -> None:
         """Wait until the next candle has closed, or less if ``seconds`` says so."""

@@ -194,7 +194,7 @@ class Push:
         candles = 0
         for lane in self._lanes:
             if stop():
-                return
+                break
             if group and (lane.slow or len(group) >= _MOST_LANES or candles >= _MOST_CANDLES):
                 yield group
                 group, candles = [], 0

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from shared.candle import Candle, Series
@@ -10,6 +11,7 @@ from shared.errors import CandlecastError, InvalidValue
 # Clocks of machines differ, and the exchange's may not be known.
 _AHEAD_MS = 600_000
 _REMEMBERED = 1_000
+_NO_CANDLE = (ArithmeticError, InvalidValue, TypeError, ValueError)
 
 Row = Sequence[Any]
 """Open time (UTC milliseconds), open, high, low, close, volume."""
@@ -100,16 +102,24 @@ class Rows:
 
     def read(self, row: Row) -> Candle | None:
         """Return the candle that a row is; None, once it was refused, where it is none."""
-        open_time = int(row[0])
         try:
-            self._series.timeframe.check_open_time(open_time)
-            _, open_, high, low, close, volume = row[:6]
-            # Markets without trades of their own (indices) have no volume.
-            numbers = map(float, (open_, high, low, close, volume or 0.0))
-            return Candle(open_time, *numbers)
-        except (InvalidValue, TypeError, ValueError) as error:
+            return self._parsed(row)
+        except _NO_CANDLE as error:
             self._set_aside(row, str(error))
             return None
+
+    def candle(self, row: Row) -> Candle | None:
+        """Return the candle that a row is; None where it is none."""
+        with suppress(*_NO_CANDLE):
+            return self._parsed(row)
+        return None
+
+    def _parsed(self, row: Row) -> Candle:
+        open_time = int(row[0])
+        self._series.timeframe.check_open_time(open_time)
+        _, open_, high, low, close, volume = row[:6]
+        # Markets without trades of their own (indices) have no volume.
+        return Candle(open_time, *map(float, (open_, high, low, close, volume or 0.0)))
 
     def _set_aside(self, row: Row, why: str) -> None:
         """Refuse a row once: asked for again, it is still the same one."""

@@ -6,18 +6,17 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from zlib import crc32
 
 import structlog
 
+from producers.client import Client, groups_of, held_of, is_anew
 from producers.lane import regrown, spread
 from producers.rows import Row
 from producers.tape import Tape, is_same, time_of
 from shared.candle import Series, Timeframe
 
-# Of one subscription: exchanges take a few hundred at most.
-_AT_ONCE = 100
 _BACKOFF_S = (1.0, 60.0)
 _END_S = 5.0
 # So many candles of a series close without a word of it: then its subscription has died, though its
@@ -27,39 +26,6 @@ _DEAF_AFTER = (3, 48)
 _PROBED_EVERY = 60
 
 log = structlog.get_logger(__name__)
-
-
-class Client(Protocol):
-    """What is used of a ccxt websocket client."""
-
-    @property
-    def has(self) -> Mapping[str, Any]:
-        """What it can do, by method."""
-        ...
-
-    @property
-    def markets(self) -> Mapping[str, Any]:
-        """What is traded, by symbol."""
-        ...
-
-    @property
-    def clients(self) -> Mapping[str, Any]:
-        """Its connections, by address."""
-        ...
-
-    async def watch_ohlcv(self, symbol: str, timeframe: str) -> Iterable[Row]:
-        """Wait for news of one market; return the candles that have changed."""
-        ...
-
-    async def watch_ohlcv_for_symbols(
-        self, symbols: Sequence[list[str]]
-    ) -> Mapping[str, Mapping[str, Iterable[Row]]]:
-        """Wait for news of several markets; return candles by symbol and timeframe."""
-        ...
-
-    async def close(self) -> None:
-        """Close the connections."""
-        ...
 
 
 class Stream:
@@ -90,6 +56,8 @@ class Stream:
         How often a client has broken so far.
     corrected
         Candles that were told of and are others by REST, or by a later word.
+    is_distrusted
+        Whether nothing is told, since a stream before this one had to be corrected.
     """
 
     def __init__(
@@ -114,6 +82,7 @@ class Stream:
         self._deaf = {one.timeframe: asyncio.Event() for one in self._tapes}
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.reconnects = self.corrected = 0
+        self.is_distrusted = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -144,11 +113,14 @@ class Stream:
         step_ms = series.timeframe.ms
         # Not all series at once.
         is_probe = (open_time // step_ms - crc32(str(series).encode())) % _PROBED_EVERY == 0
-        if is_probe or self.corrected or open_time + step_ms > latest or not self._trusts(series):
+        is_doubted = self.is_distrusted or self.corrected > 0
+        if is_probe or is_doubted or open_time + step_ms > latest or not self._trusts(series):
             return None
         with self._lock:
             tape = self._tapes[series]
-            return None if (tape.newest or 0) > latest else tape.closed(open_time)
+            # A row off the grid closes nothing.
+            is_closed = open_time + step_ms <= (tape.newest or 0) <= latest
+            return tape.closed(open_time) if is_closed else None
 
     def compare(self, series: Series, row: Row) -> None:
         """Hear from elsewhere of a candle that has just closed."""
@@ -199,7 +171,7 @@ class Stream:
             client = self._connect()
         except Exception as error:  # noqa: BLE001 -- whatever it is, candles come by REST meanwhile
             return _line(error)
-        groups = _groups(client, mine)
+        groups = groups_of(client, mine)
         listening = [asyncio.create_task(self._listen(client, group)) for group in groups]
         deaf.clear()
         silence = asyncio.create_task(deaf.wait())
@@ -230,25 +202,30 @@ class Stream:
                 for frame, rows in frames.items()
                 if (symbol, frame) in names
             }
-            if _is_anew(client, connections):
+            if is_anew(client, connections):
                 self._broke(group)
                 doubtful = set(group)
+            held = {one: held_of(client, one) for one in told.keys() - doubtful}
             for series in doubtful & told.keys():
                 # Of those before the newest nobody knows on which connection they came.
                 told[series] = sorted(told[series], key=time_of)[-1:]
                 doubtful.discard(series)
-            self._note(told)
+            self._note(told, held)
 
-    def _note(self, told: Mapping[Series, Sequence[Row]]) -> None:
+    def _note(
+        self, told: Mapping[Series, Sequence[Row]], held: Mapping[Series, Sequence[Row]]
+    ) -> None:
         has_closed = False
         with self._lock:
             for series, rows in told.items():
                 tape = self._tapes[series]
                 before = tape.newest
-                self.corrected += tape.note(rows)
+                self.corrected += tape.note(rows, held.get(series, ()))
                 has_closed |= tape.newest != before
                 self._unheard[series].clear()
-                self._patience[series] = _DEAF_AFTER[0]
+                # The first word may be but the answer to the subscription.
+                if before is not None and tape.newest != before:
+                    self._patience[series] = _DEAF_AFTER[0]
         if has_closed:
             self._ring()
 
@@ -256,30 +233,6 @@ class Stream:
         with self._lock:
             for series in names:
                 self._tapes[series].broke()
-
-
-def _is_anew(client: Client, connections: list[Any]) -> bool:
-    """Whether a connection of those seen before is gone; and see those there are.
-
-    ccxt connects again by itself where one breaks while nobody waits for it, and tells nobody.
-    """
-    now = list(client.clients.values())
-    anew = any(all(one is not other for other in now) for one in connections)
-    connections[:] = now
-    return anew
-
-
-def _groups(client: Client, series: Iterable[Series]) -> list[list[Series]]:
-    """Return what is asked for in one subscription: markets of one kind, where it takes several."""
-    if not client.has.get("watchOHLCVForSymbols"):
-        return [[one] for one in series]
-    kinds: dict[object, list[Series]] = {}
-    for one in series:
-        market = client.markets.get(one.symbol, {})
-        kinds.setdefault((market.get("type"), market.get("linear")), []).append(one)
-    return [
-        kind[at : at + _AT_ONCE] for kind in kinds.values() for at in range(0, len(kind), _AT_ONCE)
-    ]
 
 
 def _line(error: BaseException) -> str:

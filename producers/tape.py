@@ -32,10 +32,15 @@ class Tape:
     newest: int | None = None
     """Open time of the candle that is open, UTC milliseconds; None until the first one comes."""
 
-    def note(self, rows: Iterable[Row]) -> int:
-        """Take down what has changed; return how many candles are others than when they closed."""
+    def note(self, rows: Iterable[Row], held: Iterable[Row] = ()) -> int:
+        """Take down what has changed; return how many candles are others than when they closed.
+
+        Of the rows that the client holds those count that this connection has told of: it does not
+        always give out all that have changed.
+        """
+        known = [row for row in held if self._is_known(time_of(row))]
         changed = 0
-        for row in rows:
+        for row in sorted([*known, *rows], key=time_of):
             time_ms = time_of(row)
             closed = self.closed(time_ms)
             changed += closed is not None and not is_same(closed, row)
@@ -44,6 +49,9 @@ class Tape:
         for time_ms in sorted(self.rows)[:-_KEPT]:
             del self.rows[time_ms]
         return changed
+
+    def _is_known(self, open_time: int) -> bool:
+        return self.newest is not None and (open_time >= self.newest or open_time in self.rows)
 
     def closed(self, open_time: int) -> Row | None:
         """Return a candle that has closed, as it was told last."""

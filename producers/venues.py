@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from producers.client import Client
 from producers.connect import connect, connect_stream, streams
 from producers.desk import Venue
 from producers.exchange import Ccxt, Exchange
 from producers.pause import Pause
 from producers.rows import CandleSource
-from producers.stream import Client, Stream
+from producers.stream import Stream
 from shared.candle import Series
 from shared.errors import InvalidValue
 

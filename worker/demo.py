@@ -1,4 +1,4 @@
-"""Everything embedded in one command: server, producer, workers, housekeeping, dashboards."""
+"""Everything embedded in one command: server, producer, workers, housekeeping, the pages."""
 
 import contextlib
 import os
@@ -160,6 +160,8 @@ def _keep_url(data: Path, url: str) -> Path:
 
 def _start(crew: Crew, plan: Plan, console: Console) -> None:
     crew.start("worker", "candlecast", "worker", "--processes", "2")
+    page = _free_port(8000)
+    crew.start("api", "candlecast", "api", "--port", str(page))
     port = _free_port(9181)
     bind = ("--bind", "127.0.0.1", "--port", str(port), "--json", "--config", "worker.dashboard")
     url = crew.env["CANDLECAST_REDIS_URL"]
@@ -174,6 +176,8 @@ def _start(crew: Crew, plan: Plan, console: Console) -> None:
     else:
         console.print("candles         no public exchange answers: running the simulated market")
         crew.start("producer", "candlecast", "simulate", *_SYMBOLS, *frames)
+    _wait_for(f"http://127.0.0.1:{page}/health/live", crew)
+    console.print(f"page            http://127.0.0.1:{page}")
     if plan.mlflow_page:
         _start_mlflow(crew, plan, console)
     crew.start("housekeeping", "candlecast", "worker", "--queue", "housekeeping")
@@ -189,11 +193,15 @@ def _start_mlflow(crew: Crew, plan: Plan, console: Console) -> None:
         MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false",
         MLFLOW_DISABLE_TELEMETRY="true",
     )
+    _wait_for(f"http://127.0.0.1:{port}/health", crew)
+    console.print(f"MLflow          http://127.0.0.1:{port}")
+
+
+def _wait_for(url: str, crew: Crew) -> None:
     deadline = time.monotonic() + _STOP_S
-    while not _answers(f"http://127.0.0.1:{port}/health") and time.monotonic() < deadline:
+    while not _answers(url) and time.monotonic() < deadline:
         crew.check()
         time.sleep(0.2)
-    console.print(f"MLflow          http://127.0.0.1:{port}")
 
 
 def _answers(url: str) -> bool:

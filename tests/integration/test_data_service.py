@@ -7,7 +7,7 @@ from producers.http import HttpSource
 from producers.http_options import HttpOptions
 from producers.polling import ExchangeFeed
 from producers.push import Push
-from shared.candle import Timeframe
+from shared.candle import Series, Timeframe
 from shared.store import Store
 from tests.unit.data_service import PASSWORD, Answer, Service, running, walk
 
@@ -35,7 +35,7 @@ def test_logs_equal_the_service_s_candles(store: Store, eventually: Callable[...
         service.candles = {("BTCUSDT", "1h"): hours, ("BTCUSDT", "1d"): days}
         service.uses, service.page = 2, 100
         asked = source(service)
-        wanted = [asked.series("BTC/USDT", frame) for frame in frames]
+        wanted = [Series("desk", "BTC/USDT", frame) for frame in frames]
         assert asked.rows(wanted[0], T0)
         service.moods = [Answer(500), Answer(503)]
         feeds = [ExchangeFeed(asked, series, T0) for series in wanted]

@@ -26,6 +26,7 @@ class Fake:
     asked: list[int] = field(default_factory=list)
     id: str = "fake"
     last_response_headers: Mapping[str, str] | None = None
+    lastRestRequestTimestamp: float = 0.0  # noqa: N815 -- ccxt's
     has: Mapping[str, Any] = field(default_factory=lambda: {"fetchTime": True})
     timeframes: Mapping[str, Any] = field(default_factory=lambda: {"1h": "60", "1d": "D"})
     markets: Mapping[str, Any] = field(

@@ -34,6 +34,19 @@ def test_a_producer_that_begins_inside_a_hole_fills_the_rest() -> None:
     assert [candle.close for candle in found[:2]] == [12.0, 12.0]
 
 
+def test_a_page_that_ends_before_the_hole_is_not_filled_from() -> None:
+    """The candle right before it is asked for."""
+    rows = [row(hour, 10.0 + hour / 100) for hour in range(300) if hour != 200]
+    fake = Fake(rows=rows, now_ms=START + 300 * HOUR + 15_000, page=30)
+    source = feed(fake, bridge=100)
+    source.rewind(START + 199 * HOUR)
+
+    flat, after = source.take(500)[:2]
+
+    assert hours([flat, after]) == [200, 201]
+    assert flat.close == 11.99
+
+
 @pytest.mark.parametrize("most", [500, 4, 2, 1])
 def test_a_short_hole_is_filled_flat_and_without_volume(most: int) -> None:
     """With the close before it, however many candles are asked for at once."""

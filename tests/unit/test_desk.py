@@ -1,7 +1,7 @@
 """One exchange in a thread of its own: what ends it, what it waits for, and what it counts."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,13 @@ from producers.desk import Desk, Order
 from producers.exchange import Exchange
 from producers.live import Live
 from producers.pause import Pause
+from producers.stream import Stream
 from producers.venues import CcxtVenue, open_venue
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import InvalidValue, StoreUnavailable
 from tests.unit.fake_exchange import HOUR, START, Fake, row
 from tests.unit.fake_log import Log
-from tests.unit.test_stream import until
+from tests.unit.test_stream import FakeClient, until
 
 FRAME = Timeframe("1h")
 BTC, ETH, EUR, NONE = (
@@ -164,6 +165,32 @@ def _go_away(
     monkeypatch.setattr("producers.push.Push._check_patience", impatient)
 
 
+def test_a_stream_that_had_to_be_corrected_is_not_believed_again() -> None:
+    """Not by the desk that has seen it, however often it opens the exchange."""
+    market, store, now, made = Market(), Store(), [0.0], []
+    kept = Pause("fake", market.clock)
+
+    class Venue(CcxtVenue):
+        def stream(self, series: Iterable[Series], _ring: Callable[[], object]) -> Stream:
+            made.append(Stream(FakeClient, series))
+            return made[-1]
+
+    def opened() -> Venue:
+        return Venue(Exchange(market, kept), is_final=True, connect_stream=None)
+
+    order = Order([BTC, NONE], 10)  # one that is missing is looked for again, hourly
+    one = Desk("fake", order, opened, lambda: store, kept, lambda: now[0])
+    with running(one):
+        until(whole(store, BTC))
+        made[0].corrected = 1
+        now[0] += 3_601
+        until(lambda: len(made) > 1)
+        until(lambda: one.standing.corrected == 1)
+
+        assert [stream.is_distrusted for stream in made] == [False, True]
+        assert one.standing.corrected == 1
+
+
 def test_an_early_candle_is_asked_for_again_once_it_has_closed() -> None:
     """Where an exchange's clock is wrong and Redis's right, it was open when it was told of."""
     market, store = Market(), Store()
@@ -242,10 +269,16 @@ def test_what_is_wrong_from_the_beginning_is_told() -> None:
     live = Live(lambda _name, wanted, _pause: desk(Market(), Store(), wanted))
     live.want([NONE])
     until(lambda: live.standings["fake"].failing == 1)
-    live.stop()
 
-    with pytest.raises(InvalidValue, match="NONE/USDT"):
-        raise next(one.fault for one in live._past if one.fault)
+    def checked() -> bool:
+        live.check()
+        return False
+
+    try:
+        with pytest.raises(InvalidValue, match="NONE/USDT"):
+            until(checked)
+    finally:
+        live.stop()
 
 
 @pytest.mark.parametrize(

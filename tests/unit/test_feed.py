@@ -35,6 +35,7 @@ class Recorded:
 
     id: str = "recorded"
     last_response_headers: Mapping[str, str] | None = None
+    lastRestRequestTimestamp: float = 0.0  # noqa: N815 -- ccxt's
     has: Mapping[str, Any] = field(default_factory=dict)
     timeframes: Mapping[str, Any] = field(default_factory=lambda: {"1h": "1h"})
     markets: Mapping[str, Any] = field(default_factory=lambda: {"BTC/USDT": {}})

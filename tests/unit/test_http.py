@@ -119,9 +119,9 @@ def test_hours_and_days_by_pair(service: Service) -> None:
 
     assert source.rows(SERIES, T0) == ROWS
     assert source.rows(SERIES, T0 + 28 * HOUR) == ROWS[28:]
-    days = source.series("BTC/USDT", Timeframe("1d"))
+    days = Series("desk", "BTC/USDT", Timeframe("1d"))
     assert len(source.rows(days, T0)) == 10
-    assert source.rows(source.series("ETH/USDT", FRAME), T0) == []
+    assert source.rows(Series("desk", "ETH/USDT", FRAME), T0) == []
     assert service.asked[0] == f"/candles/BTCUSDT/hourly?from={T0}&n=7"
     assert service.signed == [None] * 4
 
@@ -214,7 +214,7 @@ def test_a_pause_is_kept_for_all_series(service: Service, status: int, as_date: 
 
     clock.now = 119.0
     with pytest.raises(Unreachable, match="asked for a pause, of which 1 s are left"):
-        source.rows(source.series("ETH/USDT", FRAME), T0)
+        source.rows(Series("desk", "ETH/USDT", FRAME), T0)
 
     clock.now = 120.0
     assert source.rows(SERIES, T0) == ROWS

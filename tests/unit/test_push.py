@@ -245,6 +245,16 @@ def test_stop_ends_soon_and_counts_what_was_not_sent(log: Log, clock: Clock) -> 
     assert clock.now < 1_006
 
 
+def test_what_is_in_hand_is_sent_when_it_is_told_to_stop(log: Log, clock: Clock) -> None:
+    """In the middle of a round too."""
+    feeds = [ListFeed(series, range(10), clock) for series in (ONE, TWO)]
+    asked = iter([False, False])
+
+    totals = push(log, clock, *feeds).run(lambda: next(asked, True))
+
+    assert (totals.accepted, totals.unsent) == (10, 0)
+
+
 def test_idle_feeds_are_slept_for_in_short_naps(log: Log, clock: Clock) -> None:
     """A feed that is due later is waited for, in naps short enough to hear a signal."""
     push(log, clock, ListFeed(ONE, range(3), clock, due=1_007.3)).run()

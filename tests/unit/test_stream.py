@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from producers.stream import Stream, _groups
+from producers.client import groups_of
+from producers.stream import Stream
 from producers.tape import Tape
 from shared.candle import Series
 
@@ -28,6 +29,7 @@ class FakeClient:
     def __init__(self, *, many: bool = True) -> None:
         self.has: Mapping[str, Any] = {"watchOHLCVForSymbols": many}
         self.clients: dict[str, object] = {"url": object()}
+        self.ohlcvs: dict[str, dict[str, list[list[float]]]] = {}
         self.markets: dict[str, Any] = {}
         self.news: asyncio.Queue[Any] = asyncio.Queue()
         self.asked: list[Any] = []
@@ -179,7 +181,7 @@ def test_markets_of_one_kind_are_followed_together() -> None:
     swap = Series.parse("test:BTC/USDT:USDT:1m")
     client.markets = {"BTC/USDT:USDT": {"type": "swap", "linear": True}}
 
-    assert _groups(client, [BTC, swap, ETH]) == [[BTC, ETH], [swap]]
+    assert groups_of(client, [BTC, swap, ETH]) == [[BTC, ETH], [swap]]
 
 
 def test_each_timeframe_has_a_client_of_its_own() -> None:
@@ -219,12 +221,17 @@ def test_a_market_that_is_never_told_of_does_not_break_the_stream_for_ever() -> 
         for minute in range(4, 9):
             play.stream.compare(BTC, row(minute))
         patient = len(play.made)
-        play.tell({"BTC/USDT": [row(9)]}, client=1)
-        for minute in range(10, 13):
+        play.tell({"BTC/USDT": [row(9)]}, client=1)  # it may be but the answer to the subscription
+        for minute in range(10, 15):
+            play.stream.compare(BTC, row(minute))
+        patient += len(play.made)
+        play.tell({"BTC/USDT": [row(15), row(16)]}, client=1)
+        play.tell({"BTC/USDT": [row(17)]}, client=1)
+        for minute in range(18, 21):
             play.stream.compare(BTC, row(minute))
 
         play.client(2)
-        assert patient == 2
+        assert patient == 4
 
 
 def test_what_is_not_final_is_not_told() -> None:
@@ -264,6 +271,35 @@ def test_once_corrected_nothing_is_told_any_more(by: str) -> None:
 
         assert before == (0, row(1))
         assert (play.stream.corrected, play.stream.closed(BTC, MINUTE)) == (1, None)
+
+
+def test_what_a_client_holds_and_does_not_give_out_counts_too() -> None:
+    """Ccxt gives out the newest rows only; a revision before them is held."""
+    with scene(BTC) as play:
+        client = play.client()
+
+        def held(*rows: list[float]) -> None:
+            client.ohlcvs = {"BTC/USDT": {"1m": [*rows]}}
+
+        held(row(0, 99.0), row(1))
+        play.tell({"BTC/USDT": [row(1)]})
+        held(row(0, 99.0), row(1, 11.0), row(2))
+        play.tell({"BTC/USDT": [row(2)]})
+        first = (play.stream.closed(BTC, 0), play.stream.closed(BTC, MINUTE))
+        held(row(0, 99.0), row(1, 12.0), row(2), row(3))
+        play.tell({"BTC/USDT": [row(3)]})
+
+        assert first == (None, row(1, 11.0))  # who knows on which connection that one came
+        assert (play.stream.corrected, play.stream.closed(BTC, MINUTE)) == (1, None)
+
+
+def test_a_row_off_the_grid_closes_nothing() -> None:
+    """The candle may go on after it."""
+    with scene(BTC) as play:
+        play.tell({"BTC/USDT": [row(1)]})
+        play.tell({"BTC/USDT": [[MINUTE + 30_000, *row(1)[1:]]]})
+
+        assert play.stream.closed(BTC, MINUTE) is None
 
 
 def test_a_client_that_cannot_be_made_is_tried_again() -> None:

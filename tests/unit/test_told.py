@@ -57,6 +57,22 @@ def test_what_comes_next_is_taken_at_once() -> None:
     assert fake.asked == []
 
 
+def test_what_is_told_of_and_is_no_candle_is_asked_for() -> None:
+    """The answer may know better; what was told before it is given all the same."""
+    fake, stream, letters = Fake(), FakeStream(), []
+    fake.rows = [row(hour) for hour in range(11)]
+    source = feed(fake, stream=stream, refuse=lambda *letter: letters.append(letter))
+    source.take(500)
+    fake.now_ms = START + 12 * HOUR + 100
+    stream.rows = {START + 10 * HOUR: row(10), START + 11 * HOUR: row(11, close=99.0)}
+    fake.rows = [row(hour) for hour in range(13)]
+
+    told = source.take(500)
+    wait(fake, source)
+
+    assert (hours(told), hours(source.take(500)), letters) == ([10], [11], [])
+
+
 def test_what_lies_behind_a_gap_is_asked_for_first() -> None:
     """A stream may have missed one; the exchange has it."""
     fake, stream = Fake(), FakeStream(row(11, 11.0))

@@ -105,6 +105,38 @@ def test_an_outage_of_empty_answers_hides_no_candles(*, filled: bool) -> None:
     assert hours(found) == [*range(10), *range(10 if filled else 395, 401)]
 
 
+@pytest.mark.parametrize("empty", [1, 2, 3])
+def test_one_empty_answer_hides_no_candles(empty: int) -> None:
+    """Whichever of the pages of a history it is; the feed has not caught up by it."""
+    fake = Fake(rows=[row(h) for h in range(1_000)], now_ms=START + 1_000 * HOUR + 15_000, page=300)
+    source = feed(fake)
+    found: list[Candle] = []
+    while not source.has_caught_up:
+        fake.page = 0 if len(fake.asked) + 1 == empty else 300
+        found += source.take(500)
+
+    assert hours(found) == list(range(1_000))
+
+
+def test_first_answers_that_are_all_empty_hide_no_candles() -> None:
+    """What was passed over is asked for again from its beginning, however far it reaches."""
+    fake = Fake(rows=[row(h) for h in range(1_000)], now_ms=START + 1_000 * HOUR + 15_000)
+    source = feed(fake)
+    found: list[Candle] = []
+    answer = fake.fetch_ohlcv
+
+    def only_when_asked_twice(*args: Any) -> list[list[Any]]:
+        rows = answer(*args)
+        return rows if fake.asked.count(fake.asked[-1]) > 1 else []
+
+    fake.fetch_ohlcv = only_when_asked_twice  # type: ignore[method-assign, assignment]
+    while len(found) < 1_000:
+        found += source.take(500)
+        wait(fake, source)
+
+    assert hours(found) == list(range(1_000))
+
+
 def test_a_row_that_cannot_be_set_aside_comes_again_with_its_neighbours() -> None:
     """While the dead letters cannot be reached the feed stays where it is."""
     refused: list[str] = []

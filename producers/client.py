@@ -1,0 +1,79 @@
+"""Client: what is used of ccxt's websocket clients, and what has to be known of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from producers.rows import Row
+from shared.candle import Series
+
+# Of one subscription: exchanges take a few hundred at most.
+_AT_ONCE = 100
+_LOOKED_BACK = 10
+
+
+class Client(Protocol):
+    """What is used of a ccxt websocket client."""
+
+    @property
+    def has(self) -> Mapping[str, Any]:
+        """What it can do, by method."""
+        ...
+
+    @property
+    def markets(self) -> Mapping[str, Any]:
+        """What is traded, by symbol."""
+        ...
+
+    @property
+    def clients(self) -> Mapping[str, Any]:
+        """Its connections, by address."""
+        ...
+
+    @property
+    def ohlcvs(self) -> Mapping[str, Mapping[str, Iterable[Row]]]:
+        """The candles that it holds, by symbol and timeframe."""
+        ...
+
+    async def watch_ohlcv(self, symbol: str, timeframe: str) -> Iterable[Row]:
+        """Wait for news of one market; return the candles that have changed."""
+        ...
+
+    async def watch_ohlcv_for_symbols(
+        self, symbols: Sequence[list[str]]
+    ) -> Mapping[str, Mapping[str, Iterable[Row]]]:
+        """Wait for news of several markets; return candles by symbol and timeframe."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+def held_of(client: Client, series: Series) -> list[Row]:
+    """Return the newest candles of a series that a client holds."""
+    held = client.ohlcvs.get(series.symbol, {}).get(str(series.timeframe), ())
+    return list(held)[-_LOOKED_BACK:]
+
+
+def is_anew(client: Client, connections: list[Any]) -> bool:
+    """Whether a connection of those seen before is gone; and see those there are.
+
+    ccxt connects again by itself where one breaks while nobody waits for it, and tells nobody.
+    """
+    now = list(client.clients.values())
+    anew = any(all(one is not other for other in now) for one in connections)
+    connections[:] = now
+    return anew
+
+
+def groups_of(client: Client, series: Iterable[Series]) -> list[list[Series]]:
+    """Return what is asked for in one subscription: markets of one kind, where it takes several."""
+    if not client.has.get("watchOHLCVForSymbols"):
+        return [[one] for one in series]
+    kinds: dict[object, list[Series]] = {}
+    for one in series:
+        market = client.markets.get(one.symbol, {})
+        kinds.setdefault((market.get("type"), market.get("linear")), []).append(one)
+    return [
+        kind[at : at + _AT_ONCE] for kind in kinds.values() for at in range(0, len(kind), _AT_ONCE)
+    ]

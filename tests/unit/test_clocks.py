@@ -1,0 +1,85 @@
+"""Whose clock says that a candle has closed, when this machine's is set."""
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+import ccxt
+import pytest
+
+from producers.exchange import Exchange
+from producers.pause import Pause
+from producers.polling import ExchangeFeed
+from shared.candle import Timeframe
+from tests.unit.fake_exchange import HOUR, START, Fake, hours, row
+
+
+class Machine(Fake):
+    """An exchange in true time, seen from a machine whose clock is set."""
+
+    def __init__(self, *, says: str) -> None:
+        super().__init__(rows=[row(hour) for hour in range(11)])
+        self.true_ms = self.now_ms
+        self.says = says
+        self.has = {"fetchTime": says == "clock"}
+
+    def monotonic(self) -> float:
+        """Seconds that nobody can set."""
+        return self.true_ms / 1_000
+
+    def at(self, true_ms: int, wrong_ms: int) -> None:
+        """Let it be that time, by a clock that is wrong."""
+        self.true_ms, self.now_ms, self.ahead_ms = true_ms, true_ms + wrong_ms, -wrong_ms
+
+    def fetch_ohlcv(self, *args: Any) -> list[list[Any]]:
+        """The answer may say when it was sent."""
+        rows = super().fetch_ohlcv(*args)
+        if self.says == "date":
+            sent = datetime.fromtimestamp(self.true_ms / 1_000, UTC)
+            self.last_response_headers = {"Date": format_datetime(sent, usegmt=True)}
+        return rows
+
+
+@pytest.mark.parametrize("says", ["clock", "date"])
+def test_a_clock_that_is_set_closes_no_candle(says: str) -> None:
+    """Forward by an hour, while the exchange's own clock cannot be asked for."""
+    machine = Machine(says=says)
+    exchange = Exchange(machine, Pause("fake", machine.monotonic))
+    series = exchange.series("BTC/USDT", Timeframe("1h"))
+    source = ExchangeFeed(exchange, series, START, clock=machine.monotonic)
+    before = hours(source.take(500))
+    machine.clock_failures = [ccxt.RequestTimeout("busy")]
+    machine.at(START + 11 * HOUR - 57_000, wrong_ms=HOUR)
+    early = hours(source.take(500))
+    machine.rows.append(row(11))
+    machine.at(START + 11 * HOUR + 3_000, wrong_ms=HOUR)
+
+    assert (before, early) == (list(range(10)), [])
+    assert hours(source.take(500)) == [10]
+
+
+def test_the_first_answer_of_an_exchange_without_a_clock_tells_the_time() -> None:
+    """Before it nothing is known, and that answer is judged by what it says."""
+    machine = Machine(says="date")
+    machine.at(machine.true_ms, wrong_ms=HOUR)
+    exchange = Exchange(machine, Pause("fake", machine.monotonic))
+    series = exchange.series("BTC/USDT", Timeframe("1h"))
+    source = ExchangeFeed(exchange, series, START, clock=machine.monotonic)
+
+    assert hours(source.take(500)) == list(range(10))
+
+
+def test_the_wait_for_a_rate_limit_is_no_distance_to_the_exchange() -> None:
+    """Ccxt sleeps before it asks."""
+    fake = Fake()
+
+    def after_a_sleep() -> int:
+        fake.sleep(2.0)
+        fake.lastRestRequestTimestamp = fake.now_ms
+        fake.sleep(0.1)
+        return fake.now_ms - 50
+
+    fake.fetch_time = after_a_sleep  # type: ignore[method-assign]
+    exchange = Exchange(fake, Pause("fake", fake.clock))
+
+    assert exchange.now_ms() == fake.now_ms
