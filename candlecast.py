@@ -50,6 +50,12 @@ app.add_typer(worker.config_cli.app, name="config")
 
 @app.command()
 def demo(
+    exchange: producers.live_cli.Exchange = None,
+    symbols: producers.live_cli.Symbols = None,
+    timeframe: Annotated[
+        list[str] | None,
+        typer.Option(help="Length of the candles; may be given several times. By default 1m."),
+    ] = None,
     seconds: Annotated[
         float | None, typer.Option(min=1, help="Stop by itself after so many seconds.")
     ] = None,
@@ -61,19 +67,28 @@ def demo(
         bool, typer.Option("--simulated", help="Do not look for a public exchange.")
     ] = False,
 ) -> None:
-    """Run everything embedded: server, producer, workers, snapshots, dashboards.
+    """Run everything embedded: server, producer, workers, snapshots, the page, dashboards.
 
-    Example: candlecast demo --seconds 60
+    Without an exchange it takes BTC/USDT and ETH/USDT from the first public one that answers.
+
+    Example: candlecast demo kraken BTC/USD --timeframe 1m --timeframe 1h
     """
     from rich.console import Console
 
     from config import logs
     from producers.connect import first_reachable
-    from worker.demo import Plan, run
+    from shared.errors import InvalidValue
+    from worker.demo import SIMULATED, Plan, run
 
     logs.configure(level="warning")
-    finder = (lambda: None) if simulated else first_reachable
-    run(Plan(data.resolve(), seconds, mlflow_page, finder), Console())
+    wanted, frames = tuple(symbols or ()), tuple(timeframe or ("1m",))
+    if exchange and simulated:
+        raise InvalidValue("exchange", exchange, "leave it out, or --simulated")
+    if exchange:
+        producers.live_cli.named(exchange, wanted, frames)
+    named = exchange or (SIMULATED if simulated else None)
+    plan = Plan(data.resolve(), seconds, mlflow_page, named, wanted, frames, first_reachable)
+    run(plan, Console())
 
 
 @app.command()

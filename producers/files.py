@@ -129,6 +129,8 @@ def valid_candles(
     if skip_bad is None:
         (first,) = _bad_rows(frame, faults, positions[:1])
         raise _first_fault(path, first, len(positions), len(times))
+    if frame["open_time"].dtype.kind in "iu":
+        frame = frame.assign(open_time=times)  # a letter tells times in milliseconds
     for row in _bad_rows(frame, faults, positions):
         skip_bad(row)
     if bad.all():

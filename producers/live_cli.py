@@ -71,7 +71,7 @@ def live(
 
     def follow(desks: "Live") -> int:
         read = settings.load()
-        found = _named(exchange, symbols or (), timeframe or (), read.markets, "1m")
+        found = named(exchange, symbols or (), timeframe or (), read.markets, "1m")
         options = {one.exchange: (read.exchanges.get(one.exchange), read.bridge) for one in found}
         desks.want(found, options)
         return len(found)
@@ -106,7 +106,7 @@ def fetch(
     from producers import display
 
     desks, started = _desks(history, follow=False), time.monotonic()
-    desks.want(_named(exchange, symbols, frames, settings.load().markets, "1h"))
+    desks.want(named(exchange, symbols, frames, settings.load().markets, "1h"))
     with cli.stopping(wait_s) as stopped, display.progress(None, Console(stderr=True)) as show:
         while not stopped() and not desks.has_caught_up:
             desks.check()
@@ -148,12 +148,12 @@ def _desks(history: int, *, follow: bool, confirm: bool = False) -> "Live":
     return Live(desk)
 
 
-def _named(
+def named(
     exchange: str | None,
     symbols: "Sequence[str]",
     frames: "Sequence[str]",
-    markets: "Sequence[str]",
-    usual: str,
+    markets: "Sequence[str]" = (),
+    usual: str = "1m",
 ) -> "list[Series]":
     """Return what the arguments name, else what the settings do."""
     from shared.candle import Series, Timeframe

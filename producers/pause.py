@@ -1,14 +1,16 @@
 """Pause: a source that finds itself asked too often is left alone, for all its series."""
 
+import threading
 import time
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 
-from producers.lane import grown
+from producers.lane import grown, spread
 from producers.rows import Paused
 
 _UNSAID_S = (5.0, 300.0)
 _LONGEST_S = 3_600.0
+_NAP_S = 0.5
 
 
 class Pause:
@@ -55,10 +57,21 @@ class Pause:
         Paused
             When not yet.
         """
-        if (left := self._until - self.clock()) > 0:
+        if (left := self.left_s) > 0:
             raise Paused(
                 f"{self._name} has asked for a pause, of which {left:.0f} s are left", left
             )
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the source may be asked; 0.0 where that is now."""
+        return max(0.0, self._until - self.clock())
+
+    def sit_out(self, stopped: threading.Event) -> None:
+        """Wait until the source may be asked, and not by all at once; or until one is stopped."""
+        while self.left_s and not stopped.is_set():
+            stopped.wait(min(self.left_s, _NAP_S))
+        stopped.wait(spread(_NAP_S))
 
     def forget(self) -> None:
         """Note that it answers again: the next pause is a short one."""

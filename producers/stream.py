@@ -22,7 +22,8 @@ _END_S = 5.0
 # So many candles of a series close without a word of it: then its subscription has died, though its
 # connection has not. It may be that the exchange never tells of it: longer each time.
 _DEAF_AFTER = (3, 48)
-# One candle in so many is asked for, whatever is told of it.
+# Of each series the first ones are asked for, whatever is told of them, and then one in so many.
+_PROVEN_BY = 3
 _PROBED_EVERY = 60
 
 log = structlog.get_logger(__name__)
@@ -46,9 +47,9 @@ class Stream:
     backoff_s
         Shortest and longest time between two clients of a timeframe.
     trusts
-        Whether what it tells last of a candle of that series is final. One in sixty is not told of
-        all the same, so that it is asked for; once one was another, or was told again otherwise
-        after its close, none is.
+        Whether what it tells last of a candle of that series is final. All the same none is told
+        of until three were the same elsewhere, nor one in sixty after that, so that they are asked
+        for; once one was another, or was told again otherwise after its close, none is.
 
     Attributes
     ----------
@@ -76,6 +77,7 @@ class Stream:
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
+        self._proven = dict.fromkeys(self._tapes, 0)
         self._silent: Series | None = None
         self._unheard: dict[Series, set[int]] = {one: set() for one in self._tapes}
         self._patience = dict.fromkeys(self._tapes, _DEAF_AFTER[0])
@@ -113,7 +115,7 @@ class Stream:
         step_ms = series.timeframe.ms
         # Not all series at once.
         is_probe = (open_time // step_ms - crc32(str(series).encode())) % _PROBED_EVERY == 0
-        is_doubted = self.is_distrusted or self.corrected > 0
+        is_doubted = self.is_distrusted or self.corrected or self._proven[series] < _PROVEN_BY
         if is_probe or is_doubted or open_time + step_ms > latest or not self._trusts(series):
             return None
         with self._lock:
@@ -127,7 +129,9 @@ class Stream:
         with self._lock:
             told = self._tapes[series].closed(time_of(row))
             if told is not None:
-                self.corrected += not is_same(told, row)
+                same = is_same(told, row)
+                self.corrected += not same
+                self._proven[series] += same
                 return
             unheard = self._unheard[series]
             unheard.add(time_of(row))

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -30,6 +30,7 @@ _SNAPSHOT_PERIOD_S = 60
 _BIN = Path(sys.executable).parent
 # Has the kernel end a process whose parent was killed; of Debian's essential packages.
 _WITH_US = ("setpriv", "--pdeathsig", "TERM", "--") if shutil.which("setpriv") else ()
+SIMULATED = "simulated"
 _SYMBOLS = ("BTC/USDT", "ETH/USDT")
 
 
@@ -44,8 +45,11 @@ class Plan:
     data: Path
     seconds: float | None
     mlflow_page: bool
-    find_exchange: Callable[[], str | None]
-    """Returns a public exchange that answers, or None."""
+    exchange: str | None
+    """Whose candles; None for that of any public one that answers, else the simulated market."""
+    symbols: Sequence[str]
+    frames: Sequence[str]
+    first_reachable: Callable[[], str | None]
 
 
 class Crew:
@@ -167,15 +171,15 @@ def _start(crew: Crew, plan: Plan, console: Console) -> None:
     url = crew.env["CANDLECAST_REDIS_URL"]
     crew.start("rq-dashboard", "rq-dashboard", *bind, RQ_DASHBOARD_REDIS_URL=url)
     console.print(f"rq-dashboard    http://127.0.0.1:{port}")
-    exchange = plan.find_exchange()
-    frames = ("--timeframe", "1m")
-    if exchange:
+    exchange = plan.exchange or plan.first_reachable()
+    markets = [*(plan.symbols or _SYMBOLS), *(f"--timeframe={frame}" for frame in plan.frames)]
+    if exchange and exchange != SIMULATED:
         console.print(f"candles         live from {exchange}")
-        history = ("--history", "2000")
-        crew.start("producer", "candlecast", "live", exchange, *_SYMBOLS, *frames, *history)
+        crew.start("producer", "candlecast", "live", exchange, *markets, "--history", "2000")
     else:
-        console.print("candles         no public exchange answers: running the simulated market")
-        crew.start("producer", "candlecast", "simulate", *_SYMBOLS, *frames)
+        why = "" if exchange else "no public exchange answers: running "
+        console.print(f"candles         {why}the simulated market")
+        crew.start("producer", "candlecast", "simulate", *markets)
     _wait_for(f"http://127.0.0.1:{page}/health/live", crew)
     console.print(f"page            http://127.0.0.1:{page}")
     if plan.mlflow_page:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +89,17 @@ SCRIPT = json.dumps(
 class Producer:
     """One of two processes that push the same markets, whose machine's clock is wrong."""
 
-    def __init__(self, url: str, clock: Clock, ahead_s: int, redis: Redis, log: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        ahead_s: int,
+        redis: Redis,
+        log: Path,
+        names: Sequence[str] = NAMES,
+    ) -> None:
         self._command = [sys.executable, "-m", "tests.market.producer", url]
-        self._command += [json.dumps(clock.as_json()), str(1_000 * ahead_s), *NAMES]
+        self._command += [json.dumps(clock.as_json()), str(1_000 * ahead_s), *names]
         self._env, self._log = redis.env, log
         self.start()
 
@@ -110,6 +119,33 @@ class Producer:
         """End it in good order."""
         self._process.terminate()
         return self._process.wait(20)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"fault": "Revised", "after_s": 1.5}, {"fault": "Late", "by_s": 3}]
+)
+def test_a_stream_that_is_final_must_show_it_first(
+    server: Redis, store: Store, tmp_path: Path, fault: dict[str, object]
+) -> None:
+    """One whose candles come late, or are others a moment after their close, is never believed."""
+    names = ("binance:BTC/USDT:1m", "bybit:ETH/USDT:1m")
+    with served("--ago-s", "3900", "--factor", "20", "--script", json.dumps([fault])) as (
+        url,
+        clock,
+    ):
+        until = clock.start_ms + 8 * MINUTE
+        one = Producer(url, clock, 0, server, tmp_path / "one.log", names)
+        while clock.now_ms() < until + 30_000:
+            time.sleep(0.1)
+        one.terminate()
+
+    script = Script(load(json.dumps([fault])), clock.start_ms)
+    for name in names:
+        series = Series.parse(name)
+        found = store.candles(series)
+        market = Market(series.exchange, script, clock.start_ms)
+        wanted = market.history(series.symbol, series.timeframe, until, found[0].open_time)
+        assert found[: len(wanted)] == wanted, name
 
 
 def test_an_hour_of_misbehaviour_ends_with_the_exchange_s_own_history(

@@ -165,6 +165,19 @@ def _go_away(
     monkeypatch.setattr("producers.push.Push._check_patience", impatient)
 
 
+def test_a_pause_asked_for_at_the_start_is_sat_out() -> None:
+    """It is no failure, and when it is over the exchange is opened at once."""
+    market, store = Market(), Store()
+    market.failures = [ccxt.RateLimitExceeded("429")]
+    market.last_response_headers = {"Retry-After": "40"}
+    with running(desk(market, store, [BTC])) as one:
+        until(lambda: one.standing.pauses == 1)
+        market.sleep(41)
+        until(whole(store, BTC))
+
+        assert one.standing.retries == 0
+
+
 def test_a_stream_that_had_to_be_corrected_is_not_believed_again() -> None:
     """Not by the desk that has seen it, however often it opens the exchange."""
     market, store, now, made = Market(), Store(), [0.0], []

@@ -112,6 +112,17 @@ def test_skip_bad_leaves_out_only_that_row(
     assert file.bad_rows == 1
 
 
+def test_a_bad_row_tells_its_time_in_milliseconds(write: Write) -> None:
+    """Whatever unit the file has: that is how letters are read."""
+    frame = with_value(3, "open", -1.0)
+    frame["open_time"] = [T0 // 1_000 + i * HOUR // 1_000 for i in range(ROWS)]
+    bad: list[BadRow] = []
+
+    read_candles(write(frame), skip_bad=bad.append)
+
+    assert json.loads(bad[0].candle)["open_time"] == str(T0 + 2 * HOUR)
+
+
 def test_several_bad_rows_are_all_handed_over(write: Write) -> None:
     """Each bad row is counted, and the error of the first one says how many there are."""
     frame = with_value(3, "open", -1.0)

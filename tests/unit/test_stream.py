@@ -71,6 +71,7 @@ class Scene:
         self.stream = Stream(
             self._connect, series, self._rung.set, backoff_s=(0.01, 0.02), trusts=lambda _: trusts
         )
+        self.stream._proven.update(dict.fromkeys(series, 3))
 
     def _connect(self) -> FakeClient:
         client = FakeClient(many=self._many)
@@ -243,6 +244,22 @@ def test_what_is_not_final_is_not_told() -> None:
 
         assert play.stream.closed(BTC, MINUTE) is None
         assert play.stream.corrected == 1
+
+
+def test_what_is_told_first_is_asked_for() -> None:
+    """Of each series, until the answers have said the same of three candles."""
+    with scene(BTC, ETH) as play:
+        play.stream._proven.update({BTC: 0, ETH: 0})
+        rows = [row(minute) for minute in range(1, 8)]
+        play.tell({"BTC/USDT": rows, "ETH/USDT": rows})
+        told = []
+        for minute in range(1, 5):
+            told.append(play.stream.closed(BTC, 5 * MINUTE) is not None)
+            play.stream.compare(BTC, row(minute))
+        play.stream.compare(ETH, row(1, 10.5))
+
+        assert told == [False, False, False, True]
+        assert play.stream.closed(ETH, 5 * MINUTE) is None
 
 
 def test_one_candle_in_sixty_is_not_told() -> None:
