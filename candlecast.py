@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import api.cli
+import api.notify_cli
 import producers.cli
 import producers.live_cli
 import producers.push_cli
@@ -43,6 +44,7 @@ for _part in (
     producers.push_cli.app,
     worker.cli.app,
     api.cli.app,
+    api.notify_cli.app,
 ):
     app.add_typer(_part)
 app.add_typer(worker.config_cli.app, name="config")

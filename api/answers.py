@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from shared.alert import Alert
 from shared.forecast import Forecast, Skill, Status
 
 TimeMs = Annotated[int, Field(description="UTC milliseconds")]
@@ -99,6 +100,13 @@ class ModelRow(BaseModel):
     rollbacks: int
     snapshot: dict[str, Any] | None = Field(description="newest version and alias in MLflow")
     champion: dict[str, Any] | None = Field(description="the version others are held against")
+
+
+class AlertsRow(BaseModel):
+    """What `candlecast notify` tells."""
+
+    raised: list[Alert] = Field(description="what holds now, the newest first")
+    newest: list[Alert] = Field(description="what was told last, the newest first")
 
 
 class Health(BaseModel):

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from api import problems, site
 from api.access import Access
 from api.answers import (
+    AlertsRow,
     CandleRow,
     Health,
     ModelRow,
@@ -171,6 +172,11 @@ def _series(queries: Queries) -> APIRouter:
     def overlay(series: Name, horizon: Horizon = 1) -> Overlay:
         """Return forecasts so many candles ahead, beside what then happened."""
         return queries.overlay(series, horizon)
+
+    @routes.get("/alerts")
+    def alerts(limit: Limit = 100) -> AlertsRow:
+        """Return what `candlecast notify` has told: what is raised now, and what came last."""
+        return queries.alerts(limit)
 
     @routes.get("/skill")
     def skill(series: Name) -> dict[str, Any]:

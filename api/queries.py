@@ -4,8 +4,9 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from api.answers import ModelRow, Outlook, Overlay, Said, SeriesRow
+from api.answers import AlertsRow, ModelRow, Outlook, Overlay, Said, SeriesRow
 from api.overlay import overlay
+from shared.alerts import Alerts
 from shared.candle import Candle, Series
 from shared.errors import DecodeError
 from shared.forecast import Forecast
@@ -33,6 +34,7 @@ class Queries:
     def __init__(self, view: View, reader: ForecastReader) -> None:
         self._view = view
         self._reader = reader
+        self._alerts = Alerts(view.link)
 
     def ping(self) -> None:
         """Ask whether Redis is there."""
@@ -100,6 +102,10 @@ class Queries:
             snapshot={"version": version, "alias": alias} if version else None,
             champion=asdict(record.champion) if record.champion else None,
         )
+
+    def alerts(self, count: int) -> AlertsRow:
+        """Return what is raised now, and what was told last."""
+        return AlertsRow(raised=self._alerts.raised(), newest=self._alerts.newest(count))
 
     def known(self, name: str) -> Series:
         """Return a series that exists."""

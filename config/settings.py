@@ -16,16 +16,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from config.spelling import by_timeframe, ranges
+from config.spelling import HORIZONS, by_timeframe, ranges
 from config.state_key import development_key
 
-_HORIZONS = {
-    **dict.fromkeys(("1m", "3m"), 30),
-    **dict.fromkeys(("5m", "10m", "15m", "30m", "1h", "2h", "3h"), 24),
-    **dict.fromkeys(("4h", "6h", "8h", "12h"), 12),
-    **dict.fromkeys(("1d", "3d"), 7),
-    "1w": 4,
-}
 _LONGEST_HORIZON = 64
 _FromZero = Annotated[FiniteFloat, Field(ge=0)]
 _Count = Annotated[int, Field(ge=1)]
@@ -80,7 +73,7 @@ class Settings(BaseSettings):
         description="what the model begins with: shipped, none, or a file made by pretrain",
     )
     horizons: Annotated[dict[str, int], NoDecode] = Field(
-        default=_HORIZONS, description="candles ahead by timeframe or series: 1m=30,1h=24"
+        default=HORIZONS, description="candles ahead by timeframe or series: 1m=30,1h=24"
     )
     retention: int = Field(default=2_000, ge=100, description="learned candles kept in each log")
     history: int = Field(default=100, ge=1, description="forecasts kept in each history stream")
@@ -169,6 +162,12 @@ class Settings(BaseSettings):
     api_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(), description="origins whose pages may ask from a browser"
     )
+    alerts: list[dict[str, Any]] = Field(
+        default=[{"kind": "stale"}, {"kind": "fallback"}, {"kind": "drift"}],
+        description="rules of `candlecast notify`, as JSON",
+    )
+    alerts_webhook: str = Field(default="", repr=False, description="where alerts are posted to")
+    alerts_secret: str = Field(default="", repr=False, description="signs them: whsec_…")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
@@ -182,7 +181,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         pairs = (part.rpartition("=") for part in value.split(",") if part.strip())
-        return _HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
+        return HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
 
     @field_validator(*("gate_candles", "gate_skill", *_PATIENCE), mode="before")
     @classmethod
@@ -212,7 +211,7 @@ class Settings(BaseSettings):
             if not 1 <= horizon <= _LONGEST_HORIZON:
                 raise ValueError(f"horizons: {name}={horizon} must be 1 to {_LONGEST_HORIZON}")
         for name in ("gate_candles", "gate_skill", "gate_coverage", *_PATIENCE):
-            if unknown := getattr(self, name).keys() - {"*", *_HORIZONS}:
+            if unknown := getattr(self, name).keys() - {"*", *HORIZONS}:
                 raise ValueError(f"{name}: {min(unknown)} is no timeframe, nor * for all")
         for name, (least, most) in self.gate_coverage.items():
             if not 0 <= least < most <= 1:

@@ -1,5 +1,6 @@
 """Settings as text, without their secrets."""
 
+import json
 import re
 from collections.abc import Iterator
 
@@ -7,7 +8,10 @@ from config.settings import Settings
 from config.spelling import spelled
 
 _PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
-SECRETS = {"redis_url", "state_key", "state_key_previous", "exchanges", "mlflow_tracking_uri"}
+SECRETS = {
+    *("redis_url", "state_key", "state_key_previous", "exchanges", "mlflow_tracking_uri"),
+    *("alerts_webhook", "alerts_secret"),
+}
 
 
 def shown(settings: Settings) -> Iterator[str]:
@@ -16,6 +20,8 @@ def shown(settings: Settings) -> Iterator[str]:
         text = "" if value is None else str(value)
         if isinstance(value, dict):
             text = ",".join(f"{key}={spelled(one)}" for key, one in value.items())
+        if isinstance(value, list):
+            text = json.dumps(value)
         if isinstance(value, tuple):
             text = ",".join(value)
         if name in SECRETS and text:

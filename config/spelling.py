@@ -2,6 +2,15 @@
 
 from collections.abc import Iterator
 
+HORIZONS = {
+    **dict.fromkeys(("1m", "3m"), 30),
+    **dict.fromkeys(("5m", "10m", "15m", "30m", "1h", "2h", "3h"), 24),
+    **dict.fromkeys(("4h", "6h", "8h", "12h"), 12),
+    **dict.fromkeys(("1d", "3d"), 7),
+    "1w": 4,
+}
+"""Candles ahead, by timeframe, where nothing else is set."""
+
 
 def by_timeframe(value: str) -> Iterator[tuple[str, str]]:
     """Yield timeframe and text of each part; a bare text is that of all timeframes, ``*``.

@@ -64,6 +64,16 @@ class Keys:
         return f"{self.prefix}events"
 
     @property
+    def alerts(self) -> str:
+        """Capped stream of the alerts that were raised and cleared."""
+        return f"{self.prefix}alerts"
+
+    @property
+    def alerts_raised(self) -> str:
+        """Hash: the alerts that are raised now."""
+        return f"{self.prefix}alerts-raised"
+
+    @property
     def tick(self) -> str:
         """Guard: one tick of the fleet at a time."""
         return f"{self.prefix}tick"

@@ -27,6 +27,7 @@ def check() -> None:
 
     Example: candlecast config check
     """
+    from shared.alert import read_rules
     from shared.candle import Series
     from shared.store import Store
     from worker import jobs
@@ -35,6 +36,7 @@ def check() -> None:
     jobs.model()
     for name in read.markets:
         Series.parse(name)
+    read_rules(read.alerts)
     store = Store.connect(read.redis_url, prefix=read.prefix, limits=read.limits())
     typer.echo(f"settings are right; Redis at {store.link.address} answers")
 

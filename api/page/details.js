@@ -48,3 +48,9 @@ export function model(forecast, row) {
   const champion = row.champion ? `champion is version ${row.champion.version}` : "no champion yet";
   return `Model ${forecast.model.name}, ${row.learned} candles learned since ${time(row.since)}; ${version}, ${champion}.`;
 }
+
+/** Say in a line of a list what is raised. */
+export function alert(one) {
+  const link = element("a", { href: `#${encodeURIComponent(one.series)}` }, one.series);
+  return element("li", {}, link, ` ${one.rule}: ${one.text}, since ${time(one.at)}`);
+}

@@ -7,6 +7,7 @@ import { SeriesTable } from "./table.js";
 import { element } from "./text.js";
 
 const CANDLES = 500;
+const ALERTS = 20;
 const ROWS_EVERY_MS = 15_000;
 const LEAST_PAUSE_MS = 1_000; // between two pictures of a series that is caught up
 
@@ -40,7 +41,10 @@ function login() {
 
 /** Read how all series stand. */
 async function load() {
-  table.replace(await ask("../v1/series"));
+  const [rows, alerts] = await Promise.all([ask("../v1/series"), ask("../v1/alerts", { limit: 1 })]);
+  table.replace(rows);
+  find("alerts").hidden = !alerts.raised.length;
+  find("raised").replaceChildren(...alerts.raised.slice(0, ALERTS).map(details.alert));
   complain("");
   find("empty").hidden = table.rows.size > 0;
   if (table.rows.size && !table.rows.has(chosen())) {
@@ -143,6 +147,7 @@ function offerFrames(row) {
     if (one === row) link.setAttribute("aria-current", "true");
     return link;
   });
+  find("frames").hidden = market.length < 2;
   if (find("frames").textContent !== market.map((one) => one.timeframe).join("")) find("frames").replaceChildren(...links);
 }
 

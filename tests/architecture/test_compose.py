@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
 # Candle workers carry the core alone; what speaks to MLflow or draws pages needs more.
 TARGETS = {"worker": "worker"} | dict.fromkeys(
-    ("producer", "housekeeping", "mlflow", "api", "rq-dashboard"), "full"
+    ("producer", "housekeeping", "mlflow", "api", "notify", "rq-dashboard"), "full"
 )
 every_service = pytest.mark.parametrize("name", SERVICES)
 

@@ -181,7 +181,13 @@ def test_everybody_can_use_it(store: Store, site: Site, visitor: Visitor, screen
     assert found.response["passes"]
 
 
-def test_a_keyboard_is_enough(store: Store, site: Site, visitor: Visitor) -> None:
+def test_a_keyboard_is_enough(
+    store: Store,
+    site: Site,
+    visitor: Visitor,
+    server: Server,
+    eventually: Callable[..., None],
+) -> None:
     """To choose a series, to sort, and to move in the chart."""
     learn(store, SERIES, MORE)
     learn(store, DAY, [Candle(i * 86_400_000, 1.0, 2.0, 1.0, 1.5, 3.0) for i in range(1, 30)])
@@ -200,7 +206,7 @@ def test_a_keyboard_is_enough(store: Store, site: Site, visitor: Visitor) -> Non
     page.keyboard.press("Enter")
     expect(page.locator("#chosen-heading")).to_have_text("BTC/USDT, 1h, test")
     expect(page.get_by_role("link", name=NAME)).to_be_focused()
-    page.wait_for_function("document.getElementById('chart').data.at(-1).y.length === 30")
+    eventually(lambda: is_drawn(page, ForecastReader(server.url).latest(NAME)), "it is drawn")
     newest = page.evaluate(shown)
     page.locator("#chart").focus()
     page.keyboard.press("+")

@@ -1,0 +1,141 @@
+"""Alerts to an address of one's own: signed, in order, and again until they arrive."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import threading
+import time
+from urllib.parse import urlsplit
+
+import requests
+import structlog
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from shared.alert import Alert
+from shared.alerts import Alerts
+from shared.errors import InvalidValue, StoreError
+
+_PREFIX = "whsec_"
+_LEAST_BYTES = 24
+_TIMEOUT_S = 10
+_WAIT_S = 5.0
+_OLD_MS = 3_600_000
+# Within one try; whatever fails after that is tried again until it is old.
+_RETRY = Retry(
+    total=4,
+    backoff_factor=1,
+    backoff_jitter=1,
+    status_forcelist=(408, 425, 429, 500, 502, 503, 504),
+    allowed_methods=["POST"],
+    redirect=False,
+    raise_on_status=False,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class Webhook:
+    """Posts alerts as JSON, by the Standard Webhooks specification (standardwebhooks.com).
+
+    An alert is posted until it is taken or an hour old; it may come twice, with the same
+    ``webhook-id``. A refusal (another status of 4xx, or a redirect) is final.
+
+    Parameters
+    ----------
+    url
+        Where to.
+    secret
+        ``whsec_`` and the key in base64, 24 bytes or more.
+    alerts
+        Where they come from.
+    consumer
+        A name that no other process has.
+
+    Raises
+    ------
+    InvalidValue
+        When the address or the secret is none.
+    """
+
+    def __init__(self, url: str, secret: str, alerts: Alerts, consumer: str) -> None:
+        if urlsplit(url).scheme not in {"http", "https"}:
+            raise InvalidValue("alerts_webhook", urlsplit(url).scheme, "write https://host/path")
+        self._url = url
+        self._key = _key_of(secret)
+        self._alerts = alerts
+        self._consumer = consumer
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
+
+    def run(self, stopped: threading.Event) -> None:
+        """Deliver until it is stopped; what is not delivered by then comes at the next start."""
+        while not stopped.is_set():
+            try:
+                self._alerts.join()
+                for entry_id, alert in self._alerts.undelivered(self._consumer):
+                    if alert and not self._is_dealt_with(entry_id, alert):
+                        stopped.wait(_WAIT_S)
+                        break
+                    self._alerts.delivered(entry_id)
+            except StoreError as error:
+                log.warning("alerts_not_read", error=str(error))
+                stopped.wait(_WAIT_S)
+
+    def _is_dealt_with(self, entry_id: str, alert: Alert) -> bool:
+        """Post an alert; say whether it is not to be posted again."""
+        facts = {"id": entry_id, "rule": alert.rule, "series": alert.series}
+        if time.time_ns() // 1_000_000 - alert.at > _OLD_MS:
+            log.error("alert_not_delivered", **facts, error="an hour old")
+            return True
+        body = alert.model_dump_json(by_alias=True)
+        try:
+            answer = self._session.post(
+                self._url,
+                data=body.encode(),
+                headers={"content-type": "application/json", **self._signed(entry_id, body)},
+                timeout=_TIMEOUT_S,
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            log.warning("webhook_failing", **facts, error=type(error).__name__)
+            return False
+        if answer.status_code in _RETRY.status_forcelist:
+            log.warning("webhook_failing", **facts, error=answer.status_code)
+            return False
+        if not answer.ok or answer.is_redirect:
+            log.error("alert_not_delivered", **facts, error=answer.status_code)
+        return True
+
+    def _signed(self, entry_id: str, body: str) -> dict[str, str]:
+        message_id, now_s = f"alert_{entry_id}", int(time.time())
+        return {
+            "webhook-id": message_id,
+            "webhook-timestamp": str(now_s),
+            "webhook-signature": f"v1,{signature(self._key, message_id, now_s, body)}",
+        }
+
+
+def signature(key: bytes, message_id: str, time_s: int, body: str) -> str:
+    """Return the signature of a message: HMAC-SHA256 over id, time and body, in base64.
+
+    >>> key = base64.b64decode("plJ3nmyCDGBKInavdOK15jsl")
+    >>> body = '{"event_type":"ping","data":{"success":true}}'  # the specification's example
+    >>> signature(key, "msg_loFOjxBNrRLzqYUf", 1731705121, body)
+    'rAvfW3dJ/X/qxhsaXPOyyCGmRKsaKWcsNccKXlIktD0='
+    """
+    signed = f"{message_id}.{time_s}.{body}".encode()
+    return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def _key_of(secret: str) -> bytes:
+    try:
+        key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+    except binascii.Error:
+        key = b""
+    if not secret.startswith(_PREFIX) or len(key) < _LEAST_BYTES:
+        remedy = 'echo "whsec_$(openssl rand -base64 32)" makes one'
+        raise InvalidValue("alerts_secret", f"{len(secret)} characters", remedy)
+    return key

@@ -1,0 +1,106 @@
+"""Where alerts are told in Redis: a stream, what is raised now, what is to be delivered."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from pydantic import ValidationError
+
+from shared.alert import Alert
+from shared.link import Link
+from shared.records import text
+
+_KEPT = 1_000
+_GROUP = "webhook"
+_BLOCK_MS = 2_000
+# Whoever has not delivered one by then has been killed.
+_ABANDONED_MS = 600_000
+_FIELD = "alert"
+
+
+class Alerts:
+    """The alerts of one prefix.
+
+    Parameters
+    ----------
+    link
+        The connection.
+
+    Raises
+    ------
+    StoreError
+        From every method, when Redis fails.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._stream = link.keys.alerts
+        self._raised = link.keys.alerts_raised
+
+    def tell(self, alert: Alert) -> bool:
+        """Tell that a rule holds for a series, or no more; False where somebody has said so."""
+        place, is_raised = f"{alert.rule}|{alert.series}", alert.state == "raised"
+        entry = alert.model_dump_json(by_alias=True)
+
+        def told(pipe: Any) -> bool:
+            if bool(pipe.hexists(self._raised, place)) == is_raised:
+                return False
+            pipe.multi()
+            if is_raised:
+                pipe.hset(self._raised, place, entry)
+            else:
+                pipe.hdel(self._raised, place)
+            pipe.xadd(self._stream, {_FIELD: entry}, maxlen=_KEPT, approximate=True)
+            return True
+
+        with self._link.translated() as redis:
+            return bool(redis.transaction(told, self._raised, value_from_callable=True))
+
+    def raised(self) -> list[Alert]:
+        """Return what is raised now, the newest first."""
+        with self._link.translated() as redis:
+            found = redis.hgetall(self._raised)
+        alerts = [alert for entry in found.values() if (alert := _read(entry))]
+        return sorted(alerts, key=lambda alert: (-alert.at, alert.series, alert.rule))
+
+    def newest(self, count: int) -> list[Alert]:
+        """Return what was told last, the newest first."""
+        with self._link.translated() as redis:
+            found = redis.xrevrange(self._stream, count=count)
+        return [alert for _, fields in found if (alert := _read(fields.get(_FIELD.encode())))]
+
+    def join(self) -> None:
+        """Have everything that is told from now on kept for delivery."""
+        with self._link.translated() as redis:
+            known = redis.exists(self._stream) and redis.xinfo_groups(self._stream)
+            if all(group["name"] != _GROUP.encode() for group in known or ()):
+                redis.xgroup_create(self._stream, _GROUP, id="$", mkstream=True)
+
+    def undelivered(self, consumer: str) -> Iterator[tuple[str, Alert | None]]:
+        """Yield ids and alerts that are to be delivered by this one; wait for some a while.
+
+        First those that it was given before, then those of others that have been killed.
+        """
+        with self._link.translated() as redis:
+            _, abandoned, _ = redis.xautoclaim(
+                self._stream, _GROUP, consumer, min_idle_time=_ABANDONED_MS, count=100
+            )
+            mine = redis.xreadgroup(_GROUP, consumer, {self._stream: "0"}, count=100)
+            found = [*abandoned, *(mine[0][1] if mine else ())]
+            if not found:
+                new = redis.xreadgroup(_GROUP, consumer, {self._stream: ">"}, block=_BLOCK_MS)
+                found = new[0][1] if new else []
+        for entry_id, fields in dict(found).items():
+            yield text(entry_id) or "", _read((fields or {}).get(_FIELD.encode()))
+
+    def delivered(self, entry_id: str) -> None:
+        """Note that one was delivered."""
+        with self._link.translated() as redis:
+            redis.xack(self._stream, _GROUP, entry_id)
+
+
+def _read(entry: bytes | None) -> Alert | None:
+    """Return an alert; None of what nobody of ours wrote."""
+    with suppress(ValidationError):
+        return Alert.model_validate_json(entry or b"")
+    return None
