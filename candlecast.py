@@ -52,7 +52,7 @@ app.add_typer(worker.config_cli.app, name="config")
 
 @app.command()
 def demo(
-    exchange: producers.live_cli.Exchange = None,
+    exchange: Annotated[str | None, typer.Argument(help="Name in ccxt, such as binance.")] = None,
     symbols: producers.live_cli.Symbols = None,
     timeframe: Annotated[
         list[str] | None,
@@ -79,6 +79,7 @@ def demo(
 
     from config import logs
     from producers.connect import first_reachable
+    from shared.candle import Timeframe
     from shared.errors import InvalidValue
     from worker.demo import SIMULATED, Plan, run
 
@@ -86,8 +87,10 @@ def demo(
     wanted, frames = tuple(symbols or ()), tuple(timeframe or ("1m",))
     if exchange and simulated:
         raise InvalidValue("exchange", exchange, "leave it out, or --simulated")
-    if exchange:
-        producers.live_cli.named(exchange, wanted, frames)
+    if exchange and not wanted:
+        raise InvalidValue("symbols", "", "name one market or more: BTC/USDT ETH/USDT")
+    for name in frames:
+        Timeframe(name)
     named = exchange or (SIMULATED if simulated else None)
     plan = Plan(data.resolve(), seconds, mlflow_page, named, wanted, frames, first_reachable)
     run(plan, Console())

@@ -47,7 +47,8 @@ Names = Annotated[
         openapi_examples={"hours": {"value": ["binance:BTC/USDT:1h"]}},
     ),
 ]
-Since = Annotated[int, Query(ge=0, description="UTC milliseconds")]
+_LATEST = 10**15  # milliseconds, thirty thousand years on
+Since = Annotated[int, Query(ge=0, le=_LATEST, description="UTC milliseconds")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="the newest so many")]
 Horizon = Annotated[int, Query(ge=1, le=64, description="candles ahead")]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -202,15 +203,14 @@ def _stream(queries: Queries) -> APIRouter:
     async def stream(
         request: Request,
         names: Annotated[list[str], Depends(known)],
-        last_event_id: Annotated[int | None, Header(ge=0)] = None,
+        last_event_id: Annotated[int | None, Header(ge=0, le=_LATEST)] = None,
     ) -> AsyncIterator[ServerSentEvent]:
         """Send the newest forecast of each series and then each new one, as they are made.
 
         After a break a browser sends the id of the last one by itself, and gets what it has missed.
         """
         hub: Hub = request.app.state.hub
-        async for said in hub.follow(names, last_event_id):
-            text = said.model_dump_json()
+        async for said, text in hub.follow(names, last_event_id):
             yield ServerSentEvent(raw_data=text, event="forecast", id=str(said.issued_at))
 
     return routes

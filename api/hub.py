@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Self
+from typing import NamedTuple, Self
 
 import structlog
 
@@ -15,12 +15,21 @@ from shared.reader import AsyncForecastReader
 _RETRY_S = 1.0
 # Whoever reads so slowly is cut off, and comes again with the id of what it has seen last.
 _MOST_UNREAD = 1_000
+# So many begin at once: each takes a connection to Redis for a moment.
+_BEGINNING = 16
 
 log = structlog.get_logger(__name__)
 
 
 class TooSlow(CandlecastError):
     """Somebody does not read what comes."""
+
+
+class Event(NamedTuple):
+    """A forecast, and its JSON: written once for all who follow."""
+
+    forecast: Forecast
+    text: str
 
 
 class Hub:
@@ -37,8 +46,9 @@ class Hub:
     def __init__(self, reader: AsyncForecastReader) -> None:
         self._reader = reader
         self._following = Following(())
-        self._readers: dict[str, set[asyncio.Queue[Forecast]]] = {}
-        self._overrun: set[asyncio.Queue[Forecast]] = set()
+        self._readers: dict[str, set[asyncio.Queue[Event]]] = {}
+        self._overrun: set[asyncio.Queue[Event]] = set()
+        self._beginning = asyncio.Semaphore(_BEGINNING)
         self._known: set[str] = set()
         self._changed = asyncio.Event()
         self._ready = asyncio.Condition()
@@ -53,9 +63,7 @@ class Hub:
             await self._task
         await self._reader.close()
 
-    async def follow(
-        self, names: Iterable[str], since: int | None = None
-    ) -> AsyncIterator[Forecast]:
+    async def follow(self, names: Iterable[str], since: int | None = None) -> AsyncIterator[Event]:
         """Yield the newest forecast of each series, or all since a time, and then each new one.
 
         Parameters
@@ -75,26 +83,30 @@ class Hub:
             async with self._ready:
                 # What is said from here on comes by the queue.
                 await self._ready.wait_for(lambda: wanted.keys() <= self._known)
-            past = await self._past(wanted, since)
+            async with self._beginning:
+                past = await self._past(wanted, since)
+            told = {_identity(forecast) for forecast in past}
             for forecast in past:
-                yield forecast
+                yield _event(forecast)
+            del past
             while True:
-                forecast = await queue.get()
+                event = await queue.get()
                 if queue in self._overrun:
                     raise TooSlow(f"{_MOST_UNREAD} forecasts wait to be read")
-                if forecast not in past:
-                    yield forecast
+                if _identity(event.forecast) not in told:
+                    yield event
 
     async def _past(self, names: Iterable[str], since: int | None) -> list[Forecast]:
+        """Return what was said before, by time; what is not in it was committed after all of it."""
         if since is None:
             said = await self._reader.begin(Following(self._reader.following(names)))
         else:
-            said = [one for name in names for one in await self._reader.history(name, since)]
+            said = await self._reader.histories(names, since)
         return sorted(said, key=_issued_at)
 
     @contextlib.contextmanager
-    def _joined(self, names: Iterable[str]) -> Iterator[asyncio.Queue[Forecast]]:
-        queue: asyncio.Queue[Forecast] = asyncio.Queue(_MOST_UNREAD)
+    def _joined(self, names: Iterable[str]) -> Iterator[asyncio.Queue[Event]]:
+        queue: asyncio.Queue[Event] = asyncio.Queue(_MOST_UNREAD)
         for name in names:
             self._readers.setdefault(name, set()).add(queue)
         self._changed.set()
@@ -146,11 +158,20 @@ class Hub:
     def _tell(self, forecasts: Iterable[Forecast]) -> None:
         # By time, as one id stands for what was sent of all series.
         for forecast in sorted(forecasts, key=_issued_at):
+            event = _event(forecast)
             for queue in self._readers.get(forecast.series, ()):
                 try:
-                    queue.put_nowait(forecast)
+                    queue.put_nowait(event)
                 except asyncio.QueueFull:
                     self._overrun.add(queue)
+
+
+def _event(forecast: Forecast) -> Event:
+    return Event(forecast, forecast.model_dump_json())
+
+
+def _identity(forecast: Forecast) -> tuple[str, int, int]:
+    return forecast.series, forecast.revision, forecast.issued_at
 
 
 def _issued_at(forecast: Forecast) -> int:

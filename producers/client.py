@@ -30,8 +30,8 @@ class Client(Protocol):
         ...
 
     @property
-    def ohlcvs(self) -> Mapping[str, Mapping[str, Iterable[Row]]]:
-        """The candles that it holds, by symbol and timeframe."""
+    def ohlcvs(self) -> Mapping[str, Any]:
+        """The candles that it holds, by symbol and mostly by timeframe."""
         ...
 
     async def watch_ohlcv(self, symbol: str, timeframe: str) -> Iterable[Row]:
@@ -51,7 +51,9 @@ class Client(Protocol):
 
 def held_of(client: Client, series: Series) -> list[Row]:
     """Return the newest candles of a series that a client holds."""
-    held = client.ohlcvs.get(series.symbol, {}).get(str(series.timeframe), ())
+    frames = client.ohlcvs.get(series.symbol)
+    # Some clients of ccxt keep them otherwise.
+    held = frames.get(str(series.timeframe), ()) if isinstance(frames, Mapping) else ()
     return list(held)[-_LOOKED_BACK:]
 
 

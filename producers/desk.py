@@ -157,12 +157,12 @@ class Desk(threading.Thread):
                     return
             except Exception as error:  # noqa: BLE001 -- no other exchange has to do with it
                 self._error, is_known = f"{type(error).__name__}: {error}", False
-            if left_s := self._pause.left_s:
+            delay = regrown(delay, self._clock() - began, _BACKOFF_S)
+            if (left_s := self._pause.left_s) >= delay:
                 log.warning("exchange_paused", exchange=self.name, error=self._error, next_s=left_s)
                 self._pause.sit_out(self._stopped)
                 continue
             self._counted["retries"] += event == "exchange_unreachable"
-            delay = regrown(delay, self._clock() - began, _BACKOFF_S)
             facts = {"exchange": self.name, "error": self._error, "next_s": delay}
             log.warning(event, **facts, exc_info=not is_known)
             self._stopped.wait(spread(delay))

@@ -27,7 +27,15 @@ log = structlog.get_logger(__name__)
 
 
 class Ccxt(Protocol):
-    """What is used of a ccxt exchange."""
+    """What is used of a ccxt exchange.
+
+    Attributes
+    ----------
+    lastRestRequestTimestamp
+        When it has sent the last question, by this machine's clock, UTC milliseconds.
+    """
+
+    lastRestRequestTimestamp: float  # noqa: N815 -- ccxt's
 
     @property
     def id(self) -> str:
@@ -68,11 +76,6 @@ class Ccxt(Protocol):
         ...
 
     @property
-    def lastRestRequestTimestamp(self) -> float:  # noqa: N802 -- ccxt's
-        """When it has sent the last question, by this machine's clock."""
-        ...
-
-    @property
     def last_response_headers(self) -> Mapping[str, str] | None:
         """Headers of the last answer."""
         ...
@@ -88,6 +91,11 @@ class Exchange:
     pause
         The pauses that it has asked for; of its own by default.
 
+    Attributes
+    ----------
+    is_unsure
+        Whether this machine's clock was set, and the exchange's was not heard since.
+
     Raises
     ------
     Unreachable
@@ -101,7 +109,7 @@ class Exchange:
         self._pause = pause or Pause(source.id)
         self._ahead_ms = 0
         self._clock_due = 0
-        self._clock_failing = self._is_measured = False
+        self._clock_failing = self._is_measured = self.is_unsure = False
         self._apart_ms = self._clocks_apart()
         self._pause.check()
         self._call(source.load_markets)
@@ -119,16 +127,17 @@ class Exchange:
         """Return the exchange's own time, UTC milliseconds.
 
         It is this machine's, and how far the exchange's was ahead when it was measured last: once
-        an hour, and when this machine's clock was set. An exchange without a clock says in the
-        headers of an answer, to the second, when it was sent.
+        an hour, and when this machine's clock was set; until then the exchange's has not stepped.
+        An exchange without a clock says in the headers of an answer, to the second, when it was
+        sent.
         """
         apart_ms = self._clocks_apart()
         step_ms = apart_ms - self._apart_ms
         if abs(step_ms) > _CLOCK_STEP_MS:
             if self._is_measured:
-                # Until it is measured again: the exchange's clock has not stepped.
                 self._ahead_ms -= round(step_ms)
-            self._apart_ms, self._clock_due = apart_ms, 0
+            self._apart_ms, self._clock_due, self.is_unsure = apart_ms, 0, self._is_measured
+        if not self._pause.left_s:
             self._check_clock()
         return self._source.milliseconds() + self._ahead_ms
 
@@ -194,15 +203,15 @@ class Exchange:
         if now_ms < self._clock_due or not self._source.has.get("fetchTime"):
             return
         try:
-            self._ahead_ms = self._call(self._measure_ahead)
+            ahead_ms = self._call(self._measure_ahead)
         except ExchangeError as error:
             self._clock_due = now_ms + _CLOCK_RETRY_MS
             if not self._clock_failing:
                 log.warning("exchange_clock_unknown", kept_ms=self._ahead_ms, error=str(error))
             self._clock_failing = True
         else:
-            self._clock_due = now_ms + _CLOCK_PERIOD_MS
-            self._clock_failing, self._is_measured = False, True
+            self._clock_failing = False
+            self._set_clock(ahead_ms)
 
     def _measure_ahead(self) -> int:
         before_ms = self._source.milliseconds()
@@ -220,8 +229,12 @@ class Exchange:
         with suppress(ValueError):  # it does not say
             sent_s = parsedate_to_datetime(self._header("date")).timestamp()
             age_s = int(self._header("age") or 0)  # of an answer out of a cache
-            self._ahead_ms, self._is_measured = round(1_000 * (sent_s + age_s)) - now_ms, True
-            self._clock_due = now_ms + _CLOCK_PERIOD_MS
+            self._set_clock(round(1_000 * (sent_s + age_s)) - now_ms)
+
+    def _set_clock(self, ahead_ms: int) -> None:
+        self._ahead_ms, self._apart_ms = ahead_ms, self._clocks_apart()
+        self._clock_due = self._source.milliseconds() + _CLOCK_PERIOD_MS
+        self._is_measured, self.is_unsure = True, False
 
     def _header(self, name: str) -> str:
         headers = self._source.last_response_headers or {}
@@ -230,6 +243,9 @@ class Exchange:
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
         import ccxt  # noqa: PLC0415 (an extra)
 
+        if self._source.lastRestRequestTimestamp > self._source.milliseconds():
+            # The clock was set back: for the sake of its rate limit it would sleep until then.
+            self._source.lastRestRequestTimestamp = 0
         try:
             return function(*args)
         except (ccxt.RateLimitExceeded, ccxt.DDoSProtection) as error:

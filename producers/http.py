@@ -55,6 +55,7 @@ class HttpSource:
                 "a data service needs requests: pip install 'candlecast[live]'"
             ) from error
         self.name = name
+        self.is_unsure = False  # it goes by this machine's clock
         self._options = options
         self._now_ms = now_ms
         self._pause = pause or Pause(name)

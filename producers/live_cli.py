@@ -71,7 +71,7 @@ def live(
 
     def follow(desks: "Live") -> int:
         read = settings.load()
-        found = named(exchange, symbols or (), timeframe or (), read.markets, "1m")
+        found = _named(exchange, symbols or (), timeframe or (), read.markets, "1m")
         options = {one.exchange: (read.exchanges.get(one.exchange), read.bridge) for one in found}
         desks.want(found, options)
         return len(found)
@@ -106,7 +106,7 @@ def fetch(
     from producers import display
 
     desks, started = _desks(history, follow=False), time.monotonic()
-    desks.want(named(exchange, symbols, frames, settings.load().markets, "1h"))
+    desks.want(_named(exchange, symbols, frames, settings.load().markets, "1h"))
     with cli.stopping(wait_s) as stopped, display.progress(None, Console(stderr=True)) as show:
         while not stopped() and not desks.has_caught_up:
             desks.check()
@@ -135,25 +135,24 @@ def _desks(history: int, *, follow: bool, confirm: bool = False) -> "Live":
 
     at_start = settings.load()
     # The command as a whole has one Redis, whatever the settings say later.
-    open_store = partial(
-        Store.connect, at_start.redis_url, prefix=at_start.prefix, limits=at_start.limits()
-    )
+    connect = partial(Store.connect, at_start.redis_url, prefix=at_start.prefix)
 
     def desk(name: str, wanted: "Sequence[Series]", pause: "Pause") -> Desk:
         read = settings.load()
         options = read.exchanges.get(name)
+        open_store = partial(connect, limits=read.limits())
         opened = partial(open_venue, name, options, follow=follow, confirm=confirm, pause=pause)
         return Desk(name, Order(wanted, history, read.bridge), opened, open_store, pause)
 
     return Live(desk)
 
 
-def named(
+def _named(
     exchange: str | None,
     symbols: "Sequence[str]",
     frames: "Sequence[str]",
-    markets: "Sequence[str]" = (),
-    usual: str = "1m",
+    markets: "Sequence[str]",
+    usual: str,
 ) -> "list[Series]":
     """Return what the arguments name, else what the settings do."""
     from shared.candle import Series, Timeframe

@@ -13,6 +13,11 @@ _LONGEST_S = 3_600.0
 _NAP_S = 0.5
 
 
+def monotonic() -> float:
+    """Return seconds that nobody can set."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Pause:
     """The pauses that one source has asked for: to go on asking would get this address banned.
 
@@ -21,7 +26,7 @@ class Pause:
     name
         What errors call the source.
     clock
-        Seconds, monotonic.
+        Seconds, monotonic; where the system can tell, also those that the machine sleeps.
 
     Attributes
     ----------
@@ -31,7 +36,7 @@ class Pause:
         How many there were.
     """
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, clock: Callable[[], float] = monotonic) -> None:
         self._name = name
         self.clock = clock
         self._until = clock()

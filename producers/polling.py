@@ -1,5 +1,6 @@
 """The closed candles of an exchange's market as a feed."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 
@@ -94,7 +95,7 @@ class ExchangeFeed:
         self._clock = clock
         self._start = self._next = series.timeframe.floor(since - 1) + series.timeframe.ms
         self._resume_at = clock()
-        self._delay = 0.0
+        self._delay, self._close_ms = 0.0, math.inf
         self._answered = False
         self.error = ""
         self.is_refused = self.has_caught_up = False
@@ -119,7 +120,11 @@ class ExchangeFeed:
 
     def wait_s(self) -> float:
         """Seconds until the exchange is asked next, or has told already."""
-        return 0.0 if self._told(self._next) else max(0.0, self._resume_at - self._clock())
+        if self._told(self._next):
+            return 0.0
+        # A machine that has slept may have slept through the close.
+        until_close = (self._close_ms - self._exchange.now_ms()) / 1_000
+        return max(0.0, min(self._resume_at - self._clock(), until_close))
 
     def take(self, count: int) -> list[Candle]:
         """Return what was told, else ask; none when candles are late or the exchange fails."""
@@ -127,7 +132,7 @@ class ExchangeFeed:
             return told
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
         last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
-        if self._next > last_closed:
+        if self._next > last_closed and not self._exchange.is_unsure:
             self.has_caught_up = True
             self._wait(0.0)
             return []
@@ -137,24 +142,27 @@ class ExchangeFeed:
             self._back_off(error)
             return []
         self._note_answer()
-        # The answer may say that the clock was ahead.
-        now_ms = min(now_ms, self._exchange.now_ms())
+        # The answer may say that the clock was ahead, or behind.
+        latest_ms = max(now_ms, heard_ms := self._exchange.now_ms())
+        now_ms = min(now_ms, heard_ms)
         last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
         closed = self._believed(certain.closed(rows, frame, last_closed, now_ms))
         if closed is None:
             return []
         # Before the feed moves on: what could not be set aside has to come again.
-        self._rows.refuse_ahead(rows, now_ms)
+        if not self._exchange.is_unsure:
+            self._rows.refuse_ahead(rows, latest_ms)
         read = ((int(row[0]), self._rows.read(row)) for row in closed)
         candles = self._bridge.over(read, count)
         if self._stream and closed and int(closed[-1][0]) == last_closed:
             self._stream.compare(self.series, closed[-1])
         dealt_with = int(closed[-1][0]) if closed else None
+        was_late = self._delay > 0
         is_late = not self._move(
             candles[-1].open_time if len(candles) == count else dealt_with, last_closed
         )
-        # For a while after its close the last one may be on its way.
-        is_sure = now_ms - last_closed - frame.ms >= certain.SURE_MS
+        # For a while after its close the last one may be on its way; one answer may be wrong.
+        is_sure = was_late and now_ms - last_closed - frame.ms >= certain.SURE_MS
         self.has_caught_up |= self._next > last_closed or (is_late and is_sure)
         return candles
 
@@ -263,10 +271,11 @@ class ExchangeFeed:
         """Wait until the next candle has closed, or less if ``seconds`` says so."""
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
         next_close_ms = frame.floor(now_ms - certain.GRACE_MS) + frame.ms + certain.GRACE_MS
-        until_close = (next_close_ms - now_ms) / 1_000
+        until_close, self._close_ms = (next_close_ms - now_ms) / 1_000, float(next_close_ms)
         self._resume_at = self._clock() + min(seconds or until_close, until_close)
 
     def _back_off(self, error: ExchangeError) -> None:
+        self._close_ms = math.inf
         self.is_refused = not (self._answered or isinstance(error, Unreachable))
         if not self.error:
             log.warning("exchange_failing", series=str(self.series), error=str(error))

@@ -47,6 +47,11 @@ class CandleSource(Protocol):
         """What errors call it."""
         ...
 
+    @property
+    def is_unsure(self) -> bool:
+        """Whether that time has to be heard first: any question does."""
+        ...
+
     def now_ms(self) -> int:
         """Return the time by which its candles close, UTC milliseconds."""
         ...

@@ -78,6 +78,7 @@ class Stream:
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._proven = dict.fromkeys(self._tapes, 0)
+        self._compared = dict.fromkeys(self._tapes, -1)
         self._silent: Series | None = None
         self._unheard: dict[Series, set[int]] = {one: set() for one in self._tapes}
         self._patience = dict.fromkeys(self._tapes, _DEAF_AFTER[0])
@@ -129,9 +130,10 @@ class Stream:
         with self._lock:
             told = self._tapes[series].closed(time_of(row))
             if told is not None:
-                same = is_same(told, row)
-                self.corrected += not same
-                self._proven[series] += same
+                is_new = time_of(row) > self._compared[series]
+                self._compared[series] = max(time_of(row), self._compared[series])
+                self.corrected += is_new and not is_same(told, row)
+                self._proven[series] += is_new and is_same(told, row)
                 return
             unheard = self._unheard[series]
             unheard.add(time_of(row))
@@ -209,7 +211,7 @@ class Stream:
             if is_anew(client, connections):
                 self._broke(group)
                 doubtful = set(group)
-            held = {one: held_of(client, one) for one in told.keys() - doubtful}
+            held = {one: held_of(client, one) for one in told}
             for series in doubtful & told.keys():
                 # Of those before the newest nobody knows on which connection they came.
                 told[series] = sorted(told[series], key=time_of)[-1:]
@@ -224,7 +226,7 @@ class Stream:
             for series, rows in told.items():
                 tape = self._tapes[series]
                 before = tape.newest
-                self.corrected += tape.note(rows, held.get(series, ()))
+                self.corrected += tape.note(rows, held[series])
                 has_closed |= tape.newest != before
                 self._unheard[series].clear()
                 # The first word may be but the answer to the subscription.

@@ -191,6 +191,15 @@ class AsyncForecastReader:
             found = await self._redis.xrange(self._keys.forecasts(series), min=since)
         return forecasts_of(found)
 
+    async def histories(self, series: Iterable[str], since: int = 0) -> list[Forecast]:
+        """Return the same of several series, as it is at one moment."""
+        with translated(self._redis):
+            async with self._redis.pipeline(transaction=True) as pipe:
+                for name in series:
+                    pipe.xrange(self._keys.forecasts(name), min=since)
+                found = await pipe.execute()
+        return [one for entries in found for one in forecasts_of(entries)]
+
     async def watch(self, *series: str) -> AsyncIterator[Forecast]:
         """Yield each new forecast; see `ForecastReader.watch`."""
         following = Following(map(self._keys.forecasts, _wanted(series)))
@@ -215,7 +224,8 @@ class AsyncForecastReader:
                 found = await self._redis.xread(following.after, count=_AT_ONCE, block=_BLOCK_MS)
             return following.news(found)
         except StoreUnavailable:
-            pass
+            # Its name may lead to another server by now.
+            await self._redis.connection_pool.disconnect()
         for failures in itertools.count():
             await asyncio.sleep(_BACKOFF.compute(failures))
             with contextlib.suppress(StoreUnavailable):

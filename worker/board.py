@@ -78,3 +78,14 @@ def table(shown: list[Row]) -> Table:
         values = (row.series, row.learned, row.close, *row.ahead, row.skill, row.latency)
         out.add_row(*values, row.status, row.version)
     return out
+
+
+def failing(store: Store) -> list[str]:
+    """Return what producers say of exchanges that do not answer."""
+    told = (one["exchanges"].items() for one in store.producers.read().values())
+    return [
+        f"{name} FAILING: {how.get('error')}"
+        for exchanges in told
+        for name, how in exchanges
+        if how.get("failing")
+    ]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 
 from shared.errors import CandlecastError
 from shared.store import Store
@@ -79,9 +80,9 @@ class Crew:
         """Raise `DemoFailed` where a process has ended by itself."""
         for name, process in self._running.items():
             if process.poll() is not None:
-                raise DemoFailed(
-                    f"{name} ended with code {process.returncode}: see {self.logs / name}.log"
-                )
+                log = self.logs / f"{name}.log"
+                *_, last = ["", *log.read_text(errors="replace").splitlines()]
+                raise DemoFailed(f"{name} ended: {last or process.returncode} (see {log})")
 
     def stop(self, *names: str) -> None:
         """End these, or all; what does not end in time is killed with all it started."""
@@ -230,7 +231,7 @@ def _watch(crew: Crew, plan: Plan, store: Store, console: Console) -> None:
         with Live(console=console, refresh_per_second=2) as live:
             while time.monotonic() < until:
                 crew.check()
-                live.update(board.table(board.rows(store)))
+                live.update(Group(board.table(board.rows(store)), *map(Text, board.failing(store))))
                 time.sleep(min(1.0, max(0.0, until - time.monotonic())))
         return
     while time.monotonic() < until:
@@ -240,8 +241,8 @@ def _watch(crew: Crew, plan: Plan, store: Store, console: Console) -> None:
 
 
 def _print_lines(store: Store, console: Console) -> None:
-    for row in board.rows(store):
-        console.print(row.line(), soft_wrap=True, highlight=False)
+    for line in (*board.failing(store), *(row.line() for row in board.rows(store))):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _finish(crew: Crew, store: Store, console: Console) -> None:

@@ -19,13 +19,19 @@ class Machine(Fake):
 
     def __init__(self, *, says: str) -> None:
         super().__init__(rows=[row(hour) for hour in range(11)])
-        self.true_ms = self.now_ms
+        self.true_ms, self.slept_ms = self.now_ms, 0
         self.says = says
         self.has = {"fetchTime": says == "clock"}
 
     def monotonic(self) -> float:
-        """Seconds that nobody can set."""
-        return self.true_ms / 1_000
+        """Seconds that nobody can set, and that stand still while it sleeps."""
+        return (self.true_ms - self.slept_ms) / 1_000
+
+    def pass_time(self, ms: int, *, asleep: bool = False) -> None:
+        """Let time go by."""
+        self.now_ms += ms
+        self.true_ms += ms
+        self.slept_ms += ms * asleep
 
     def at(self, true_ms: int, wrong_ms: int) -> None:
         """Let it be that time, by a clock that is wrong."""
@@ -83,3 +89,39 @@ def test_the_wait_for_a_rate_limit_is_no_distance_to_the_exchange() -> None:
     exchange = Exchange(fake, Pause("fake", fake.clock))
 
     assert exchange.now_ms() == fake.now_ms
+
+
+@pytest.mark.parametrize("says", ["clock", "date"])
+@pytest.mark.parametrize("fails", [0, 1, 2])
+def test_a_machine_that_has_slept_goes_on_at_once(says: str, fails: int) -> None:
+    """Its clock is right and has moved on; where the exchange's is not heard, it is asked again."""
+    machine = Machine(says=says)
+    exchange = Exchange(machine, Pause("fake", machine.monotonic))
+    series = exchange.series("BTC/USDT", Timeframe("1h"))
+    letters: list[object] = []
+    source = ExchangeFeed(
+        exchange, series, START, lambda *letter: letters.append(letter), machine.monotonic
+    )
+    source.take(500)
+    machine.pass_time(7 * HOUR + 30 * 60_000, asleep=True)
+    machine.rows += [row(hour) for hour in range(11, 18)]
+    machine.clock_failures = [ccxt.RequestTimeout("no network yet") for _ in range(fails)]
+    machine.failures = [ccxt.RequestTimeout("no network yet") for _ in range(fails)]
+    before_ms = machine.now_ms
+    found: list[int] = []
+    while len(found) < 7 and machine.now_ms < before_ms + 200_000:
+        found += hours(source.take(500))
+        machine.pass_time(1_000)
+
+    assert (found, letters) == (list(range(10, 17)), [])
+
+
+def test_a_clock_that_is_set_back_does_not_make_it_sleep() -> None:
+    """Ccxt would wait until its last question is long enough ago."""
+    fake = Fake()
+    exchange = Exchange(fake, Pause("fake", fake.clock))
+    fake.lastRestRequestTimestamp = fake.now_ms + HOUR
+
+    exchange.rows(exchange.series("BTC/USDT", Timeframe("1h")), START)
+
+    assert fake.lastRestRequestTimestamp <= fake.now_ms

@@ -178,6 +178,19 @@ def test_a_pause_asked_for_at_the_start_is_sat_out() -> None:
         assert one.standing.retries == 0
 
 
+def test_a_pause_does_not_hold_up_the_end() -> None:
+    """Nor does one that is asked for again and again make it ask without end."""
+    market = Market()
+    market.failures = [ccxt.RateLimitExceeded("429") for _ in range(9)]
+    market.last_response_headers = {"Retry-After": "3000"}
+    with running(desk(market, Store(), [BTC])) as one:
+        until(lambda: one.standing.pauses == 1)
+        one.stop()
+        one.join(5)
+
+        assert not one.is_alive()
+
+
 def test_a_stream_that_had_to_be_corrected_is_not_believed_again() -> None:
     """Not by the desk that has seen it, however often it opens the exchange."""
     market, store, now, made = Market(), Store(), [0.0], []

@@ -1,13 +1,13 @@
 """One reader for all who follow, on a reader whose news a test decides."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
 
 from api import hub
-from api.hub import Hub, TooSlow
+from api.hub import Event, Hub, TooSlow
 from shared.errors import StoreUnavailable
 from shared.following import Following
 from shared.forecast import Forecast
@@ -47,9 +47,10 @@ class Reader:
         self.said += told
         return list(told)
 
-    async def history(self, name: str, since: int) -> list[Forecast]:
+    async def histories(self, names: Iterable[str], since: int) -> list[Forecast]:
         """What was said since."""
-        return [one for one in self.said if one.series == name and one.issued_at >= since]
+        wanted = {*names}
+        return [one for one in self.said if one.series in wanted and one.issued_at >= since]
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -67,11 +68,11 @@ def play(scene: Callable[[Hub, Reader], Awaitable[None]]) -> Reader:
     return reader
 
 
-async def begun(opened: Hub, reader: Reader, newest: Forecast = NEWEST) -> AsyncIterator[Forecast]:
+async def begun(opened: Hub, reader: Reader, newest: Forecast = NEWEST) -> AsyncIterator[Event]:
     """Follow a series, and take what is the newest of it."""
     reader.said = [newest]
     stream = opened.follow([NAME])
-    assert await anext(stream) == newest
+    assert (await anext(stream)).forecast == newest
     return stream
 
 
@@ -81,9 +82,9 @@ def test_all_who_follow_are_told_by_one_reading() -> None:
     async def scene(opened: Hub, reader: Reader) -> None:
         reader.said = [forecast(0), forecast(1, 2)]
         streams = [opened.follow([NAME]) for _ in range(3)]
-        assert [(await anext(one)).revision for one in streams] == [2, 2, 2]
+        assert [(await anext(one)).forecast.revision for one in streams] == [2, 2, 2]
         reader.told.put_nowait([forecast(1, 2), forecast(2, 3)])
-        assert [(await anext(one)).revision for one in streams] == [3, 3, 3]
+        assert [(await anext(one)).forecast.revision for one in streams] == [3, 3, 3]
 
     reader = play(scene)
 
@@ -101,7 +102,7 @@ def test_what_comes_at_once_is_told_by_time() -> None:
             await anext(stream)
         late = [forecast(hour, hour + 1) for hour in (1, 3)]
         reader.told.put_nowait([*late, forecast(2, 3, series=other)])
-        assert [(await anext(stream)).revision for _ in range(3)] == [2, 3, 4]
+        assert [(await anext(stream)).forecast.revision for _ in range(3)] == [2, 3, 4]
 
     play(scene)
 
@@ -112,7 +113,7 @@ def test_a_series_that_begins_anew_is_told_on() -> None:
     async def scene(opened: Hub, reader: Reader) -> None:
         stream = await begun(opened, reader, forecast(9, 50))
         reader.told.put_nowait([forecast(0, 1)])
-        assert (await anext(stream)).revision == 1
+        assert (await anext(stream)).forecast.revision == 1
 
     play(scene)
 
@@ -139,7 +140,7 @@ def test_what_cannot_be_read_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> 
         stream = await begun(opened, reader)
         reader.told.put_nowait(StoreUnavailable("away"))
         reader.told.put_nowait([forecast(1, 2)])
-        assert (await anext(stream)).revision == 2
+        assert (await anext(stream)).forecast.revision == 2
 
     play(scene)
 
@@ -167,7 +168,7 @@ def test_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
         slow, quick = [await begun(opened, reader) for _ in range(2)]
         for hour in range(1, 6):
             reader.told.put_nowait([forecast(hour, hour + 1)])
-            assert (await anext(quick)).revision == hour + 1
+            assert (await anext(quick)).forecast.revision == hour + 1
         with pytest.raises(TooSlow):
             await anext(slow)
 

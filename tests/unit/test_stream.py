@@ -29,7 +29,7 @@ class FakeClient:
     def __init__(self, *, many: bool = True) -> None:
         self.has: Mapping[str, Any] = {"watchOHLCVForSymbols": many}
         self.clients: dict[str, object] = {"url": object()}
-        self.ohlcvs: dict[str, dict[str, list[list[float]]]] = {}
+        self.ohlcvs: dict[str, Any] = {}
         self.markets: dict[str, Any] = {}
         self.news: asyncio.Queue[Any] = asyncio.Queue()
         self.asked: list[Any] = []
@@ -255,7 +255,8 @@ def test_what_is_told_first_is_asked_for() -> None:
         told = []
         for minute in range(1, 5):
             told.append(play.stream.closed(BTC, 5 * MINUTE) is not None)
-            play.stream.compare(BTC, row(minute))
+            for _ in range(3):  # the same one is no other
+                play.stream.compare(BTC, row(minute))
         play.stream.compare(ETH, row(1, 10.5))
 
         assert told == [False, False, False, True]
@@ -308,6 +309,17 @@ def test_what_a_client_holds_and_does_not_give_out_counts_too() -> None:
 
         assert first == (None, row(1, 11.0))  # who knows on which connection that one came
         assert (play.stream.corrected, play.stream.closed(BTC, MINUTE)) == (1, None)
+
+
+def test_a_client_that_keeps_its_candles_otherwise_is_read_on() -> None:
+    """As those of some exchanges do: what they give out is all there is."""
+    with scene(BTC) as play:
+        play.client().ohlcvs = {"BTC/USDT": [row(0)]}
+        play.tell({"BTC/USDT": [row(1)]})
+        play.tell({"BTC/USDT": [row(2)]})
+
+        assert play.stream.closed(BTC, MINUTE) == row(1)
+        assert play.stream.reconnects == 0
 
 
 def test_a_row_off_the_grid_closes_nothing() -> None:

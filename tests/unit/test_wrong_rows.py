@@ -105,7 +105,7 @@ def test_an_outage_of_empty_answers_hides_no_candles(*, filled: bool) -> None:
     assert hours(found) == [*range(10), *range(10 if filled else 395, 401)]
 
 
-@pytest.mark.parametrize("empty", [1, 2, 3])
+@pytest.mark.parametrize("empty", [1, 2, 3, 4])
 def test_one_empty_answer_hides_no_candles(empty: int) -> None:
     """Whichever of the pages of a history it is; the feed has not caught up by it."""
     fake = Fake(rows=[row(h) for h in range(1_000)], now_ms=START + 1_000 * HOUR + 15_000, page=300)
@@ -114,8 +114,27 @@ def test_one_empty_answer_hides_no_candles(empty: int) -> None:
     while not source.has_caught_up:
         fake.page = 0 if len(fake.asked) + 1 == empty else 300
         found += source.take(500)
+        wait(fake, source)
 
     assert hours(found) == list(range(1_000))
+
+
+def test_what_came_twice_before_a_rewind_is_doubted_again() -> None:
+    """The log has lost it: the exchange is asked as if for the first time."""
+    fake = Fake(rows=[row(h) for h in range(1_000)], now_ms=START + 1_000 * HOUR + 15_000, page=300)
+    source = feed(fake)
+    while not source.has_caught_up:
+        source.take(500)
+        wait(fake, source)
+    source.rewind(START)
+    asked = len(fake.asked)
+    found: list[int] = []
+    while not source.has_caught_up:
+        fake.page = 0 if len(fake.asked) == asked else 300
+        found += hours(source.take(500))
+        wait(fake, source)
+
+    assert found == list(range(1, 1_000))
 
 
 def test_first_answers_that_are_all_empty_hide_no_candles() -> None:
