@@ -1,7 +1,7 @@
 """The HTTP interface: read-only, JSON, with an OpenAPI description of itself."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from http import HTTPStatus
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api import problems, site
 from api.access import Access
@@ -26,13 +26,18 @@ from api.answers import (
     SeriesRow,
 )
 from api.hub import Hub
-from api.queries import Queries
+from api.queries import Queries, said
+from shared.candle import MARKET_PATTERN, SERIES_PATTERN, Series
 from shared.forecast import Forecast
 from shared.reader import AsyncForecastReader
 
+# Described, and checked where names are read, with a remedy.
+_SERIES = {"pattern": f"^{SERIES_PATTERN}$"}
+_MARKET = {"pattern": f"^{MARKET_PATTERN}$"}
 Name = Annotated[
     str,
     Query(
+        json_schema_extra=_SERIES,
         description="exchange:symbol:timeframe, in ccxt's spelling",
         openapi_examples={"hours": {"value": "binance:BTC/USDT:1h"}},
     ),
@@ -52,7 +57,10 @@ Since = Annotated[int, Query(ge=0, le=_LATEST, description="UTC milliseconds")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="the newest so many")]
 Horizon = Annotated[int, Query(ge=1, le=64, description="candles ahead")]
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": HTTPStatus(status).phrase}
+    status: {
+        "description": HTTPStatus(status).phrase,
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
     for status in (401, 404, 422, 429, 503)
 }
 
@@ -79,7 +87,8 @@ def create(
 
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
-        async with Hub(reader()) as app.state.hub:
+        app.state.reader = reader()
+        async with Hub(app.state.reader) as app.state.hub:
             yield
 
     app = FastAPI(
@@ -95,10 +104,7 @@ def create(
     app.include_router(_series(queries))
     app.include_router(_stream(queries))
 
-    @app.middleware("http")
-    async def admit(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        return _refusal(access, request) or await go_on(request)
-
+    app.add_middleware(Admission, access=access)
     if origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=[*origins], allow_methods=["GET"], allow_headers=["*"]
@@ -128,12 +134,15 @@ def _health(queries: Queries) -> APIRouter:
 def _forecasts(queries: Queries) -> APIRouter:
     routes = APIRouter(prefix="/v1", tags=["forecasts"], responses=_PROBLEMS)
 
-    @routes.get("/forecast", responses={304: {"description": "the one that you have"}})
-    def forecast(request: Request, response: Response, series: Name) -> Said:
+    @routes.get(
+        "/forecast",
+        response_model=Said,
+        responses={304: {"description": "the one that you have"}},
+    )
+    async def forecast(request: Request, series: Name) -> Response:
         """Return the newest forecast of a series; it may be kept until it is stale."""
-        said = queries.said(series)
-        _cacheable(request, response, said)
-        return said
+        reader: AsyncForecastReader = request.app.state.reader
+        return _cacheable(request, said(await reader.latest(str(Series.parse(series)))))
 
     @routes.get("/forecasts")
     def forecasts(series: Name, since: Since = 0, limit: Limit = 100) -> list[Forecast]:
@@ -146,6 +155,7 @@ def _forecasts(queries: Queries) -> APIRouter:
             str,
             Query(
                 description="exchange:symbol",
+                json_schema_extra=_MARKET,
                 openapi_examples={"market": {"value": "binance:BTC/USDT"}},
             ),
         ],
@@ -210,33 +220,54 @@ def _stream(queries: Queries) -> APIRouter:
         After a break a browser sends the id of the last one by itself, and gets what it has missed.
         """
         hub: Hub = request.app.state.hub
-        async for said, text in hub.follow(names, last_event_id):
-            yield ServerSentEvent(raw_data=text, event="forecast", id=str(said.issued_at))
+        async for event in hub.follow(names, last_event_id):
+            told_at = str(event.forecast.issued_at)
+            yield ServerSentEvent(raw_data=event.text, event="forecast", id=told_at)
 
     return routes
 
 
-def _cacheable(request: Request, response: Response, said: Said) -> None:
+def _cacheable(request: Request, said: Said) -> Response:
     """Let it be kept until it is stale; say so where whoever asks has it already."""
     etag = f'"{said.revision}-{said.issued_at}-{int(said.stale)}"'
     fresh_s = max(0, said.valid_until // 1_000 - int(time.time()))
-    response.headers["etag"] = etag
-    response.headers["cache-control"] = f"private, max-age={fresh_s}"
+    headers = {"etag": etag, "cache-control": f"private, max-age={fresh_s}"}
     if etag in request.headers.get("if-none-match", ""):
-        raise HTTPException(HTTPStatus.NOT_MODIFIED, headers=dict(response.headers))
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(said.model_dump_json(), headers=headers, media_type="application/json")
 
 
-def _refusal(access: Access, request: Request) -> Response | None:
-    """Return why a request is not answered, if it is not; health is for all, at any rate."""
-    path = request.scope["path"]
-    if path.startswith("/health/"):
+class Admission:
+    """Lets requests in, or answers why not.
+
+    Parameters
+    ----------
+    app
+        What they are let in to.
+    access
+        Who may ask, and how often.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        refusal = self._refusal(Request(scope)) if scope["type"] == "http" else None
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Return why a request is not answered, if it is not; health is for all, at any rate."""
+        path = request.scope["path"]
+        if path.startswith("/health/"):
+            return None
+        is_page = path == "/" or path.startswith(site.PATH)
+        if not is_page and not self._access.admits(request.headers.get("authorization", "")):
+            detail = "send `Authorization: Bearer` with a token of CANDLECAST_API_TOKENS"
+            return problems.answer(request, 401, detail, {"www-authenticate": "Bearer"})
+        client = request.client.host if request.client else ""
+        if wait_s := self._access.wait_s(client):
+            detail = f"this address asks too often: try again in {wait_s:.0f} s"
+            return problems.answer(request, 429, detail, {"retry-after": f"{wait_s:.0f}"})
         return None
-    is_page = path == "/" or path.startswith(site.PATH)
-    if not is_page and not access.admits(request.headers.get("authorization", "")):
-        detail = "send `Authorization: Bearer` with a token of CANDLECAST_API_TOKENS"
-        return problems.answer(request, 401, detail, {"www-authenticate": "Bearer"})
-    client = request.client.host if request.client else ""
-    if wait_s := access.wait_s(client):
-        detail = f"this address asks too often: try again in {wait_s:.0f} s"
-        return problems.answer(request, 429, detail, {"retry-after": f"{wait_s:.0f}"})
-    return None

@@ -64,6 +64,4 @@ def _invalid(request: Request, error: Any) -> Response:
 
 
 def _http(request: Request, error: Any) -> Response:
-    if error.status_code == HTTPStatus.NOT_MODIFIED:
-        return Response(status_code=error.status_code, headers=error.headers)
     return answer(request, error.status_code, error.detail, error.headers)

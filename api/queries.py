@@ -49,10 +49,6 @@ class Queries:
         now_ms = _now_ms()
         return [_row(record, _decoded(raw), now_ms) for record, raw in pairs]
 
-    def said(self, name: str) -> Said:
-        """Return the newest forecast of a series."""
-        return _said(self._reader.latest(str(Series.parse(name))))
-
     def history(self, name: str, since: int) -> list[Forecast]:
         """Return what was said since a time (UTC milliseconds), by revision."""
         return self._reader.history(str(self.known(name)), since)
@@ -74,7 +70,7 @@ class Queries:
         raw = self._view.forecasts([hours, days])
         if not any(raw):
             raise UnknownSeries(f"no forecast for {hours}, nor for {days}")
-        by_hours, by_days = (_said(decode_forecast(one)) if one else None for one in raw)
+        by_hours, by_days = (said(decode_forecast(one)) if one else None for one in raw)
         return Outlook(
             market=market,
             hours=by_hours and _first(by_hours, _HOURS),
@@ -117,7 +113,7 @@ class Queries:
         return series
 
 
-def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> SeriesRow:
+def _row(record: ModelRecord, newest: Forecast | None, now_ms: int) -> SeriesRow:
     series = record.series
     return SeriesRow(
         series=str(series),
@@ -127,12 +123,12 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> SeriesRow:
         paused=record.paused,
         learned=record.sequence,
         waiting=record.waiting,
-        status=said.status if said else None,
-        stale=said.is_stale(now_ms) if said else None,
-        last_close=said.last_close if said else None,
-        candle_close_time=said.candle_close_time if said else None,
-        valid_until=said.valid_until if said else None,
-        skill=list(said.skill) if said else [],
+        status=newest.status if newest else None,
+        stale=newest.is_stale(now_ms) if newest else None,
+        last_close=newest.last_close if newest else None,
+        candle_close_time=newest.candle_close_time if newest else None,
+        valid_until=newest.valid_until if newest else None,
+        skill=list(newest.skill) if newest else [],
         drift_since=record.below_since,
     )
 
@@ -144,15 +140,16 @@ def _decoded(raw: bytes | None) -> Forecast | None:
         return None
 
 
-def _said(forecast: Forecast) -> Said:
+def said(forecast: Forecast) -> Said:
+    """Return a forecast, and whether it is stale by this machine's clock."""
     return Said(**forecast.model_dump(), stale=forecast.is_stale(_now_ms()))
 
 
-def _first(said: Said, count: int) -> Said:
+def _first(whole: Said, count: int) -> Said:
     """Return a forecast of the first steps of another."""
     names = ("target_times", "quantiles", "median", "volatility", "prob_up")
-    kept = {name: getattr(said, name)[:count] for name in names}
-    return said.model_copy(update=kept)
+    kept = {name: getattr(whole, name)[:count] for name in names}
+    return whole.model_copy(update=kept)
 
 
 def _now_ms() -> int:

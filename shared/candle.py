@@ -19,6 +19,10 @@ _MONDAY_MS = 4 * _UNIT_MS["d"]
 _INNER = ("open", "close")
 _EXCHANGE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _SYMBOL = re.compile(r"[A-Za-z0-9._/:-]{1,64}")
+MARKET_PATTERN = f"{_EXCHANGE.pattern}:{_SYMBOL.pattern}"
+"""What the name of a market looks like: ``exchange:symbol``."""
+SERIES_PATTERN = f"{MARKET_PATTERN}:({'|'.join(_TIMEFRAMES)})"
+"""What the name of a series looks like."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ from api.access import Access, new_token
 from api.app import create
 from api.queries import Queries
 from models import state
+from shared.alert import Alert
+from shared.alerts import Alerts
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue
 from shared.reader import AsyncForecastReader, ForecastReader
@@ -165,6 +167,21 @@ def test_hours_and_days_of_a_market_by_one_call(client: TestClient, store: Store
     assert client.get("/v1/outlook", params={"market": "test:NO/NE"}).status_code == 404
 
 
+def test_alerts(client: TestClient, store: Store) -> None:
+    """What is raised, and what was told."""
+    rule = {"rule": "late", "kind": "stale", "series": NAME, "text": "late"}
+    for became, at in (("raised", 1), ("cleared", 2), ("raised", 3)):
+        Alerts(store.link).tell(Alert(**rule, state=became, at=at))  # type: ignore[arg-type]
+
+    told = client.get("/v1/alerts", params={"limit": 2}).json()
+
+    assert [(one["state"], one["at"], one["schema"]) for one in told["newest"]] == [
+        ("raised", 3, 1),
+        ("cleared", 2, 1),
+    ]
+    assert [one["at"] for one in told["raised"]] == [3]
+
+
 def test_skill_and_model(client: TestClient, store: Store) -> None:
     """All of the scores, and which model has them."""
     learn(store, SERIES, WALK[:20])
@@ -186,6 +203,7 @@ def test_skill_and_model(client: TestClient, store: Store) -> None:
         ("/v1/forecast", {}, 422, "series: Field required"),
         ("/v1/overlay", {"series": NAME, "horizon": 65}, 422, "horizon: "),
         ("/v1/candles", {"series": NAME, "limit": 0}, 422, "limit: "),
+        ("/v1/forecasts", {"series": NAME, "since": 2**63}, 422, "since: "),
         ("/v2/forecast", {}, 404, "Not Found"),
     ],
 )

@@ -135,6 +135,7 @@ def test_a_history_is_what_was_said_since(store: Store, server: Server) -> None:
 def test_the_awaited_reader_says_the_same(store: Store, server: Server) -> None:
     """Method by method."""
     learn(store, WALK[:3], SERIES)
+    learn(store, WALK[:2], Series.parse(NAMES[1]))
     reader = ForecastReader(server.url)
 
     async def ask() -> list[object]:
@@ -143,11 +144,19 @@ def test_the_awaited_reader_says_the_same(store: Store, server: Server) -> None:
                 await other.series(),
                 await other.latest(NAMES[0]),
                 await other.history(NAMES[0]),
+                await other.histories([NAMES[0], NAMES[1]]),
                 abs(await other.now_ms() - reader.now_ms()) < 10_000,
             ]
 
     name = NAMES[0]
-    assert asyncio.run(ask()) == [reader.series(), reader.latest(name), reader.history(name), True]
+    both = reader.history(name) + reader.history(NAMES[1])
+    assert asyncio.run(ask()) == [
+        reader.series(),
+        reader.latest(name),
+        reader.history(name),
+        both,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("awaits", [False, True])

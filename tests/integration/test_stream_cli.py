@@ -102,6 +102,16 @@ def test_who_was_away_is_sent_what_was_missed(address: str, store: Store, server
     after.close()
 
 
+def test_many_may_begin_at_once(address: str, store: Store) -> None:
+    """More than Redis would be asked by at a time; none is turned away."""
+    many = [Events(address, NAME) for _ in range(200)]
+    learn(store, SERIES, WALK[2:3])
+
+    assert [one.sequences(2) for one in many] == [[2, 3]] * 200
+    for one in many:
+        one.close()
+
+
 def test_a_series_that_is_none_is_a_problem(address: str) -> None:
     """Before anything is sent."""
     for names, status in (((NAME, "test:NO/NE:1h"), 404), (("nonsense",), 422), ((), 422)):
