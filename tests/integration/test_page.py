@@ -35,6 +35,7 @@ SCREENS: dict[str, dict[str, Any]] = {
 }
 MORE = recent()
 
+expect.set_options(timeout=30_000)  # other tests run beside
 pytestmark = [
     pytest.mark.system,
     pytest.mark.skipif(not CHROMIUM, reason="no chromium: `make test-system` installs it"),
