@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.alert import Alert
 from shared.forecast import Forecast, Skill, Status
@@ -14,10 +14,13 @@ class Problem(BaseModel):
     """What went wrong, by RFC 9457 (``application/problem+json``)."""
 
     type: str = "about:blank"
-    title: str
-    status: int
-    detail: str = Field(description="what was wrong, and the remedy")
-    instance: str = Field(description="the path that was asked for")
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(
+        description="what was wrong, and the remedy",
+        examples=["no series='binance:BTC/USD:1h'; series that exist: binance:BTC/USDT:1h"],
+    )
+    instance: str = Field(description="the path that was asked for", examples=["/v1/candles"])
 
 
 class SeriesRow(BaseModel):
@@ -41,8 +44,45 @@ class SeriesRow(BaseModel):
     )
 
 
+EXAMPLE: dict[str, Any] = {
+    "schema": 1,
+    "series": "binance:BTC/USDT:1h",
+    "exchange": "binance",
+    "symbol": "BTC/USDT",
+    "timeframe": "1h",
+    "revision": 2_161,
+    "sequence": 2_160,
+    "since": 1_726_502_400_000,
+    "candle_open_time": 1_734_274_800_000,
+    "candle_close_time": 1_734_278_400_000,
+    "last_close": 102_480.5,
+    "issued_at": 1_734_278_403_021,
+    "latency_ms": 4,
+    "valid_until": 1_734_282_060_000,
+    "target_times": [1_734_282_000_000],
+    "quantile_levels": [0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975],
+    "quantiles": [
+        [101_520, 101_700, 101_905, 102_220, 102_482.3, 102_745, 103_058, 103_266, 103_450]
+    ],
+    "median": [102_482.3],
+    "volatility": [0.00467],
+    "prob_up": [0.502],
+    "skill": [{"horizon": 1, "candles": 999, "crps": 0.031, "coverage_90": 0.902, "mae": 0.001}],
+    "status": "live",
+    "model": {
+        "name": "default",
+        "fingerprint": "5c1f",
+        "snapshot": {"version": 12, "alias": "champion"},
+    },
+    "stale": False,
+}
+"""A forecast of one candle ahead, as it is answered."""
+
+
 class Said(Forecast):
     """A forecast, and whether it is stale by the clock of whoever answers."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     stale: bool
 

@@ -13,6 +13,7 @@ import schemathesis
 from hypothesis import Phase, settings
 
 from api.access import Access
+from api.answers import Said
 from api.app import create
 from shared.store import Store
 from tests.conftest import COMMAND
@@ -45,6 +46,15 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(20)
+
+
+def test_its_examples_are_answers() -> None:
+    """Whoever copies one has a forecast, and a question with an answer."""
+    (example,) = described["components"]["schemas"]["Said"]["examples"]
+    parameters = described["paths"]["/v1/forecast"]["get"]["parameters"]
+
+    assert Said.model_validate(example).model_dump(mode="json", by_alias=True) == example
+    assert parameters[0]["examples"]["hours"]["value"] == example["series"]
 
 
 @schema.parametrize()
