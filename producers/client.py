@@ -1,4 +1,4 @@
-"""Client: what is used of ccxt's websocket clients, and what has to be known of them."""
+"""What is used of ccxt's clients, for REST and websockets, and what has to be known of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -9,6 +9,61 @@ from shared.candle import Series
 # Of one subscription: exchanges take a few hundred at most.
 _AT_ONCE = 100
 _LOOKED_BACK = 10
+
+
+class Ccxt(Protocol):
+    """What is used of a ccxt exchange.
+
+    Attributes
+    ----------
+    lastRestRequestTimestamp
+        When it has sent the last question, by this machine's clock, UTC milliseconds.
+    """
+
+    lastRestRequestTimestamp: float  # noqa: N815 -- ccxt's
+
+    @property
+    def id(self) -> str:
+        """Name in ccxt."""
+        ...
+
+    @property
+    def has(self) -> Mapping[str, Any]:
+        """What it can do, by method."""
+        ...
+
+    @property
+    def timeframes(self) -> Mapping[str, Any] | None:
+        """Its timeframes in ccxt's spelling and its own."""
+        ...
+
+    @property
+    def markets(self) -> Mapping[str, Any] | None:
+        """What is traded, by symbol; None before `load_markets`."""
+        ...
+
+    def load_markets(self) -> Any:
+        """Fetch what is traded."""
+        ...
+
+    def fetch_ohlcv(
+        self, symbol: str, timeframe: str, since: int | None, limit: int | None
+    ) -> Sequence[Sequence[Any]]:
+        """Fetch candles from ``since`` (UTC milliseconds) on."""
+        ...
+
+    def fetch_time(self) -> int | None:
+        """Fetch the exchange's clock."""
+        ...
+
+    def milliseconds(self) -> int:
+        """Return this machine's clock."""
+        ...
+
+    @property
+    def last_response_headers(self) -> Mapping[str, str] | None:
+        """Headers of the last answer."""
+        ...
 
 
 class Client(Protocol):

@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from producers.exchange import UNEXPECTED, Ccxt, nearest
+from producers.client import Ccxt
+from producers.exchange import UNEXPECTED, nearest
 from shared.errors import CandlecastError, InvalidValue
 
 if TYPE_CHECKING:

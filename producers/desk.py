@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from producers.lane import regrown, spread
-from producers.pause import Pause
+from producers.pause import Pause, monotonic
 from producers.polling import ExchangeFeed
 from producers.push import CandleStore, Push, Totals
 from producers.rows import CandleSource, ExchangeError, Unreachable
@@ -111,7 +110,7 @@ class Desk(threading.Thread):
         open_venue: Callable[[], Venue],
         open_store: Callable[[], Store],
         pause: Pause,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self.fault: CandlecastError | None = None

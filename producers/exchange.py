@@ -2,83 +2,25 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from email.utils import parsedate_to_datetime
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
 
 import structlog
 
+from producers.client import Ccxt
+from producers.exchange_clock import ExchangeClock
 from producers.pause import Pause, asked_s
 from producers.rows import ExchangeError, Unreachable
 from shared.candle import Series, Timeframe
 from shared.errors import InvalidValue
 
 PAGE = 500
-_CLOCK_PERIOD_MS = 3_600_000
-_CLOCK_RETRY_MS = 60_000
-# So far two clocks of this machine run apart before one of them must have been set.
-_CLOCK_STEP_MS = 1_000
 _SHOWN = 20
 # What ccxt's parsers raise at an answer that they do not expect.
 UNEXPECTED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 log = structlog.get_logger(__name__)
-
-
-class Ccxt(Protocol):
-    """What is used of a ccxt exchange.
-
-    Attributes
-    ----------
-    lastRestRequestTimestamp
-        When it has sent the last question, by this machine's clock, UTC milliseconds.
-    """
-
-    lastRestRequestTimestamp: float  # noqa: N815 -- ccxt's
-
-    @property
-    def id(self) -> str:
-        """Name in ccxt."""
-        ...
-
-    @property
-    def has(self) -> Mapping[str, Any]:
-        """What it can do, by method."""
-        ...
-
-    @property
-    def timeframes(self) -> Mapping[str, Any] | None:
-        """Its timeframes in ccxt's spelling and its own."""
-        ...
-
-    @property
-    def markets(self) -> Mapping[str, Any] | None:
-        """What is traded, by symbol; None before `load_markets`."""
-        ...
-
-    def load_markets(self) -> Any:
-        """Fetch what is traded."""
-        ...
-
-    def fetch_ohlcv(
-        self, symbol: str, timeframe: str, since: int | None, limit: int | None
-    ) -> Sequence[Sequence[Any]]:
-        """Fetch candles from ``since`` (UTC milliseconds) on."""
-        ...
-
-    def fetch_time(self) -> int | None:
-        """Fetch the exchange's clock."""
-        ...
-
-    def milliseconds(self) -> int:
-        """Return this machine's clock."""
-        ...
-
-    @property
-    def last_response_headers(self) -> Mapping[str, str] | None:
-        """Headers of the last answer."""
-        ...
 
 
 class Exchange:
@@ -91,11 +33,6 @@ class Exchange:
     pause
         The pauses that it has asked for; of its own by default.
 
-    Attributes
-    ----------
-    is_unsure
-        Whether this machine's clock was set, and the exchange's was not heard since.
-
     Raises
     ------
     Unreachable
@@ -107,16 +44,13 @@ class Exchange:
     def __init__(self, source: Ccxt, pause: Pause | None = None) -> None:
         self._source = source
         self._pause = pause or Pause(source.id)
-        self._ahead_ms = 0
-        self._clock_due = 0
-        self._clock_failing = self._is_measured = self.is_unsure = False
-        self._apart_ms = self._clocks_apart()
+        self._clock = ExchangeClock(source, self._pause.clock, self._call, self._header)
         self._pause.check()
         self._call(source.load_markets)
         if not source.markets:
             raise Unreachable(f"{self.name} lists no markets")
-        self._hear_clock()
-        self._check_clock()
+        self._clock.hear()
+        self._clock.check()
 
     @property
     def name(self) -> str:
@@ -124,25 +58,15 @@ class Exchange:
         return self._source.id
 
     def now_ms(self) -> int:
-        """Return the exchange's own time, UTC milliseconds.
-
-        It is this machine's, and how far the exchange's was ahead when it was measured last: once
-        an hour, and when this machine's clock was set; until then the exchange's has not stepped.
-        An exchange without a clock says in the headers of an answer, to the second, when it was
-        sent.
-        """
-        apart_ms = self._clocks_apart()
-        step_ms = apart_ms - self._apart_ms
-        if abs(step_ms) > _CLOCK_STEP_MS:
-            if self._is_measured:
-                self._ahead_ms -= round(step_ms)
-            self._apart_ms, self._clock_due, self.is_unsure = apart_ms, 0, self._is_measured
+        """Return the exchange's own time, UTC milliseconds: see `ExchangeClock`."""
         if not self._pause.left_s:
-            self._check_clock()
-        return self._source.milliseconds() + self._ahead_ms
+            self._clock.check()
+        return self._clock.now_ms()
 
-    def _clocks_apart(self) -> float:
-        return self._source.milliseconds() - 1_000 * self._pause.clock()
+    @property
+    def is_unsure(self) -> bool:
+        """Whether this machine's clock was set, and the exchange's was not heard since."""
+        return self._clock.is_unsure
 
     def series(self, symbol: str, timeframe: Timeframe) -> Series:
         """Return the series of a market.
@@ -179,11 +103,12 @@ class Exchange:
             When the exchange refuses, or answers what cannot be read.
         """
         self._pause.check()
-        self._check_clock()
+        self._clock.check()
         self._pause.check()
-        found = self._call(self._fetch, series, since)
+        self._clock.question = partial(self._fetch, series, since)
+        found = self._call(self._clock.question)
         self._pause.forget()
-        self._hear_clock()
+        self._clock.hear()
         timed = [row for row in found if _has_time(row)]
         if without := len(found) - len(timed):
             example = next(repr(row) for row in found if not _has_time(row))
@@ -193,48 +118,6 @@ class Exchange:
     def _fetch(self, series: Series, since: int) -> list[Sequence[Any]]:
         frame = str(series.timeframe)
         return list(self._source.fetch_ohlcv(series.symbol, frame, since, PAGE))
-
-    def _check_clock(self) -> None:
-        """Measure, once an hour, how far the exchange's clock is ahead of ours.
-
-        Candles come without it: while the measurement fails, the last one holds.
-        """
-        now_ms = self._source.milliseconds()
-        if now_ms < self._clock_due or not self._source.has.get("fetchTime"):
-            return
-        try:
-            ahead_ms = self._call(self._measure_ahead)
-        except ExchangeError as error:
-            self._clock_due = now_ms + _CLOCK_RETRY_MS
-            if not self._clock_failing:
-                log.warning("exchange_clock_unknown", kept_ms=self._ahead_ms, error=str(error))
-            self._clock_failing = True
-        else:
-            self._clock_failing = False
-            self._set_clock(ahead_ms)
-
-    def _measure_ahead(self) -> int:
-        before_ms = self._source.milliseconds()
-        time_ms = self._source.fetch_time()
-        # It may have slept first, for the sake of its rate limit.
-        before_ms = max(before_ms, int(self._source.lastRestRequestTimestamp))
-        between_ms = (before_ms + self._source.milliseconds()) // 2
-        return 0 if time_ms is None else int(time_ms) - between_ms
-
-    def _hear_clock(self) -> None:
-        """Where there is no clock to be asked for, see once an hour when it sent its answer."""
-        now_ms = self._source.milliseconds()
-        if now_ms < self._clock_due or self._source.has.get("fetchTime"):
-            return
-        with suppress(ValueError):  # it does not say
-            sent_s = parsedate_to_datetime(self._header("date")).timestamp()
-            age_s = int(self._header("age") or 0)  # of an answer out of a cache
-            self._set_clock(round(1_000 * (sent_s + age_s)) - now_ms)
-
-    def _set_clock(self, ahead_ms: int) -> None:
-        self._ahead_ms, self._apart_ms = ahead_ms, self._clocks_apart()
-        self._clock_due = self._source.milliseconds() + _CLOCK_PERIOD_MS
-        self._is_measured, self.is_unsure = True, False
 
     def _header(self, name: str) -> str:
         headers = self._source.last_response_headers or {}

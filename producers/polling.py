@@ -1,7 +1,6 @@
 """The closed candles of an exchange's market as a feed."""
 
 import math
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import structlog
 from producers import certain, checks
 from producers.bridge import Bridge
 from producers.lane import grown, spread
+from producers.pause import monotonic
 from producers.rows import CandleSource, CandleStream, ExchangeError, Paused, Row, Rows, Unreachable
 from shared.candle import Candle, Series
 from shared.records import BEFORE_ALL
@@ -83,7 +83,7 @@ class ExchangeFeed:
         series: Series,
         since: int,
         refuse: Callable[[str, str], object] = lambda *_: None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = monotonic,
         stream: CandleStream | None = None,
         bridge: int = 0,
     ) -> None:
@@ -132,7 +132,7 @@ class ExchangeFeed:
             return told
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
         last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
-        if self._next > last_closed and not self._exchange.is_unsure:
+        if self._next > last_closed:
             self.has_caught_up = True
             self._wait(0.0)
             return []

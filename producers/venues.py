@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from producers.client import Client
+from producers.client import Ccxt, Client
 from producers.connect import connect, connect_stream, streams
 from producers.desk import Venue
-from producers.exchange import Ccxt, Exchange
+from producers.exchange import Exchange
 from producers.pause import Pause
 from producers.rows import CandleSource
 from producers.stream import Stream

@@ -19,9 +19,9 @@ from functools import partial
 from typing import Any
 
 from config import logs
+from producers.client import Ccxt
 from producers.connect import connect
 from producers.desk import Desk, Order
-from producers.exchange import Ccxt
 from producers.live import Live
 from producers.pause import Pause
 from producers.venues import open_venue

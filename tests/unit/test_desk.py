@@ -179,7 +179,7 @@ def test_a_pause_asked_for_at_the_start_is_sat_out() -> None:
 
 
 def test_a_pause_does_not_hold_up_the_end() -> None:
-    """Nor does one that is asked for again and again make it ask without end."""
+    """However long it is."""
     market = Market()
     market.failures = [ccxt.RateLimitExceeded("429") for _ in range(9)]
     market.last_response_headers = {"Retry-After": "3000"}
@@ -189,6 +189,17 @@ def test_a_pause_does_not_hold_up_the_end() -> None:
         one.join(5)
 
         assert not one.is_alive()
+
+
+def test_a_pause_of_no_time_is_asked_about_ever_more_seldom() -> None:
+    """It says that it may be asked at once, and it fails again."""
+    market = Market()
+    market.failures = [ccxt.RateLimitExceeded("429") for _ in range(99)]
+    market.last_response_headers = {"Retry-After": "0"}
+    with running(desk(market, Store(), [BTC])) as one:
+        until(lambda: one.standing.retries == 2)
+
+        assert one.standing.pauses == 2
 
 
 def test_a_stream_that_had_to_be_corrected_is_not_believed_again() -> None:

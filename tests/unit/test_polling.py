@@ -196,6 +196,18 @@ def test_a_hole_behind_an_outage_is_asked_about_for_half_a_minute(*, filled: boo
     assert hours(source.take(500)) == [16]
 
 
+def test_an_exchange_that_fails_over_a_close_is_left_alone_all_the_same() -> None:
+    """The next close is no reason to ask sooner."""
+    fake = Fake(rows=[row(hour) for hour in range(10)])
+    source = feed(fake)
+    source.take(500)
+    fake.failures = [ccxt.NetworkError("down") for _ in range(20)]
+    fake.now_ms = START + 11 * HOUR + 2_000
+    for _ in range(10):
+        assert source.take(500) == []
+        assert wait(fake, source) > 0
+
+
 def test_a_hole_before_an_outage_is_none_of_its_doing() -> None:
     """A long history does not stop at each of them."""
     fake = Fake(rows=[row(hour) for hour in range(10) if hour not in {3, 6}])
