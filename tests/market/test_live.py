@@ -129,7 +129,7 @@ def test_a_stream_that_is_final_must_show_it_first(
 ) -> None:
     """One whose candles come late, or are others a moment after their close, is never believed."""
     names = ("binance:BTC/USDT:1m", "bybit:ETH/USDT:1m")
-    with served("--ago-s", "3900", "--factor", "20", "--script", json.dumps([fault])) as (
+    with served("--ago-s", "3900", "--factor", "40", "--script", json.dumps([fault])) as (
         url,
         clock,
     ):
