@@ -35,7 +35,7 @@ _databases = itertools.cycle(range(16))
 # CI has ten minutes: `make faults` runs these, by their marker; the others have a short form.
 AT_LENGTH = {
     *("test_benchmarks", "test_backtest_cli", "test_pretrain_cli"),
-    *("test_planted_pickles", "test_story"),
+    *("test_planted_pickles", "test_story", "test_broken_off"),
 }
 SHORTENED = {"faults", "test_live"}
 

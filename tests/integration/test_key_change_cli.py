@@ -20,6 +20,7 @@ OLD, NEW = (Signer(key.encode()).key_id for key in (STATE_KEY, NEW_KEY))
 FAST, SLOW, IDLE = many(3)
 
 
+@pytest.mark.at_length
 def test_status_shows_which_states_still_bear_the_key_before(
     store: Store, candlecast: Callable[..., "subprocess.CompletedProcess[str]"]
 ) -> None:

@@ -171,6 +171,7 @@ def archived(data: Path, name: str) -> tuple[int, bool]:
 
 
 @pytest.mark.usefixtures("furnished")
+@pytest.mark.at_length
 def test_a_retired_series_leaves_its_model_and_its_dead_letters(
     learned: Store, candlecast: Run, tmp_path: Path
 ) -> None:

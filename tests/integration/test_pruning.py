@@ -27,6 +27,7 @@ def size(folder: Path) -> tuple[int, int, int]:
     return sum(rows for (rows,) in counts), (folder / "mlflow.db").stat().st_size, beside
 
 
+@pytest.mark.at_length
 def test_the_store_levels_off(store: Store, tmp_path: Path) -> None:
     """More snapshots need no more room; the champion and the newest versions stay."""
     house = House.at(store, tmp_path, run_snapshots=5)

@@ -160,6 +160,7 @@ def test_a_server_that_answers_errors_is_an_error_of_ours(
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow and its libraries warn of themselves
+@pytest.mark.at_length
 def test_a_disk_that_is_full_costs_no_version(
     server: Server, store: Store, candlecast: Run, tmp_path: Path
 ) -> None:

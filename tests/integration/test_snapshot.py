@@ -232,6 +232,7 @@ print(json.dumps(said | {{"foreign": error(data=os.environ["DATA"])}}))
 
 
 @pytest.mark.usefixtures("furnished")
+@pytest.mark.at_length
 def test_a_version_that_cannot_forecast_says_why(
     store: Store, candlecast: Run, tmp_path: Path
 ) -> None:
@@ -263,6 +264,7 @@ else:
 """
 
 
+@pytest.mark.at_length
 def test_two_at_once_make_one_store(tmp_path: Path) -> None:
     """MLflow's own creation of a store breaks when two processes begin at once; ours waits."""
     command = [sys.executable, "-c", OPEN, f"sqlite:///{tmp_path}/new/mlflow.db"]
@@ -284,6 +286,7 @@ with sqlite_store.alone(sys.argv[1]):
 """
 
 
+@pytest.mark.at_length
 def test_a_store_whose_maker_was_killed_is_made_anew(tmp_path: Path) -> None:
     """What MLflow had done by then stays beside, and is gone when the store is there."""
     address = f"sqlite:///{tmp_path}/mlflow.db"
