@@ -1,5 +1,6 @@
 """The HTTP interface: read-only, JSON, with an OpenAPI description of itself."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -52,6 +53,8 @@ Names = Annotated[
         openapi_examples={"hours": {"value": ["binance:BTC/USDT:1h"]}},
     ),
 ]
+# So many questions to Redis at once: more than its client has connections would fail.
+_ASKING = 32
 _LATEST = 10**15  # milliseconds, thirty thousand years on
 Since = Annotated[int, Query(ge=0, le=_LATEST, description="UTC milliseconds")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="the newest so many")]
@@ -88,6 +91,7 @@ def create(
     @asynccontextmanager
     async def living(app: FastAPI) -> AsyncIterator[None]:
         app.state.reader = reader()
+        app.state.asking = asyncio.Semaphore(_ASKING)
         async with Hub(app.state.reader) as app.state.hub:
             yield
 
@@ -107,7 +111,11 @@ def create(
     app.add_middleware(Admission, access=access)
     if origins:
         app.add_middleware(
-            CORSMiddleware, allow_origins=[*origins], allow_methods=["GET"], allow_headers=["*"]
+            CORSMiddleware,
+            allow_origins=[*origins],
+            allow_methods=["GET"],
+            allow_headers=["*"],
+            expose_headers=["ETag", "Retry-After"],
         )
     problems.install(app)
     site.install(app)
@@ -141,8 +149,10 @@ def _forecasts(queries: Queries) -> APIRouter:
     )
     async def forecast(request: Request, series: Name) -> Response:
         """Return the newest forecast of a series; it may be kept until it is stale."""
-        reader: AsyncForecastReader = request.app.state.reader
-        return _cacheable(request, said(await reader.latest(str(Series.parse(series)))))
+        state, name = request.app.state, str(Series.parse(series))
+        async with state.asking:
+            newest = await state.reader.latest(name)
+        return _cacheable(request, said(newest))
 
     @routes.get("/forecasts")
     def forecasts(series: Name, since: Since = 0, limit: Limit = 100) -> list[Forecast]:

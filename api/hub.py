@@ -17,6 +17,7 @@ _RETRY_S = 1.0
 _MOST_UNREAD = 1_000
 # So many begin at once: each takes a connection to Redis for a moment.
 _BEGINNING = 16
+_FIRST = (-1, 0)
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +87,8 @@ class Hub:
             async with self._beginning:
                 past = await self._past(wanted, since)
             told = {_identity(forecast) for forecast in past}
+            newest = {forecast.series: _order(forecast) for forecast in past}
+            waiting = queue.qsize()  # they may be older than the past: it was read after them
             for forecast in past:
                 yield _event(forecast)
             del past
@@ -93,7 +96,9 @@ class Hub:
                 event = await queue.get()
                 if queue in self._overrun:
                     raise TooSlow(f"{_MOST_UNREAD} forecasts wait to be read")
-                if _identity(event.forecast) not in told:
+                waiting -= 1
+                is_older = _order(event.forecast) < newest.get(event.forecast.series, _FIRST)
+                if _identity(event.forecast) not in told and not (waiting >= 0 and is_older):
                     yield event
 
     async def _past(self, names: Iterable[str], since: int | None) -> list[Forecast]:
@@ -108,8 +113,9 @@ class Hub:
     def _joined(self, names: Iterable[str]) -> Iterator[asyncio.Queue[Event]]:
         queue: asyncio.Queue[Event] = asyncio.Queue(_MOST_UNREAD)
         for name in names:
+            if name not in self._readers:
+                self._changed.set()
             self._readers.setdefault(name, set()).add(queue)
-        self._changed.set()
         try:
             yield queue
         finally:
@@ -118,7 +124,7 @@ class Hub:
                 self._readers[name].discard(queue)
                 if not self._readers[name]:
                     del self._readers[name]
-            self._changed.set()
+                    self._changed.set()
 
     async def _run(self) -> None:
         while True:
@@ -146,6 +152,7 @@ class Hub:
         """Find the places from which on to read, for all who have come and gone."""
         self._changed.clear()
         names = {*self._readers}
+        self._known &= names  # whoever comes back to one has to wait for it
         self._following.change(self._reader.following(sorted(names)))
         if names:
             self._tell(await self._reader.begin(self._following))
@@ -168,6 +175,10 @@ class Hub:
 
 def _event(forecast: Forecast) -> Event:
     return Event(forecast, forecast.model_dump_json())
+
+
+def _order(forecast: Forecast) -> tuple[int, int]:
+    return forecast.candle_open_time, forecast.revision
 
 
 def _identity(forecast: Forecast) -> tuple[str, int, int]:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 import structlog
@@ -54,6 +54,8 @@ class Notifier:
             lambda: deque(maxlen=max(longest, default=0) + 1)
         )
         self._raised: dict[tuple[str, str], Alert] = {}
+        # What was read and is still to be judged.
+        self._new: list[Forecast] = []
         self._look_at = 0.0
 
     async def run(self) -> None:
@@ -67,44 +69,47 @@ class Notifier:
 
     async def step(self) -> None:
         """Take what is new, or wait for it some seconds, and judge."""
-        new: list[Forecast] = []
         if time.monotonic() >= self._look_at:
-            new = await self._look_around()
+            await self._look_around()
             self._look_at = time.monotonic() + _LOOK_AROUND_S
         elif self._names:
-            new = await self._reader.news(self._following)
+            self._new += await self._reader.news(self._following)
         else:
             await asyncio.sleep(_RETRY_S)
-        await asyncio.to_thread(self._judge_all, new, await self._reader.now_ms())
+        await asyncio.to_thread(self._judge_all, await self._reader.now_ms())
 
-    async def _look_around(self) -> list[Forecast]:
-        """See which series there are and how their models are doing; return what is new."""
-        names = await self._reader.series()
+    async def _look_around(self) -> None:
+        """See which series there are, how their models are doing, and what is new."""
+        names = await asyncio.to_thread(self._look_at_models)
         if names != self._names:
             self._following.change(self._reader.following(names))
         if any(isinstance(rule, OutsideRule) for rule in self._rules):
             for name in {*names} - {*self._names}:
                 with suppress(DecodeError):  # less is known of its past
                     self._said[name].extend((await self._reader.history(name))[:-1])
-        new = await self._reader.begin(self._following) if names != self._names else []
+        if names != self._names:
+            self._new += await self._reader.begin(self._following)
         for gone in {*self._said} - {*names}:
             del self._said[gone]
         self._names = names
-        await asyncio.to_thread(self._look_at_models)
-        return new
 
-    def _look_at_models(self) -> None:
-        models = self._view.models(self._view.series())
+    def _look_at_models(self) -> list[str]:
+        """Return the series there are; one that cannot be read stops no other."""
+        names = self._view.series()
+        spoilt = self._view.faults(names)
+        models = self._view.models([series for series in names if series not in spoilt])
         self._drifts = {str(model.series): model.below_since for model in models}
+        return [*self._drifts]
 
-    def _judge_all(self, new: Iterable[Forecast], now_ms: int) -> None:
+    def _judge_all(self, now_ms: int) -> None:
         """Judge each new forecast, then all series by the clock, and tell what has changed."""
         self._raised = {(alert.rule, alert.series): alert for alert in self._alerts.raised()}
-        for forecast in new:
+        for forecast in self._new:
             said = self._said[forecast.series]
             if forecast not in said:
                 said.append(forecast)
                 self._judge(forecast.series, now_ms)
+        self._new = []
         for series in [*self._said]:
             self._judge(series, now_ms)
         wanted = {rule.name: rule for rule in self._rules}

@@ -1,10 +1,7 @@
 """The command that tells what somebody wants to be told of."""
 # ruff: noqa: PLC0415 -- heavy imports only when needed
 
-import os
-import secrets
 import signal
-import socket
 import threading
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING
@@ -64,8 +61,7 @@ def _webhook(read: "Settings", alerts: "Alerts") -> "Webhook | None":
         return None
     from api.webhook import Webhook
 
-    consumer = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(2)}"
-    return Webhook(read.alerts_webhook, read.alerts_secret, alerts, consumer)
+    return Webhook(read.alerts_webhook, read.alerts_secret, alerts)
 
 
 async def _until_told_to_end(work: Awaitable[None]) -> None:

@@ -22,12 +22,14 @@ _LEAST_BYTES = 24
 _TIMEOUT_S = 10
 _WAIT_S = 5.0
 _OLD_MS = 3_600_000
+_AGAIN = {408, 425, 429, *range(500, 600)}
 # Within one try; whatever fails after that is tried again until it is old.
 _RETRY = Retry(
     total=4,
     backoff_factor=1,
     backoff_jitter=1,
-    status_forcelist=(408, 425, 429, 500, 502, 503, 504),
+    status_forcelist=_AGAIN,
+    respect_retry_after_header=False,  # it could hold up all alerts for hours
     allowed_methods=["POST"],
     redirect=False,
     raise_on_status=False,
@@ -50,8 +52,6 @@ class Webhook:
         ``whsec_`` and the key in base64, 24 bytes or more.
     alerts
         Where they come from.
-    consumer
-        A name that no other process has.
 
     Raises
     ------
@@ -59,13 +59,12 @@ class Webhook:
         When the address or the secret is none.
     """
 
-    def __init__(self, url: str, secret: str, alerts: Alerts, consumer: str) -> None:
+    def __init__(self, url: str, secret: str, alerts: Alerts) -> None:
         if urlsplit(url).scheme not in {"http", "https"}:
             raise InvalidValue("alerts_webhook", urlsplit(url).scheme, "write https://host/path")
         self._url = url
         self._key = _key_of(secret)
         self._alerts = alerts
-        self._consumer = consumer
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=_RETRY))
@@ -74,15 +73,22 @@ class Webhook:
         """Deliver until it is stopped; what is not delivered by then comes at the next start."""
         while not stopped.is_set():
             try:
-                self._alerts.join()
-                for entry_id, alert in self._alerts.undelivered(self._consumer):
-                    if alert and not self._is_dealt_with(entry_id, alert):
-                        stopped.wait(_WAIT_S)
-                        break
-                    self._alerts.delivered(entry_id)
+                with self._alerts.turn() as is_mine:
+                    self._alerts.join()
+                    while is_mine and is_mine() and not stopped.is_set() and self._deliver():
+                        pass
+                stopped.wait(_WAIT_S)
             except StoreError as error:
                 log.warning("alerts_not_read", error=str(error))
                 stopped.wait(_WAIT_S)
+
+    def _deliver(self) -> bool:
+        """Post what there is; say whether all of it was dealt with."""
+        for entry_id, alert in self._alerts.undelivered():
+            if alert and not self._is_dealt_with(entry_id, alert):
+                return False
+            self._alerts.delivered(entry_id)
+        return True
 
     def _is_dealt_with(self, entry_id: str, alert: Alert) -> bool:
         """Post an alert; say whether it is not to be posted again."""
@@ -102,7 +108,7 @@ class Webhook:
         except requests.RequestException as error:
             log.warning("webhook_failing", **facts, error=type(error).__name__)
             return False
-        if answer.status_code in _RETRY.status_forcelist:
+        if answer.status_code in _AGAIN:
             log.warning("webhook_failing", **facts, error=answer.status_code)
             return False
         if not answer.ok or answer.is_redirect:

@@ -1,7 +1,7 @@
 """Where alerts are told in Redis: a stream, what is raised now, what is to be delivered."""
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,8 +13,9 @@ from shared.records import text
 _KEPT = 1_000
 _GROUP = "webhook"
 _BLOCK_MS = 2_000
-# Whoever has not delivered one by then has been killed.
-_ABANDONED_MS = 600_000
+_AT_ONCE = 100
+# Whoever has the right and is killed keeps it for so long.
+_TURN_S = 15.0
 _FIELD = "alert"
 
 
@@ -76,21 +77,24 @@ class Alerts:
             if all(group["name"] != _GROUP.encode() for group in known or ()):
                 redis.xgroup_create(self._stream, _GROUP, id="$", mkstream=True)
 
-    def undelivered(self, consumer: str) -> Iterator[tuple[str, Alert | None]]:
-        """Yield ids and alerts that are to be delivered by this one; wait for some a while.
+    def turn(self) -> AbstractContextManager[Callable[[], bool] | None]:
+        """Hold the right to deliver: see `Link.lock`."""
+        return self._link.lock(self._link.keys.alerts_webhook, _TURN_S, 0)
 
-        First those that it was given before, then those of others that have been killed.
+    def undelivered(self) -> Iterator[tuple[str, Alert | None]]:
+        """Yield ids and alerts that are to be delivered, in their order; wait for some a while.
+
+        What was begun and not delivered comes first, whoever had begun.
         """
         with self._link.translated() as redis:
-            _, abandoned, _ = redis.xautoclaim(
-                self._stream, _GROUP, consumer, min_idle_time=_ABANDONED_MS, count=100
-            )
-            mine = redis.xreadgroup(_GROUP, consumer, {self._stream: "0"}, count=100)
-            found = [*abandoned, *(mine[0][1] if mine else ())]
+            begun = redis.xreadgroup(_GROUP, _GROUP, {self._stream: "0"}, count=_AT_ONCE)
+            found = begun[0][1] if begun else []
             if not found:
-                new = redis.xreadgroup(_GROUP, consumer, {self._stream: ">"}, block=_BLOCK_MS)
+                new = redis.xreadgroup(
+                    _GROUP, _GROUP, {self._stream: ">"}, count=_AT_ONCE, block=_BLOCK_MS
+                )
                 found = new[0][1] if new else []
-        for entry_id, fields in dict(found).items():
+        for entry_id, fields in found:
             yield text(entry_id) or "", _read((fields or {}).get(_FIELD.encode()))
 
     def delivered(self, entry_id: str) -> None:

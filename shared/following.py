@@ -102,8 +102,12 @@ class Following:
 
 
 def forecasts_of(entries: Iterable[tuple[Any, dict[bytes, bytes]]]) -> list[Forecast]:
-    """Return the forecasts of a history, by revision."""
-    return sorted((decode_forecast(fields[_FIELD]) for _, fields in entries), key=_revision)
+    """Return the forecasts of a history, by revision; what cannot be read is left out."""
+    found = []
+    for _, fields in entries:
+        with suppress(DecodeError):
+            found.append(_decoded(fields))
+    return sorted(found, key=_revision)
 
 
 def _decoded(fields: dict[bytes, bytes]) -> Forecast:

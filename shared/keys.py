@@ -74,6 +74,11 @@ class Keys:
         return f"{self.prefix}alerts-raised"
 
     @property
+    def alerts_webhook(self) -> str:
+        """Guard: one process at a time posts alerts."""
+        return f"{self.prefix}alerts-webhook"
+
+    @property
     def tick(self) -> str:
         """Guard: one tick of the fleet at a time."""
         return f"{self.prefix}tick"

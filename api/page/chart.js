@@ -26,7 +26,6 @@ export class Chart {
    */
   async draw(known) {
     this.known = known;
-    if (known.candles.length < 2) return;
     this.step = known.forecast.target_times[0] - known.forecast.candle_close_time;
     const colours = palette(this.place);
     const traces = [
@@ -49,6 +48,12 @@ export class Chart {
   /** Draw once more, in the colours of now. */
   redraw() {
     return this.known && this.draw(this.known);
+  }
+
+  /** Show nothing until another series is drawn. */
+  forget() {
+    this.known = null;
+    this.shown = null;
   }
 
   /** Show the newest again. */
@@ -135,6 +140,7 @@ export class Chart {
         gridcolor: colours.line,
         side: "right",
         fixedrange: true,
+        automargin: true,
         exponentformat: "none",
         separatethousands: true,
       },

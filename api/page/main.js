@@ -4,7 +4,7 @@ import { Chart, summary } from "./chart.js";
 import * as details from "./details.js";
 import { ask, follow, hasToken, keepToken, now, Problem } from "./server.js";
 import { SeriesTable } from "./table.js";
-import { element } from "./text.js";
+import { element, price } from "./text.js";
 
 const CANDLES = 500;
 const ALERTS = 20;
@@ -12,14 +12,26 @@ const ROWS_EVERY_MS = 15_000;
 const LEAST_PAUSE_MS = 1_000; // between two pictures of a series that is caught up
 
 const find = (id) => document.getElementById(id);
-const table = new SeriesTable(find("series"), (text) => (find("count").textContent = text));
+const table = new SeriesTable(find("series"), (text) => say("count", text));
 const chart = new Chart(find("chart"));
 let following = { names: "", stop: () => {} };
 let drawing = null;
 let isDue = false;
 
 // The series that is chosen stands in the address, so that it can be kept and sent.
-const chosen = () => decodeURIComponent(location.hash.slice(1));
+function chosen() {
+  try {
+    const name = decodeURIComponent(location.hash.slice(1));
+    return name.includes(":") ? name : "";
+  } catch {
+    return ""; // no address that was made here
+  }
+}
+
+/** Write only what is new: screen readers read out what is written. */
+function say(id, text) {
+  if (find(id).textContent !== text) find(id).textContent = text;
+}
 
 function attempt(work) {
   return work().catch((error) => {
@@ -44,7 +56,8 @@ async function load() {
   const [rows, alerts] = await Promise.all([ask("../v1/series"), ask("../v1/alerts", { limit: 1 })]);
   table.replace(rows);
   find("alerts").hidden = !alerts.raised.length;
-  find("raised").replaceChildren(...alerts.raised.slice(0, ALERTS).map(details.alert));
+  const raised = alerts.raised.slice(0, ALERTS).map(details.alert);
+  if (find("raised").textContent !== raised.map((one) => one.textContent).join("")) find("raised").replaceChildren(...raised);
   complain("");
   find("empty").hidden = table.rows.size > 0;
   if (table.rows.size && !table.rows.has(chosen())) {
@@ -73,10 +86,11 @@ function render() {
   table.chosen = chosen();
   const names = table.render(now());
   const wanted = [...new Set([...names, ...(table.rows.has(table.chosen) ? [table.chosen] : [])])].slice(-100);
-  if (wanted.join() !== following.names) {
+  const key = [...wanted].sort().join(); // another order is no other stream
+  if (key !== following.names) {
     following.stop();
     const stop = wanted.length ? follow(wanted, take, told) : () => {};
-    following = { names: wanted.join(), stop };
+    following = { names: key, stop };
   }
   describe();
 }
@@ -89,15 +103,15 @@ function take(forecast) {
 function told(state, error) {
   const text = state === "live" ? "● live" : `○ connection lost, trying again (${error.message})`;
   if (error instanceof Problem && error.status === 401) login();
-  if (find("connection").textContent !== text) find("connection").textContent = text;
+  say("connection", text);
 }
 
 function describe() {
   const row = table.rows.get(chosen());
   if (!row?.forecast) return;
   const isStale = now() > row.valid_until;
-  find("summary").textContent = summary(row.forecast, table.horizon, isStale);
-  document.title = `${row.forecast.last_close} ${row.symbol} ${row.timeframe} · Candlecast`;
+  say("summary", summary(row.forecast, table.horizon, isStale));
+  document.title = `${price(row.forecast.last_close)} ${row.symbol} ${row.timeframe} · Candlecast`;
 }
 
 /** Draw the chosen series; what comes meanwhile is drawn next. */
@@ -118,10 +132,7 @@ async function draw() {
 async function picture() {
   const series = chosen();
   const row = table.rows.get(series);
-  find("chosen").hidden = find("details").hidden = !row?.status;
   if (!row?.status) return;
-  find("chosen-heading").textContent = `${row.symbol}, ${row.timeframe}, ${row.exchange}`;
-  offerFrames(row);
   const horizon = table.horizon;
   const [forecast, candles, overlay, skill, model] = await Promise.all([
     ask("../v1/forecast", { series }),
@@ -132,6 +143,9 @@ async function picture() {
   ]);
   if (series !== chosen() || horizon !== table.horizon) return;
   table.take(forecast);
+  find("chosen").hidden = find("details").hidden = false;
+  say("chosen-heading", `${row.symbol}, ${row.timeframe}, ${row.exchange}`);
+  offerFrames(row);
   await chart.draw({ candles, forecast, overlay });
   details.steps(find("steps"), forecast);
   details.scores(find("scores"), skill);
@@ -148,7 +162,12 @@ function offerFrames(row) {
     return link;
   });
   find("frames").hidden = market.length < 2;
-  if (find("frames").textContent !== market.map((one) => one.timeframe).join("")) find("frames").replaceChildren(...links);
+  const key = [row.series, ...market.map((one) => one.series)].join();
+  if (find("frames").dataset.key === key) return;
+  find("frames").dataset.key = key;
+  const hadFocus = find("frames").contains(document.activeElement);
+  find("frames").replaceChildren(...links);
+  if (hadFocus) find("frames").querySelector("[aria-current]").focus();
 }
 
 /** Light, dark, or as the system has it. */
@@ -170,8 +189,14 @@ function wireTheme() {
 }
 
 function wire() {
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault(); // the address is that of a series
+    find("series").focus();
+  });
   addEventListener("hashchange", () => {
-    chart.reset();
+    // Nobody shall take one series for another until it is there.
+    find("chosen").hidden = find("details").hidden = true;
+    chart.forget();
     render();
     draw();
   });

@@ -52,7 +52,8 @@ async function open(path, parameters, options = {}) {
 
 /** Return what one path answers, as JSON; throws `Problem`. */
 export async function ask(path, parameters = {}) {
-  return (await open(path, parameters)).json();
+  // What is kept may be valid still and yet not the newest.
+  return (await open(path, parameters, { cache: "no-cache" })).json();
 }
 
 /**

@@ -95,7 +95,8 @@ export class SeriesTable {
     this.rows = new Map(rows.map((row) => [row.series, row]));
     for (const [name, row] of this.rows) {
       const forecast = before.get(name)?.forecast;
-      if (forecast) take(row, forecast, row.candle_close_time);
+      // While the stream is away, what is asked for may be newer than it.
+      if (forecast && forecast.candle_close_time >= (row.candle_close_time ?? 0)) take(row, forecast, row.candle_close_time);
     }
   }
 
@@ -151,8 +152,8 @@ export class SeriesTable {
 }
 
 function take(row, forecast, known) {
-  row.forecast = forecast;
   if (known != null && forecast.candle_close_time < known) return;
+  row.forecast = forecast;
   const { status, last_close, candle_close_time, valid_until, skill } = forecast;
   Object.assign(row, { status, last_close, candle_close_time, valid_until, skill });
 }

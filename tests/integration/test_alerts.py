@@ -172,7 +172,7 @@ def posting(alerts: Alerts, receiver: Receiver) -> Iterator[None]:
     """A webhook at work, from before anything is told."""
     alerts.join()
     stopped = threading.Event()
-    webhook = Webhook(receiver.url, SECRET, alerts, "one")
+    webhook = Webhook(receiver.url, SECRET, alerts)
     thread = threading.Thread(target=webhook.run, args=(stopped,))
     thread.start()
     yield
@@ -208,11 +208,9 @@ def test_what_was_not_delivered_comes_at_the_next_start(
     now = store.link.now_ms()
     alerts.tell(alert(rule="old", at=now - 3_600_001))
     alerts.tell(alert(rule="new", at=now))
-    given = [one for _, one in alerts.undelivered("one") if one]  # and then it was killed
+    given = [one for _, one in alerts.undelivered() if one]  # and then it was killed
     stopped = threading.Event()
-    thread = threading.Thread(
-        target=Webhook(receiver.url, SECRET, alerts, "one").run, args=(stopped,)
-    )
+    thread = threading.Thread(target=Webhook(receiver.url, SECRET, alerts).run, args=(stopped,))
     thread.start()
     while not receiver.got:
         stopped.wait(0.02)
@@ -237,7 +235,7 @@ def test_what_cannot_be_posted_is_said_at_the_start(
 ) -> None:
     """Without showing the secret."""
     with pytest.raises(InvalidValue, match=says) as error:
-        Webhook(url, secret, alerts, "one")
+        Webhook(url, secret, alerts)
 
     assert not secret or secret not in str(error.value)
 
