@@ -17,8 +17,8 @@ from api.notifier import Notifier
 from api.webhook import Webhook
 from shared.alert import Alert, read_rules
 from shared.alerts import Alerts
-from shared.candle import Candle
-from shared.errors import InvalidValue
+from shared.candle import Candle, Series
+from shared.errors import InvalidValue, StoreUnavailable
 from shared.reader import AsyncForecastReader
 from shared.store import Store
 from shared.view import View
@@ -110,6 +110,34 @@ def test_every_forecast_is_judged(server: Server, store: Store, alerts: Alerts) 
     judge(server, {"kind": "outside"}, then=happen)
 
     assert [(one.state, one.value) for one in alerts.newest(9)] == [("raised", 2 * close)]
+
+
+def test_what_was_read_is_judged_when_redis_is_back(
+    server: Server, store: Store, alerts: Alerts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it failed in between; and one spoilt series stops no other."""
+    learn(store, SERIES, WALK[:3])
+    learn(store, Series.parse("test:ETH/USDT:1h"), WALK[:1])
+    store.link.redis.set(store.keys.model("test:ETH/USDT:1h"), "spoilt")
+    clock, failures = AsyncForecastReader.now_ms, [StoreUnavailable("away")]
+
+    async def now_ms(self: AsyncForecastReader) -> int:
+        if failures:
+            raise failures.pop()
+        return await clock(self)
+
+    async def run() -> None:
+        view = View.connect(server.url)
+        async with AsyncForecastReader(server.url) as reader:
+            notifier = Notifier(reader, view, alerts, read_rules([{"kind": "stale"}]))
+            with pytest.raises(StoreUnavailable):
+                await notifier.step()
+            await notifier.step()
+
+    monkeypatch.setattr(AsyncForecastReader, "now_ms", now_ms)
+    asyncio.run(run())
+
+    assert [one.series for one in alerts.raised()] == [NAME]
 
 
 def test_a_rule_or_a_series_that_is_no_more_is_cleared(

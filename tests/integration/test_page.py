@@ -13,10 +13,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from api.access import new_token
-from shared.candle import Candle
+from shared.candle import Candle, Series
 from shared.forecast import Forecast
 from shared.reader import ForecastReader
 from shared.store import Store
+from shared.wire import encode_forecast
 from tests.conftest import ROOT, Server
 from tests.integration.steps import SERIES
 from tests.integration.test_api import DAY, NAME, WALK, learn, recent
@@ -165,6 +166,59 @@ def test_it_shows_the_fan_and_renews_itself(
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=PICTURES / f"page-{screen}.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def publish(store: Store, forecast: Forecast) -> None:
+    """Say it as a worker would."""
+    text = encode_forecast(forecast)
+    store.link.redis.set(store.keys.forecast(forecast.series), text)
+    store.link.redis.xadd(store.keys.forecasts(forecast.series), {"forecast": text})
+
+
+def test_a_forecast_that_is_valid_still_gives_way_to_the_next(
+    store: Store,
+    server: Server,
+    site: Site,
+    visitor: Visitor,
+    eventually: Callable[..., None],
+) -> None:
+    """The browser keeps answers until then, and the page shows the newest all the same."""
+    learn(store, SERIES, MORE)
+    said = ForecastReader(server.url).latest(NAME)
+    until = {"valid_until": store.link.now_ms() + 3_600_000}
+    first = said.model_copy(update=until | {"revision": 1_000, "issued_at": until["valid_until"]})
+    publish(store, first)
+    page = visitor.open(site.begin(), NAME)
+    eventually(lambda: is_drawn(page, first), "the first is drawn")
+    medians = {"median": tuple(1.01 * one for one in first.median)}
+    then = first.model_copy(update=medians | {"revision": 1_001})
+    publish(store, then)
+
+    eventually(lambda: is_drawn(page, then), "the next one is drawn", seconds=10)
+
+
+def test_the_timeframes_are_those_of_the_market_that_is_shown(
+    store: Store, site: Site, visitor: Visitor
+) -> None:
+    """Whichever was shown before."""
+    days = [Candle(i * 86_400_000, 1.0, 2.0, 1.0, 1.5, 3.0) for i in range(1, 4)]
+    for name in ("BTC", "ETH"):
+        learn(store, Series.parse(f"test:{name}/USDT:1h"), WALK[:3])
+        learn(store, Series.parse(f"test:{name}/USDT:1d"), days)
+    page = visitor.open(site.begin(), "test:BTC/USDT:1h")
+    frames = page.locator("#frames a")
+    for name, frame in (("BTC", "1h"), ("ETH", "1h"), ("ETH", "1d")):
+        page.locator("#series").get_by_role("link", name=f"test:{name}/USDT:{frame}").click()
+        expect(page.locator("#chosen-heading")).to_have_text(f"{name}/USDT, {frame}, test")
+        hrefs = [f"#test%3A{name}%2FUSDT%3A{one}" for one in ("1d", "1h")]
+        for place, href in enumerate(hrefs):
+            expect(frames.nth(place)).to_have_attribute("href", href)
+        expect(page.locator("#frames [aria-current]")).to_have_text(frame)
+    page.locator(".skip").focus()
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#series")).to_be_focused()
+    expect(page.locator("#chosen-heading")).to_have_text("ETH/USDT, 1d, test")
 
 
 @pytest.mark.parametrize("screen", SCREENS)

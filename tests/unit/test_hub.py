@@ -118,6 +118,25 @@ def test_a_series_that_begins_anew_is_told_on() -> None:
     play(scene)
 
 
+def test_others_who_come_and_go_interrupt_nobody() -> None:
+    """As long as the series that are followed are the same."""
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        stream = await begun(opened, reader)
+        await asyncio.sleep(0.05)  # what has begun comes to its end
+        before = len(reader.begun)
+        for _ in range(5):
+            other = opened.follow([NAME])
+            await anext(other)
+            await other.aclose()  # type: ignore[attr-defined]
+        reader.told.put_nowait([forecast(1, 2)])
+        assert (await anext(stream)).forecast.revision == 2
+        # Each has asked for the newest by itself; the hub has not begun anew.
+        assert len(reader.begun) == before + 5
+
+    play(scene)
+
+
 def test_who_goes_is_not_read_for_any_more() -> None:
     """The last one who wanted a series takes it along."""
 
