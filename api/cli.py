@@ -1,5 +1,6 @@
 """Commands that read: one series' forecast, and the state of everything."""
 
+import gc
 import signal
 import time
 from functools import partial
@@ -17,6 +18,7 @@ app = typer.Typer(no_args_is_help=True)
 
 # So long a request that is under way when the API ends may take.
 _GRACE_S = 3
+_COLLECT = 10_000, 50, 100
 _SHOWN = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -252,6 +254,11 @@ def api(
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn ends in good order at these, and then raises them once more.
         signal.signal(number, lambda *_: None)
+    # A full collection stops all readers for as long as it takes: what there is at the start stays,
+    # and the rest is looked through less often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT)
     uvicorn.run(
         served,
         host=place,
