@@ -254,11 +254,7 @@ def api(
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn ends in good order at these, and then raises them once more.
         signal.signal(number, lambda *_: None)
-    # A full collection stops all readers for as long as it takes: what there is at the start stays,
-    # and the rest is looked through less often.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_COLLECT)
+    _collect_seldom()
     uvicorn.run(
         served,
         host=place,
@@ -267,3 +263,13 @@ def api(
         proxy_headers=False,  # whoever asks could be anybody by them
         timeout_graceful_shutdown=_GRACE_S,  # streams have no end of their own
     )
+
+
+def _collect_seldom() -> None:
+    """Spare the readers: a full collection stops them all for as long as it takes.
+
+    What there is at the start stays, and the rest is looked through less often.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT)
