@@ -4,13 +4,12 @@ import asyncio
 import time
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from contextlib import suppress
 
 import structlog
 
 from shared.alert import Alert, OutsideRule, Rule, Seen, Verdict
 from shared.alerts import Alerts
-from shared.errors import CandlecastError, DecodeError
+from shared.errors import CandlecastError
 from shared.following import Following
 from shared.forecast import Forecast
 from shared.reader import AsyncForecastReader
@@ -85,8 +84,7 @@ class Notifier:
             self._following.change(self._reader.following(names))
         if any(isinstance(rule, OutsideRule) for rule in self._rules):
             for name in {*names} - {*self._names}:
-                with suppress(DecodeError):  # less is known of its past
-                    self._said[name].extend((await self._reader.history(name))[:-1])
+                self._said[name].extend((await self._reader.history(name))[:-1])
         if names != self._names:
             self._new += await self._reader.begin(self._following)
         for gone in {*self._said} - {*names}:

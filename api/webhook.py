@@ -77,10 +77,9 @@ class Webhook:
                     self._alerts.join()
                     while is_mine and is_mine() and not stopped.is_set() and self._deliver():
                         pass
-                stopped.wait(_WAIT_S)
             except StoreError as error:
                 log.warning("alerts_not_read", error=str(error))
-                stopped.wait(_WAIT_S)
+            stopped.wait(_WAIT_S)
 
     def _deliver(self) -> bool:
         """Post what there is; say whether all of it was dealt with."""

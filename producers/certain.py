@@ -11,6 +11,11 @@ GRACE_MS = 2_000
 SURE_MS = 10_000
 
 
+def newest_closed(frame: Timeframe, now_ms: int) -> int:
+    """Return the open time of the last candle that has closed, and is corrected no more."""
+    return frame.floor(now_ms - GRACE_MS) - frame.ms
+
+
 def closed(rows: Sequence[Row], frame: Timeframe, last_closed: int, now_ms: int) -> list[Row]:
     """Return the rows whose candles have closed for certain.
 

@@ -131,7 +131,7 @@ class ExchangeFeed:
         if told := self._take_told(count):
             return told
         frame, now_ms = self.series.timeframe, self._exchange.now_ms()
-        last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
+        last_closed = certain.newest_closed(frame, now_ms)
         if self._next > last_closed:
             self.has_caught_up = True
             self._wait(0.0)
@@ -145,7 +145,7 @@ class ExchangeFeed:
         # The answer may say that the clock was ahead, or behind.
         latest_ms = max(now_ms, heard_ms := self._exchange.now_ms())
         now_ms = min(now_ms, heard_ms)
-        last_closed = frame.floor(now_ms - certain.GRACE_MS) - frame.ms
+        last_closed = certain.newest_closed(frame, now_ms)
         closed = self._believed(certain.closed(rows, frame, last_closed, now_ms))
         if closed is None:
             return []
