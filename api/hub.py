@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import structlog
 
@@ -59,9 +59,7 @@ class Hub:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await _end(self._task)
         await self._reader.close()
 
     async def follow(self, names: Iterable[str], since: int | None = None) -> AsyncIterator[Event]:
@@ -85,7 +83,7 @@ class Hub:
                 # What is said from here on comes by the queue.
                 await self._ready.wait_for(lambda: wanted.keys() <= self._known)
             async with self._beginning:
-                past = await self._past(wanted, since)
+                past = await self._past(await self._reader.readable(wanted), since)
             told = {_identity(forecast) for forecast in past}
             newest = {forecast.series: _order(forecast) for forecast in past}
             waiting = queue.qsize()  # they may be older than the past: it was read after them
@@ -127,23 +125,12 @@ class Hub:
                     self._changed.set()
 
     async def _run(self) -> None:
-        while True:
-            changed = asyncio.create_task(self._changed.wait())
-            reading = asyncio.create_task(self._read())
-            try:
-                await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
-            finally:  # also where the hub ends
-                changed.cancel()
-                reading.cancel()
-                await asyncio.gather(changed, reading, return_exceptions=True)
-
-    async def _read(self) -> None:
-        """Read until who wants what has changed; what fails is tried again."""
+        """Read until it is cancelled; what fails is tried again."""
         while True:
             try:
                 await self._begin()
-                while True:
-                    self._tell(await self._reader.news(self._following))
+                while not self._changed.is_set():
+                    self._tell(await self._news())
             except Exception as error:  # noqa: BLE001 -- all who follow depend on it
                 log.warning("forecasts_not_read", error=str(error), next_s=_RETRY_S)
                 await asyncio.sleep(_RETRY_S)
@@ -153,14 +140,27 @@ class Hub:
         self._changed.clear()
         names = {*self._readers}
         self._known &= names  # whoever comes back to one has to wait for it
-        self._following.change(self._reader.following(sorted(names)))
-        if names:
+        readable = await self._reader.readable(sorted(names))
+        self._following.change(self._reader.following(readable))
+        if readable:
             self._tell(await self._reader.begin(self._following))
         async with self._ready:
             self._known = names
             self._ready.notify_all()
-        if not names:
-            await asyncio.Event().wait()
+
+    async def _news(self) -> list[Forecast]:
+        """Return what is said next, or nothing once who wants what has changed."""
+        if not self._following.streams:
+            await self._changed.wait()
+            return []
+        changed = asyncio.create_task(self._changed.wait())
+        reading = asyncio.create_task(self._reader.news(self._following))
+        try:
+            await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also where the hub ends
+            await _end(changed)
+            await _end(reading)
+        return [] if reading.cancelled() else reading.result()
 
     def _tell(self, forecasts: Iterable[Forecast]) -> None:
         # By time, as one id stands for what was sent of all series.
@@ -171,6 +171,13 @@ class Hub:
                     queue.put_nowait(event)
                 except asyncio.QueueFull:
                     self._overrun.add(queue)
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel a task until it ends: ``wait_for`` may swallow it before Python 3.12 (bpo-42130)."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_RETRY_S / 10)
 
 
 def _event(forecast: Forecast) -> Event:

@@ -29,6 +29,7 @@ from shared.wire import decode_forecast
 # Redis answers by itself after so long, well before a connection's time-out.
 _BLOCK_MS = 5_000
 _AT_ONCE = 100
+_HISTORIES = {b"none", b"stream"}
 _BACKOFF = EqualJitterBackoff(cap=5.0, base=0.1)
 
 
@@ -231,6 +232,16 @@ class AsyncForecastReader:
             with contextlib.suppress(StoreUnavailable):
                 return await self.begin(following)
         return []
+
+    async def readable(self, series: Iterable[str]) -> list[str]:
+        """Return those whose history is none yet, or a stream: another key there stops no other."""
+        names = [*series]
+        with translated(self._redis):
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in self.following(names):
+                    pipe.type(key)
+                kinds = await pipe.execute()
+        return [name for name, kind in zip(names, kinds, strict=True) if kind in _HISTORIES]
 
     def following(self, series: Iterable[str]) -> list[str]:
         """Return the keys of the histories of some series, for `Following`."""
