@@ -33,6 +33,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 SHARES = (0.5, 0.99, 0.999)
 _CONNECTIONS = 32
 _READY_S = 30.0
+_REST_S = 0.5
 
 
 def main() -> None:
@@ -115,12 +116,14 @@ class Scene:
 
     async def asked(self, rate: float, seconds: float, readers: int) -> list[float]:
         """Return the milliseconds of each request."""
+        begun = [asyncio.Event() for _ in range(readers)]
         following = [
-            asyncio.create_task(self._follow(name))
-            for name in itertools.islice(itertools.cycle(self._series), readers)
+            asyncio.create_task(self._follow(name, sent))
+            for name, sent in zip(itertools.cycle(self._series), begun, strict=False)
         ]
-        # Each has been sent the newest by then.
-        await asyncio.sleep(3.0 if readers else 0.5)
+        async with asyncio.timeout(_READY_S):  # each is sent the newest
+            await asyncio.gather(*(sent.wait() for sent in begun))
+        await asyncio.sleep(_REST_S)
         self.lags = []
         free: asyncio.Queue[Connection] = asyncio.Queue()
         for _ in range(_CONNECTIONS):
@@ -166,12 +169,13 @@ class Scene:
         free.put_nowait((reader, writer))
         return 1_000 * took
 
-    async def _follow(self, name: str) -> None:
+    async def _follow(self, name: str, sent: asyncio.Event) -> None:
         reader, writer = await self._connected()
         writer.write(self._request("/v1/stream", name))
         try:
             while line := await reader.readline():
                 if line.startswith(b"data: "):
+                    sent.set()
                     now_ms = time.time() * 1_000
                     self.lags.append(now_ms - json.loads(line[6:])["issued_at"])
         finally:
