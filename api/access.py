@@ -6,6 +6,8 @@ import ipaddress
 import secrets
 import time
 from collections.abc import Iterable
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
@@ -58,6 +60,16 @@ class Access:
     def is_open(self) -> bool:
         """Whether no token is needed."""
         return not self._hashes
+
+    def expects(self, host: str) -> bool:
+        """Whether a header ``Host`` may name it so: where no token is needed, as loopback alone.
+
+        Else a web page whose own name leads here could read through the browser of whoever opens it
+        (DNS rebinding).
+        """
+        with suppress(ValueError):
+            return not self.is_open or _is_loopback(urlsplit(f"//{host}").hostname or "")
+        return False
 
     def admits(self, authorization: str) -> bool:
         """Whether a header ``Authorization: Bearer …`` lets its sender in, in constant time."""

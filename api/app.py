@@ -64,7 +64,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
         "description": HTTPStatus(status).phrase,
         "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
     }
-    for status in (401, 404, 422, 429, 503)
+    for status in (401, 404, 421, 422, 429, 503)
 }
 
 
@@ -272,7 +272,10 @@ class Admission:
         path = request.scope["path"]
         if path.startswith("/health/"):
             return None
-        is_page = path == "/" or path.startswith(site.PATH)
+        if not self._access.expects(request.headers.get("host", "")):
+            detail = "without tokens it answers at localhost alone: set CANDLECAST_API_TOKENS"
+            return problems.answer(request, 421, detail)
+        is_page = path in {"/", "/openapi.json"} or path.startswith(site.PATH)
         if not is_page and not self._access.admits(request.headers.get("authorization", "")):
             detail = "send `Authorization: Bearer` with a token of CANDLECAST_API_TOKENS"
             return problems.answer(request, 401, detail, {"www-authenticate": "Bearer"})

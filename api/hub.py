@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import structlog
 
@@ -59,7 +59,9 @@ class Hub:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await _end(self._task)
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
         await self._reader.close()
 
     async def follow(self, names: Iterable[str], since: int | None = None) -> AsyncIterator[Event]:
@@ -158,8 +160,9 @@ class Hub:
         try:
             await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
         finally:  # also where the hub ends
-            await _end(changed)
-            await _end(reading)
+            changed.cancel()
+            reading.cancel()
+            await asyncio.gather(changed, reading, return_exceptions=True)
         return [] if reading.cancelled() else reading.result()
 
     def _tell(self, forecasts: Iterable[Forecast]) -> None:
@@ -171,13 +174,6 @@ class Hub:
                     queue.put_nowait(event)
                 except asyncio.QueueFull:
                     self._overrun.add(queue)
-
-
-async def _end(task: asyncio.Task[Any]) -> None:
-    """Cancel a task until it ends: ``wait_for`` may swallow it before Python 3.12 (bpo-42130)."""
-    while not task.done():
-        task.cancel()
-        await asyncio.wait({task}, timeout=_RETRY_S / 10)
 
 
 def _event(forecast: Forecast) -> Event:

@@ -142,7 +142,7 @@ def _decoded(raw: bytes | None) -> Forecast | None:
 
 def said(forecast: Forecast) -> Said:
     """Return a forecast, and whether it is stale by this machine's clock."""
-    return Said(**forecast.model_dump(), stale=forecast.is_stale(_now_ms()))
+    return Said.model_construct(**dict(forecast), stale=forecast.is_stale(_now_ms()))
 
 
 def _first(whole: Said, count: int) -> Said:

@@ -37,6 +37,7 @@ _ROOM = (
 _REFUSAL = re.compile(r"(?:^|caused error: )(?:NOREPLICAS|MISCONF|UNBLOCKED) ")
 # A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
 _RETRY = ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3
+ANSWER_S = 15.0
 
 
 class Link:
@@ -158,8 +159,17 @@ class Link:
             return list(pipe.execute())
 
 
-def from_url(client: Any, url: str, *, retry: Any = Retry, hurried: bool = False) -> Any:
+def from_url(
+    client: Any,
+    url: str,
+    *,
+    retry: Any = Retry,
+    hurried: bool = False,
+    answer_s: float | None = ANSWER_S,
+) -> Any:
     """Make a client of a class, with its class of retries; it connects later.
+
+    ``answer_s``: how long it waits for an answer; None where that is for its user to limit.
 
     Raises
     ------
@@ -172,7 +182,7 @@ def from_url(client: Any, url: str, *, retry: Any = Retry, hurried: bool = False
             url,
             protocol=2,
             socket_connect_timeout=1 if hurried else 3,
-            socket_timeout=1 if hurried else 15,
+            socket_timeout=1 if hurried else answer_s,
             retry=retry(NoBackoff(), 0) if hurried else retry(*_RETRY),
         )
     except ValueError as error:

@@ -22,7 +22,7 @@ from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
 from shared.following import Following, forecasts_of
 from shared.forecast import Forecast
 from shared.keys import DEFAULT_PREFIX, Keys
-from shared.link import Link, from_url, time_ms, translated
+from shared.link import ANSWER_S, Link, from_url, time_ms, translated
 from shared.records import parsed_series
 from shared.wire import decode_forecast
 
@@ -155,7 +155,8 @@ class AsyncForecastReader:
     """
 
     def __init__(self, url: str, *, prefix: str = DEFAULT_PREFIX) -> None:
-        self._redis = from_url(redis.asyncio.Redis, url, retry=Retry)
+        # Its own limit would now and then swallow a cancellation (before Python 3.12: bpo-42130).
+        self._redis = from_url(redis.asyncio.Redis, url, retry=Retry, answer_s=None)
         self._keys = Keys(prefix)
 
     async def __aenter__(self) -> Self:
@@ -170,17 +171,17 @@ class AsyncForecastReader:
 
     async def now_ms(self) -> int:
         """Return Redis's clock, UTC milliseconds."""
-        with translated(self._redis):
+        async with self._answering():
             return time_ms(await self._redis.time())
 
     async def series(self) -> list[str]:
         """Return the names of all known series, sorted."""
-        with translated(self._redis):
+        async with self._answering():
             return _names(await self._redis.smembers(self._keys.series))
 
     async def latest(self, series: str) -> Forecast:
         """Return the newest forecast; see `ForecastReader.latest`."""
-        with translated(self._redis):
+        async with self._answering():
             raw = await self._redis.get(self._keys.forecast(series))
         if raw is None:
             raise _unknown(series, await self.series())
@@ -188,17 +189,16 @@ class AsyncForecastReader:
 
     async def history(self, series: str, since: int = 0) -> list[Forecast]:
         """Return what was said since a time; see `ForecastReader.history`."""
-        with translated(self._redis):
+        async with self._answering():
             found = await self._redis.xrange(self._keys.forecasts(series), min=since)
         return forecasts_of(found)
 
     async def histories(self, series: Iterable[str], since: int = 0) -> list[Forecast]:
         """Return the same of several series, as it is at one moment."""
-        with translated(self._redis):
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for name in series:
-                    pipe.xrange(self._keys.forecasts(name), min=since)
-                found = await pipe.execute()
+        async with self._answering(), self._redis.pipeline(transaction=True) as pipe:
+            for name in series:
+                pipe.xrange(self._keys.forecasts(name), min=since)
+            found = await pipe.execute()
         return [one for entries in found for one in forecasts_of(entries)]
 
     async def watch(self, *series: str) -> AsyncIterator[Forecast]:
@@ -221,7 +221,7 @@ class AsyncForecastReader:
     async def news(self, following: Following) -> list[Forecast]:
         """Return what follows in some histories; wait for it for some seconds, or for Redis."""
         try:
-            with translated(self._redis):
+            async with self._answering():
                 found = await self._redis.xread(following.after, count=_AT_ONCE, block=_BLOCK_MS)
             return following.news(found)
         except StoreUnavailable:
@@ -236,23 +236,31 @@ class AsyncForecastReader:
     async def readable(self, series: Iterable[str]) -> list[str]:
         """Return those whose history is none yet, or a stream: another key there stops no other."""
         names = [*series]
-        with translated(self._redis):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for key in self.following(names):
-                    pipe.type(key)
-                kinds = await pipe.execute()
+        async with self._answering(), self._redis.pipeline(transaction=False) as pipe:
+            for key in self.following(names):
+                pipe.type(key)
+            kinds = await pipe.execute()
         return [name for name, kind in zip(names, kinds, strict=True) if kind in _HISTORIES]
+
+    @contextlib.asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """Turn the errors of the client into ours, and a silence too."""
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                with translated(self._redis):
+                    yield
+        except TimeoutError as error:
+            raise StoreUnavailable(f"Redis has not answered for {ANSWER_S:.0f} s") from error
 
     def following(self, series: Iterable[str]) -> list[str]:
         """Return the keys of the histories of some series, for `Following`."""
         return [self._keys.forecasts(name) for name in series]
 
     async def _newest(self, following: Following) -> list[Any]:
-        with translated(self._redis):
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for stream in following.streams:
-                    pipe.xrevrange(stream, count=1)
-                return list(await pipe.execute())
+        async with self._answering(), self._redis.pipeline(transaction=False) as pipe:
+            for stream in following.streams:
+                pipe.xrevrange(stream, count=1)
+            return list(await pipe.execute())
 
 
 def _wanted(series: tuple[str, ...]) -> tuple[str, ...]:

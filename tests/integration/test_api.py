@@ -60,7 +60,7 @@ def asking(server: Server, access: Access | None = None, **options: Any) -> Test
     queries = Queries(View.connect(server.url), ForecastReader(server.url))
     reader = partial(AsyncForecastReader, server.url)
     app = create(queries, reader, access or Access("127.0.0.1"), **options)
-    return TestClient(app, raise_server_exceptions=False)
+    return TestClient(app, "http://localhost:8000", raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_a_redis_that_is_away_is_503(tmp_path: Path) -> None:
         queries = Queries(View.connect(url), ForecastReader(url))
         app = create(queries, partial(AsyncForecastReader, url), Access("127.0.0.1"))
         learn(Store.connect(url), SERIES, WALK[:1])
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, "http://localhost", raise_server_exceptions=False) as client:
         assert client.get("/health/live").status_code == 200
         for path in ("/health/ready", "/v1/series", f"/v1/forecast?series={NAME}"):
             answer = client.get(path)
@@ -256,6 +256,18 @@ def test_a_token_lets_in(server: Server) -> None:
         assert refused.headers["www-authenticate"] == "Bearer"
         assert "CANDLECAST_API_TOKENS" in refused.json()["detail"]
         assert client.get("/health/live").status_code == 200
+        assert client.get("/openapi.json").status_code == 200
+        assert client.get("/health/live", headers={"host": "api.example"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "192.168.1.7", "[::1", ""])
+def test_a_name_that_leads_to_loopback_reads_nothing(client: TestClient, host: str) -> None:
+    """A page of that name would read through a browser of this machine."""
+    refused = client.get("/v1/series", headers={"host": host})
+    own = ("localhost", "LOCALHOST:80", "127.0.0.1:8000", "[::1]:8000")
+
+    assert (refused.status_code, refused.json()["title"]) == (421, "Misdirected Request")
+    assert {client.get("/v1/series", headers={"host": one}).status_code for one in own} == {200}
 
 
 def test_no_host_makes_a_path_a_public_one(server: Server) -> None:

@@ -1,6 +1,7 @@
 """What apps read, on a real server: each forecast once and in order, through outages."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from models import state
+from shared import reader
 from shared.candle import Candle, Series
-from shared.errors import InvalidValue
+from shared.errors import InvalidValue, StoreUnavailable
 from shared.forecast import Forecast
 from shared.reader import AsyncForecastReader, ForecastReader, UnknownSeries
 from shared.store import Store
@@ -157,6 +159,37 @@ def test_the_awaited_reader_says_the_same(store: Store, server: Server) -> None:
         both,
         True,
     ]
+
+
+def test_what_waits_for_news_ends_when_it_is_cancelled(store: Store, server: Server) -> None:
+    """At whatever moment."""
+    learn(store, WALK[:1], SERIES)
+
+    async def scene() -> None:
+        for turns in range(40):
+            async with AsyncForecastReader(server.url) as reader:
+                stream = reader.watch(NAMES[0])
+                await anext(stream)
+                waiting = asyncio.ensure_future(anext(stream))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                waiting.cancel()
+                await asyncio.wait({waiting}, timeout=2)
+                assert waiting.cancelled(), turns
+
+    asyncio.run(scene())
+
+
+def test_a_silent_redis_is_one_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has taken the connection and says nothing is not waited for without end."""
+    monkeypatch.setattr(reader, "ANSWER_S", 0.2)
+
+    async def scene(port: int) -> None:
+        async with AsyncForecastReader(f"redis://127.0.0.1:{port}") as asking:
+            await asking.latest(NAMES[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(StoreUnavailable):
+        asyncio.run(scene(silent.getsockname()[1]))
 
 
 @pytest.mark.parametrize("awaits", [False, True])

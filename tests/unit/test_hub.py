@@ -25,7 +25,6 @@ class Reader:
         self.said: list[Forecast] = []
         self.told: asyncio.Queue[Any] = asyncio.Queue()
         self.begun: list[list[str]] = []
-        self.is_deaf = False  # does not hear that it is cancelled, once
 
     def following(self, names: list[str]) -> list[str]:
         """The names themselves."""
@@ -46,13 +45,7 @@ class Reader:
 
     async def news(self, _: Following) -> list[Forecast]:
         """Wait for what the test says."""
-        try:
-            told = await self.told.get()
-        except asyncio.CancelledError:
-            if not self.is_deaf:
-                raise
-            self.is_deaf = False
-            told = await self.told.get()
+        told = await self.told.get()
         if isinstance(told, Exception):
             raise told
         self.said += told
@@ -144,23 +137,6 @@ def test_others_who_come_and_go_interrupt_nobody() -> None:
         assert (await anext(stream)).forecast.revision == 2
         # Each has asked for the newest by itself; the hub has not begun anew.
         assert len(reader.begun) == before + 5
-
-    play(scene)
-
-
-def test_who_comes_is_told_though_the_reader_did_not_hear_of_it() -> None:
-    """`asyncio.wait_for`, which its client uses, forgets in Python 3.11 that it was cancelled."""
-
-    async def scene(opened: Hub, reader: Reader) -> None:
-        first = await begun(opened, reader)
-        await asyncio.sleep(0.05)  # it waits for news
-        reader.is_deaf = True
-        other = forecast(series="x:ETH/USDT:1h")
-        reader.said.append(other)
-        stream = opened.follow([other.series])
-        assert (await anext(stream)).forecast == other
-        assert not reader.is_deaf
-        await first.aclose()  # type: ignore[attr-defined]
 
     play(scene)
 
