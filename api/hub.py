@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import structlog
 
 from shared.errors import CandlecastError
-from shared.following import Following
+from shared.following import Following, Past
 from shared.forecast import Forecast
 from shared.reader import AsyncForecastReader
 
@@ -17,7 +17,6 @@ _RETRY_S = 1.0
 _MOST_UNREAD = 1_000
 # So many begin at once: each takes a connection to Redis for a moment.
 _BEGINNING = 16
-_FIRST = (-1, 0)
 
 log = structlog.get_logger(__name__)
 
@@ -80,34 +79,34 @@ class Hub:
             When a thousand wait to be read.
         """
         wanted = dict.fromkeys(names)
+        newest: dict[str, Forecast] = {}
         with self._joined(wanted) as queue:
             async with self._ready:
                 # What is said from here on comes by the queue.
                 await self._ready.wait_for(lambda: wanted.keys() <= self._known)
-            async with self._beginning:
-                past = await self._past(await self._reader.readable(wanted), since)
-            told = {_identity(forecast) for forecast in past}
-            newest = {forecast.series: _order(forecast) for forecast in past}
-            waiting = queue.qsize()  # they may be older than the past: it was read after them
-            for forecast in past:
+            async for forecast in self._past(wanted, since):
+                newest[forecast.series] = forecast
                 yield _event(forecast)
-            del past
             while True:
                 event = await queue.get()
                 if queue in self._overrun:
                     raise TooSlow(f"{_MOST_UNREAD} forecasts wait to be read")
-                waiting -= 1
-                is_older = _order(event.forecast) < newest.get(event.forecast.series, _FIRST)
-                if _identity(event.forecast) not in told and not (waiting >= 0 and is_older):
+                if not _is_past(event.forecast, newest.get(event.forecast.series)):
                     yield event
 
-    async def _past(self, names: Iterable[str], since: int | None) -> list[Forecast]:
-        """Return what was said before, by time; what is not in it was committed after all of it."""
-        if since is None:
-            said = await self._reader.begin(Following(self._reader.following(names)))
-        else:
-            said = await self._reader.histories(names, since)
-        return sorted(said, key=_issued_at)
+    async def _past(self, names: Iterable[str], since: int | None) -> AsyncIterator[Forecast]:
+        """Yield what was said before, by time; of a long past little is held at once."""
+        async with self._beginning:
+            streams = self._reader.following(await self._reader.readable(names))
+            said = await self._reader.begin(Following(streams)) if since is None else []
+        for forecast in sorted(said, key=_issued_at):
+            yield forecast
+        past = Past(streams if since is not None else (), since or 0)
+        while past.streams:
+            async with self._beginning:
+                pages = await self._reader.pages(past)
+            for forecast in past.next(pages):
+                yield forecast
 
     @contextlib.contextmanager
     def _joined(self, names: Iterable[str]) -> Iterator[asyncio.Queue[Event]]:
@@ -180,12 +179,12 @@ def _event(forecast: Forecast) -> Event:
     return Event(forecast, forecast.model_dump_json())
 
 
-def _order(forecast: Forecast) -> tuple[int, int]:
-    return forecast.candle_open_time, forecast.revision
-
-
-def _identity(forecast: Forecast) -> tuple[str, int, int]:
-    return forecast.series, forecast.revision, forecast.issued_at
+def _is_past(said: Forecast, newest: Forecast | None) -> bool:
+    """Whether it is not behind another of its series; one that begins anew is said later."""
+    if newest is None or said.issued_at > newest.issued_at:
+        return False
+    order, last = ((one.candle_open_time, one.revision) for one in (said, newest))
+    return order <= last
 
 
 def _issued_at(forecast: Forecast) -> int:

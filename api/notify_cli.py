@@ -61,7 +61,9 @@ def _webhook(read: "Settings", alerts: "Alerts") -> "Webhook | None":
         return None
     from api.webhook import Webhook
 
-    return Webhook(read.alerts_webhook, read.alerts_secret, alerts)
+    webhook = Webhook(read.alerts_webhook, read.alerts_secret, alerts)
+    alerts.join()  # before anything is told
+    return webhook
 
 
 async def _until_told_to_end(work: Awaitable[None]) -> None:

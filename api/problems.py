@@ -28,6 +28,7 @@ def install(app: FastAPI) -> None:
     """Have an application answer all errors as problems."""
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _handler(status))
+    app.add_exception_handler(Exception, _handler(HTTPStatus.INTERNAL_SERVER_ERROR))
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
 

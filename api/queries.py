@@ -11,7 +11,7 @@ from shared.candle import Candle, Series
 from shared.errors import DecodeError
 from shared.forecast import Forecast
 from shared.model_record import ModelRecord
-from shared.reader import ForecastReader, UnknownSeries
+from shared.reader import ForecastReader, UnknownSeries, neighbours
 from shared.view import View
 from shared.wire import decode_forecast
 
@@ -60,9 +60,13 @@ class Queries:
     def overlay(self, name: str, horizon: int) -> Overlay:
         """Return what was said so many candles ahead, beside what then happened."""
         series = self.known(name)
-        step_ms = series.timeframe.ms
-        closes = {one.open_time + step_ms: one.close for one in self._view.candles(series)}
-        return overlay(name, self._reader.history(name), closes, horizon)
+        history = self._reader.history(name)
+        since = min((one.candle_open_time for one in history), default=None)
+        closes = {
+            one.open_time + series.timeframe.ms: one.close
+            for one in self._view.newest(series, since=since)
+        }
+        return overlay(name, history, closes, horizon)
 
     def outlook(self, market: str) -> Outlook:
         """Return the hours and the days of a market."""
@@ -107,9 +111,7 @@ class Queries:
         """Return a series that exists."""
         series = Series.parse(name)
         if not self._view.knows(series):
-            raise UnknownSeries(
-                f"no series={name!r}; series that exist: {', '.join(self._reader.series())}"
-            )
+            raise UnknownSeries(f"no series={name!r}; {neighbours(name, self._reader.series())}")
         return series
 
 

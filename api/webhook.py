@@ -15,7 +15,7 @@ from urllib3.util import Retry
 
 from shared.alert import Alert
 from shared.alerts import Alerts
-from shared.errors import InvalidValue, StoreError
+from shared.errors import InvalidValue
 
 _PREFIX = "whsec_"
 _LEAST_BYTES = 24
@@ -60,9 +60,7 @@ class Webhook:
     """
 
     def __init__(self, url: str, secret: str, alerts: Alerts) -> None:
-        if urlsplit(url).scheme not in {"http", "https"}:
-            raise InvalidValue("alerts_webhook", urlsplit(url).scheme, "write https://host/path")
-        self._url = url
+        self._url = _checked(url)
         self._key = _key_of(secret)
         self._alerts = alerts
         self._session = requests.Session()
@@ -73,18 +71,20 @@ class Webhook:
         """Deliver until it is stopped; what is not delivered by then comes at the next start."""
         while not stopped.is_set():
             try:
-                with self._alerts.turn() as is_mine:
-                    self._alerts.join()
+                with self._alerts.delivering() as is_mine:
+                    self._alerts.join(anew=False)
                     while is_mine and is_mine() and not stopped.is_set() and self._deliver():
                         pass
-            except StoreError as error:
-                log.warning("alerts_not_read", error=str(error))
+            except Exception as error:  # noqa: BLE001 -- nobody else would tell
+                log.warning("alerts_not_delivered", error=str(error))
             stopped.wait(_WAIT_S)
 
     def _deliver(self) -> bool:
         """Post what there is; say whether all of it was dealt with."""
         for entry_id, alert in self._alerts.undelivered():
-            if alert and not self._is_dealt_with(entry_id, alert):
+            if not alert:
+                log.error("alert_not_delivered", id=entry_id, error="it cannot be read")
+            elif not self._is_dealt_with(entry_id, alert):
                 return False
             self._alerts.delivered(entry_id)
         return True
@@ -103,7 +103,9 @@ class Webhook:
                 headers={"content-type": "application/json", **self._signed(entry_id, body)},
                 timeout=_TIMEOUT_S,
                 allow_redirects=False,
+                stream=True,  # its body is of no interest, and could go on and on
             )
+            answer.close()
         except requests.RequestException as error:
             log.warning("webhook_failing", **facts, error=type(error).__name__)
             return False
@@ -133,6 +135,17 @@ def signature(key: bytes, message_id: str, time_s: int, body: str) -> str:
     """
     signed = f"{message_id}.{time_s}.{body}".encode()
     return base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(requests.Request("POST", url).prepare().url or "")
+        host = (parts.hostname or "").encode("idna")
+    except ValueError:  # also what requests and the encoding raise
+        parts, host = urlsplit(""), b""
+    if parts.scheme not in {"http", "https"} or not host:
+        raise InvalidValue("alerts_webhook", "what is set", "write https://host/path")
+    return url
 
 
 def _key_of(secret: str) -> bytes:

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from config.spelling import HORIZONS, by_timeframe, ranges
+from config.spelling import HORIZONS, Sha256, by_timeframe, ranges
 from config.state_key import development_key
 
 _LONGEST_HORIZON = 64
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="where the API listens; but for loopback it needs tokens"
     )
     api_port: int = Field(default=8000, ge=0, le=65_535, description="0: any that is free")
-    api_tokens: Annotated[tuple[str, ...], NoDecode] = Field(
+    api_tokens: Annotated[tuple[Sha256, ...], NoDecode] = Field(
         default=(), description="SHA-256 of the tokens of apps: candlecast api --new-token"
     )
     api_per_minute: int = Field(

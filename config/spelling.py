@@ -1,6 +1,10 @@
-"""How settings that differ by timeframe are spelled: ``1m=2,*=3``."""
+"""How settings are spelled: by timeframe (``1m=2,*=3``), and hashes."""
 
+import re
 from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 HORIZONS = {
     **dict.fromkeys(("1m", "3m"), 30),
@@ -48,3 +52,12 @@ def ranges(value: str) -> Iterator[tuple[str, tuple[str, str]]]:
 def spelled(value: object) -> str:
     """Return a value as it is read: a range by its ends."""
     return "-".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def _sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise ValueError("is no hash: `candlecast api --new-token` prints a token with its own")
+    return text
+
+
+Sha256 = Annotated[str, AfterValidator(_sha256)]

@@ -48,7 +48,7 @@ class Verdict:
 class _Rule(BaseModel):
     """A rule: for which series it is, and what it is called."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(default="", max_length=100)
     series: str = "*"
@@ -97,6 +97,8 @@ class OutsideRule(_Rule):
     def _check(self) -> Self:
         for name in ("low", "high"):
             _check_level(name, getattr(self, name))
+        if self.low >= self.high:
+            raise ValueError("low must be below high")
         return self
 
     def judge(self, seen: Seen) -> Verdict | None:

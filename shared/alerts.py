@@ -10,7 +10,8 @@ from shared.alert import Alert
 from shared.link import Link
 from shared.records import text
 
-_KEPT = 1_000
+# An outage of all series is told of each, and delivered one by one.
+_KEPT = 50_000
 _GROUP = "webhook"
 _BLOCK_MS = 2_000
 _AT_ONCE = 100
@@ -70,21 +71,29 @@ class Alerts:
             found = redis.xrevrange(self._stream, count=count)
         return [alert for _, fields in found if (alert := _read(fields.get(_FIELD.encode())))]
 
-    def join(self) -> None:
-        """Have everything that is told from now on kept for delivery."""
+    def join(self, *, anew: bool = True) -> None:
+        """Have everything that is told from now on kept for delivery, if it is not yet.
+
+        ``anew=False`` takes what is told already too: for one who had joined, and is forgotten.
+        """
         with self._link.translated() as redis:
             known = redis.exists(self._stream) and redis.xinfo_groups(self._stream)
             if all(group["name"] != _GROUP.encode() for group in known or ()):
-                redis.xgroup_create(self._stream, _GROUP, id="$", mkstream=True)
+                redis.xgroup_create(self._stream, _GROUP, id="$" if anew else "0", mkstream=True)
 
-    def turn(self) -> AbstractContextManager[Callable[[], bool] | None]:
+    def judging(self) -> AbstractContextManager[Callable[[], bool] | None]:
+        """Hold the right to judge: see `Link.lock`."""
+        return self._link.lock(self._link.keys.alerts_judge, _TURN_S, 0)
+
+    def delivering(self) -> AbstractContextManager[Callable[[], bool] | None]:
         """Hold the right to deliver: see `Link.lock`."""
         return self._link.lock(self._link.keys.alerts_webhook, _TURN_S, 0)
 
     def undelivered(self) -> Iterator[tuple[str, Alert | None]]:
         """Yield ids and alerts that are to be delivered, in their order; wait for some a while.
 
-        What was begun and not delivered comes first, whoever had begun.
+        What was begun and not delivered comes first, whoever had begun. None in place of an alert:
+        it is no longer kept, or nobody of ours wrote it.
         """
         with self._link.translated() as redis:
             begun = redis.xreadgroup(_GROUP, _GROUP, {self._stream: "0"}, count=_AT_ONCE)

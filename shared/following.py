@@ -1,7 +1,8 @@
-"""Following: where a reader stands in the histories of some series, whoever asks Redis for it."""
+"""Where a reader stands in the histories of some series, whoever asks Redis for it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from shared.errors import DecodeError
@@ -12,6 +13,7 @@ Entries = Sequence[tuple[bytes, dict[bytes, bytes]]]
 _FIELD = b"forecast"
 _BEFORE_ALL = b"0-0"
 _NONE = (-1, 0)
+PAGE = 8
 
 
 class Following:
@@ -70,35 +72,64 @@ class Following:
     def news(self, found: Iterable[tuple[bytes, Entries]]) -> list[Forecast]:
         """Take an answer of XREAD; return the forecasts in it, of each series in their order.
 
-        Raises
-        ------
-        DecodeError
-            When an entry is no forecast: after what came before it, and it is passed over.
+        An entry that is no forecast is passed over.
         """
         forecasts: list[Forecast] = []
         for stream, entries in found:
             for entry_id, fields in entries:
-                try:
+                self._after[stream.decode()] = entry_id
+                with suppress(DecodeError):
                     forecast = _decoded(fields)
-                except DecodeError:
-                    if forecasts:
-                        return forecasts  # it is read again
-                    self._after[stream.decode()] = entry_id
-                    raise
-                if self._is_news(stream.decode(), entry_id, forecast):
-                    forecasts.append(forecast)
+                    if self._is_news(stream.decode(), entry_id, forecast):
+                        forecasts.append(forecast)
         return forecasts
 
     def _is_news(self, stream: str, entry_id: bytes, forecast: Forecast) -> bool:
-        """Go on behind an entry; say whether it is news."""
+        """Say whether an entry is news."""
         place, last = _place(entry_id), self._last.get(stream, (0, 0))
         order = forecast.candle_open_time, forecast.revision
         # Behind what was seen all is new; before it only what Redis has said since it forgot.
         is_news = place > last or order > self._seen.get(stream, _NONE)
         if is_news:
             self._seen[stream] = order
-        self._after[stream], self._last[stream] = entry_id, max(place, last)
+        self._last[stream] = max(place, last)
         return is_news
+
+
+class Past:
+    """What was said of some series since a time, by time, without ever holding much of it.
+
+    Parameters
+    ----------
+    streams
+        The keys of their histories.
+    since
+        UTC milliseconds.
+    """
+
+    def __init__(self, streams: Iterable[str], since: int) -> None:
+        self._starts = dict.fromkeys(streams, str(since))
+
+    @property
+    def streams(self) -> dict[str, str]:
+        """From which entry to read on, by stream that may hold more: the argument of XRANGE."""
+        return {**self._starts}
+
+    def next(self, pages: Iterable[Entries]) -> Iterator[Forecast]:
+        """Take the next `PAGE` entries of each stream; yield what is before all that is unread."""
+        found = dict(zip(self._starts, pages, strict=True))
+        ends = [_place(entries[-1][0])[0] for entries in found.values() if len(entries) == PAGE]
+        ready: list[tuple[int, dict[bytes, bytes]]] = []
+        for stream, entries in found.items():
+            told = [one for one in entries if not ends or _place(one[0])[0] <= min(ends)]
+            ready += [(_place(entry_id)[0], fields) for entry_id, fields in told]
+            if told:
+                self._starts[stream] = f"({told[-1][0].decode()}"
+            if len(told) == len(entries) < PAGE:
+                del self._starts[stream]
+        for _, fields in sorted(ready, key=itemgetter(0)):
+            with suppress(DecodeError):
+                yield _decoded(fields)
 
 
 def forecasts_of(entries: Iterable[tuple[Any, dict[bytes, bytes]]]) -> list[Forecast]:

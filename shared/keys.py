@@ -74,6 +74,11 @@ class Keys:
         return f"{self.prefix}alerts-raised"
 
     @property
+    def alerts_judge(self) -> str:
+        """Guard: one process at a time judges the rules of alerts."""
+        return f"{self.prefix}alerts-judge"
+
+    @property
     def alerts_webhook(self) -> str:
         """Guard: one process at a time posts alerts."""
         return f"{self.prefix}alerts-webhook"

@@ -11,7 +11,8 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from bisect import bisect
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import redis.asyncio
@@ -19,7 +20,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff
 
 from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
-from shared.following import Following, forecasts_of
+from shared.following import PAGE, Following, Past, forecasts_of
 from shared.forecast import Forecast
 from shared.keys import DEFAULT_PREFIX, Keys
 from shared.link import ANSWER_S, Link, from_url, time_ms, translated
@@ -31,6 +32,8 @@ _BLOCK_MS = 5_000
 _AT_ONCE = 100
 _HISTORIES = {b"none", b"stream"}
 _BACKOFF = EqualJitterBackoff(cap=5.0, base=0.1)
+_LONGEST = 10  # failures; it counts with two to that power
+_NAMED = 10
 
 
 class UnknownSeries(CandlecastError):
@@ -128,7 +131,7 @@ class ForecastReader:
         except StoreUnavailable:
             pass
         for failures in itertools.count():
-            time.sleep(_BACKOFF.compute(failures))
+            time.sleep(_BACKOFF.compute(min(failures, _LONGEST)))
             with contextlib.suppress(StoreUnavailable):
                 return following.newest(self._newest(following))
         return []
@@ -193,14 +196,6 @@ class AsyncForecastReader:
             found = await self._redis.xrange(self._keys.forecasts(series), min=since)
         return forecasts_of(found)
 
-    async def histories(self, series: Iterable[str], since: int = 0) -> list[Forecast]:
-        """Return the same of several series, as it is at one moment."""
-        async with self._answering(), self._redis.pipeline(transaction=True) as pipe:
-            for name in series:
-                pipe.xrange(self._keys.forecasts(name), min=since)
-            found = await pipe.execute()
-        return [one for entries in found for one in forecasts_of(entries)]
-
     async def watch(self, *series: str) -> AsyncIterator[Forecast]:
         """Yield each new forecast; see `ForecastReader.watch`."""
         following = Following(map(self._keys.forecasts, _wanted(series)))
@@ -226,12 +221,19 @@ class AsyncForecastReader:
             return following.news(found)
         except StoreUnavailable:
             # Its name may lead to another server by now.
-            await self._redis.connection_pool.disconnect()
+            await self._redis.connection_pool.disconnect(inuse_connections=False)
         for failures in itertools.count():
-            await asyncio.sleep(_BACKOFF.compute(failures))
+            await asyncio.sleep(_BACKOFF.compute(min(failures, _LONGEST)))
             with contextlib.suppress(StoreUnavailable):
                 return await self.begin(following)
         return []
+
+    async def pages(self, past: Past) -> list[Any]:
+        """Return the next page of each history of some past."""
+        async with self._answering(), self._redis.pipeline(transaction=False) as pipe:
+            for stream, start in past.streams.items():
+                pipe.xrange(stream, min=start, count=PAGE)
+            return list(await pipe.execute())
 
     async def readable(self, series: Iterable[str]) -> list[str]:
         """Return those whose history is none yet, or a stream: another key there stops no other."""
@@ -274,5 +276,11 @@ def _names(members: Iterable[bytes]) -> list[str]:
 
 
 def _unknown(series: str, known: list[str]) -> UnknownSeries:
-    exist = ", ".join(known) or "none yet"
-    return UnknownSeries(f"no forecast for series={series!r}; series that exist: {exist}")
+    return UnknownSeries(f"no forecast for series={series!r}; {neighbours(series, known)}")
+
+
+def neighbours(name: str, known: Sequence[str]) -> str:
+    """Say which series exist, those next to a name by the alphabet, for a message about it."""
+    first = max(0, min(bisect(known, name) - _NAMED // 2, len(known) - _NAMED))
+    named = ", ".join(known[first : first + _NAMED]) or "none yet"
+    return f"series that exist{f' ({len(known)})' if len(known) > _NAMED else ''}: {named}"

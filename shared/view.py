@@ -1,11 +1,13 @@
 """What is read of an installation: its series, candles, models, forecasts and marks."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 from shared import doorbell
 from shared.candle import Candle, Series
 from shared.dead_letters import DeadLetters
+from shared.errors import DecodeError
 from shared.header import key_of
 from shared.keys import DEFAULT_PREFIX, RQ_SUSPENDED, Keys
 from shared.limits import Limits
@@ -87,11 +89,18 @@ class View:
             entries = redis.xrange(self.keys.candles(str(series)), min=start, count=count)
         return [decode_candle(entry_id, numbers) for entry_id, numbers in entries]
 
-    def newest(self, series: Series, count: int) -> list[Candle]:
-        """Return the newest candles, oldest first."""
+    def newest(
+        self, series: Series, count: int | None = None, *, since: int | None = None
+    ) -> list[Candle]:
+        """Return the newest candles, oldest first; an entry that is none is left out."""
+        start = "-" if since is None else since
         with self.link.translated() as redis:
-            entries = redis.xrevrange(self.keys.candles(str(series)), count=count)
-        return [decode_candle(entry_id, numbers) for entry_id, numbers in reversed(entries)]
+            entries = redis.xrevrange(self.keys.candles(str(series)), min=start, count=count)
+        found = []
+        for entry_id, numbers in reversed(entries):
+            with suppress(DecodeError):
+                found.append(decode_candle(entry_id, numbers))
+        return found
 
     def retained(self, series: Series) -> tuple[int | None, int]:
         """Return the open time of the log's first candle and how many it holds, readable or not."""

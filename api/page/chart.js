@@ -26,7 +26,7 @@ export class Chart {
    */
   async draw(known) {
     this.known = known;
-    this.step = known.forecast.target_times[0] - known.forecast.candle_close_time;
+    this.step = known.forecast.candle_close_time - known.forecast.candle_open_time;
     const colours = palette(this.place);
     const traces = [
       volume(known.candles, colours),

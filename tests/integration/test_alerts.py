@@ -7,8 +7,11 @@ import hmac
 import json
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -160,21 +163,28 @@ class Receiver:
 
     def __init__(self) -> None:
         self.answers: list[int] = []
+        self.pause_s = 0.0
+        self.talks = False
         self.got: list[tuple[dict[str, str], bytes]] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                time.sleep(receiver.pause_s)
                 receiver.got.append(({k.lower(): v for k, v in self.headers.items()}, body))
                 self.send_response(receiver.answers.pop(0) if receiver.answers else 204)
                 self.send_header("location", "/elsewhere")
                 self.end_headers()
+                with suppress(OSError):
+                    while receiver.talks:
+                        self.wfile.write(b" ")
+                        time.sleep(0.1)
 
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
 
     @property
@@ -206,6 +216,47 @@ def posting(alerts: Alerts, receiver: Receiver) -> Iterator[None]:
     yield
     stopped.set()
     thread.join()
+
+
+@pytest.mark.usefixtures("posting")
+def test_an_outage_of_all_series_is_told_of_each(
+    alerts: Alerts, receiver: Receiver, store: Store, eventually: Callable[..., None]
+) -> None:
+    """However slowly they are taken."""
+    now = store.link.now_ms()
+    receiver.pause_s = 0.5
+    for number in range(2_000):
+        alerts.tell(alert(rule=f"r{number}", at=now))
+    receiver.pause_s = 0.0
+    eventually(lambda: len(receiver.got) == 2_000, "all are posted")
+
+    assert receiver.rules == [f"r{number}" for number in range(2_000)]
+
+
+@pytest.mark.usefixtures("posting")
+def test_a_redis_without_its_data_costs_no_alert(
+    alerts: Alerts, receiver: Receiver, store: Store, eventually: Callable[..., None]
+) -> None:
+    """What is told from then on is posted, though nobody had joined by then."""
+    alerts.tell(alert(rule="a", at=store.link.now_ms()))
+    eventually(lambda: receiver.got, "it is posted")
+    store.link.redis.flushdb()
+    for rule in ("b", "c"):
+        alerts.tell(alert(rule=rule, at=store.link.now_ms()))
+    eventually(lambda: len(receiver.got) == 3, "all are posted")
+
+    assert receiver.rules == ["a", "b", "c"]
+
+
+@pytest.mark.usefixtures("posting")
+def test_a_receiver_that_talks_on_holds_up_nobody(
+    alerts: Alerts, receiver: Receiver, store: Store, eventually: Callable[..., None]
+) -> None:
+    """Its status is all that is of interest."""
+    receiver.talks = True
+    for rule in ("a", "b"):
+        alerts.tell(alert(rule=rule, at=store.link.now_ms()))
+    eventually(lambda: len(receiver.got) == 2, "both are posted")
 
 
 @pytest.mark.usefixtures("posting")
@@ -252,7 +303,8 @@ def test_what_was_not_delivered_comes_at_the_next_start(
 @pytest.mark.parametrize(
     ("url", "secret", "says"),
     [
-        ("ftp://host/x", SECRET, "alerts_webhook"),
+        *((bad, SECRET, "alerts_webhook") for bad in ("ftp://host/x", "http://", "http://[::1")),
+        ("https://a..b/x", SECRET, "alerts_webhook"),
         ("http://host/x", "", "alerts_secret"),
         ("http://host/x", "whsec_c2hvcnQ=", "openssl rand"),
         ("http://host/x", SECRET.removeprefix("whsec_"), "alerts_secret"),
@@ -270,6 +322,7 @@ def test_what_cannot_be_posted_is_said_at_the_start(
 
 def test_the_command_tells_and_posts(
     start: Callable[..., Any],
+    tmp_path: Path,
     store: Store,
     alerts: Alerts,
     receiver: Receiver,
@@ -277,14 +330,16 @@ def test_the_command_tells_and_posts(
 ) -> None:
     """And ends in good order."""
     learn(store, SERIES, WALK[:3])
-    alerts.join()
-    process = start(
-        "notify", CANDLECAST_ALERTS_WEBHOOK=receiver.url, CANDLECAST_ALERTS_SECRET=SECRET
-    )
+    setting = {"CANDLECAST_ALERTS_WEBHOOK": receiver.url, "CANDLECAST_ALERTS_SECRET": SECRET}
+    processes = [start("notify", **setting) for _ in range(2)]
+    logs = [tmp_path / f"notify-{number}.log" for number in range(2)]
+    eventually(lambda: all("started" in log.read_text() for log in logs), "both are there")
     eventually(lambda: receiver.got, "it is posted")
-    process.send_signal(signal.SIGTERM)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
 
-    assert process.wait(20) == 0
+    assert [process.wait(20) for process in processes] == [0, 0]
+    assert len(receiver.got) == 1
     assert json.loads(receiver.got[0][1])["series"] == NAME
     assert told(alerts) == [("stale", "raised")]
 

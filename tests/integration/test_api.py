@@ -129,6 +129,19 @@ def test_history_and_candles(client: TestClient, store: Store) -> None:
     assert since == []
 
 
+def test_a_candle_that_cannot_be_read_is_left_out(client: TestClient, store: Store) -> None:
+    """It was buried; what came before and behind is shown."""
+    learn(store, SERIES, WALK[:5])
+    redis = store.link.redis
+    bad = {"o": "1", "h": "2", "l": "1", "c": "nonsense", "v": "1"}
+    redis.xadd(store.keys.candles(NAME), bad, id=f"{WALK[5].open_time}-0")
+    learn(store, SERIES, WALK[6:9])
+    times = [one["open_time"] for one in client.get(f"/v1/candles?series={NAME}").json()]
+
+    assert times == [one.open_time for one in (*WALK[:5], *WALK[6:9])]
+    assert client.get(f"/v1/overlay?series={NAME}").json()["steps"]
+
+
 @pytest.mark.parametrize("horizon", [1, 3])
 def test_an_overlay_lays_what_was_said_over_what_came(
     client: TestClient, store: Store, horizon: int
@@ -219,6 +232,23 @@ def test_what_is_wrong_is_a_problem(
     assert answer.headers["content-type"] == "application/problem+json"
     assert (answer.status_code, problem["status"], problem["instance"]) == (status, status, path)
     assert says in problem["detail"]
+
+
+def test_what_nobody_foresaw_is_a_problem_too(
+    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Apps read one kind of error."""
+
+    def broken(*_: object) -> None:
+        raise AttributeError("of somebody's library")
+
+    monkeypatch.setattr(View, "newest", broken)
+    learn(store, SERIES, WALK[:2])
+    answer = client.get("/v1/candles", params={"series": NAME})
+
+    assert (answer.status_code, answer.json()["status"]) == (500, 500)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "somebody" not in answer.text
 
 
 def test_nothing_can_be_written(client: TestClient) -> None:

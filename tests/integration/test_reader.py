@@ -3,10 +3,13 @@
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 from models import state
 from shared import reader
@@ -137,7 +140,6 @@ def test_a_history_is_what_was_said_since(store: Store, server: Server) -> None:
 def test_the_awaited_reader_says_the_same(store: Store, server: Server) -> None:
     """Method by method."""
     learn(store, WALK[:3], SERIES)
-    learn(store, WALK[:2], Series.parse(NAMES[1]))
     reader = ForecastReader(server.url)
 
     async def ask() -> list[object]:
@@ -146,17 +148,14 @@ def test_the_awaited_reader_says_the_same(store: Store, server: Server) -> None:
                 await other.series(),
                 await other.latest(NAMES[0]),
                 await other.history(NAMES[0]),
-                await other.histories([NAMES[0], NAMES[1]]),
                 abs(await other.now_ms() - reader.now_ms()) < 10_000,
             ]
 
     name = NAMES[0]
-    both = reader.history(name) + reader.history(NAMES[1])
     assert asyncio.run(ask()) == [
         reader.series(),
         reader.latest(name),
         reader.history(name),
-        both,
         True,
     ]
 
@@ -168,16 +167,65 @@ def test_what_waits_for_news_ends_when_it_is_cancelled(store: Store, server: Ser
     async def scene() -> None:
         for turns in range(40):
             async with AsyncForecastReader(server.url) as reader:
-                stream = reader.watch(NAMES[0])
-                await anext(stream)
-                waiting = asyncio.ensure_future(anext(stream))
-                for _ in range(turns):
+                following = asyncio.create_task(follow(reader))
+                await asyncio.sleep(0.01)
+                if turns % 2:  # also where something comes at that moment
+                    store.link.redis.xadd(store.keys.forecasts(NAMES[0]), entry)
+                for _ in range(turns // 2):
                     await asyncio.sleep(0)
-                waiting.cancel()
-                await asyncio.wait({waiting}, timeout=2)
-                assert waiting.cancelled(), turns
+                following.cancel()
+                await asyncio.wait({following}, timeout=2)
+                assert following.cancelled(), turns
 
+    async def follow(reader: AsyncForecastReader) -> None:
+        async for _ in reader.watch(NAMES[0]):
+            pass
+
+    ((_, entry),) = store.link.redis.xrange(store.keys.forecasts(NAMES[0]))
     asyncio.run(scene())
+
+
+@pytest.mark.parametrize("awaits", [False, True])
+def test_an_outage_may_last_for_hours(
+    store: Store, server: Server, monkeypatch: pytest.MonkeyPatch, *, awaits: bool
+) -> None:
+    """However often it has failed, it is tried again."""
+    learn(store, WALK[:1], SERIES)
+    failures = 6_000
+
+    def connected(get: Callable[..., Any], pool: Any) -> Any:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise redis.ConnectionError("away")
+        return get(pool)
+
+    async def pause(_: float) -> None:
+        """Take no time."""
+
+    async def follow() -> Forecast:
+        async with AsyncForecastReader(server.url) as asking:
+            stream = asking.watch(NAMES[0])
+            await anext(stream)
+            fail(asking._redis)
+            return await anext(stream)
+
+    def fail(client: Any) -> None:
+        """Let every command fail for long, while something is said."""
+        learn(store, WALK[1:2], SERIES)
+        pool = type(client.connection_pool)
+        get = pool.get_connection
+        monkeypatch.setattr(pool, "get_connection", lambda pool, *_: connected(get, pool))
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    if awaits:
+        assert asyncio.run(follow()).sequence == 2
+    else:
+        watch = ForecastReader(server.url).watch(NAMES[0])
+        next(watch)
+        fail(redis.Redis())
+        assert next(watch).sequence == 2
 
 
 def test_a_silent_redis_is_one_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

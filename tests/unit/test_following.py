@@ -1,9 +1,6 @@
 """Where a reader stands, on answers that a test makes."""
 
-import pytest
-
-from shared.errors import DecodeError
-from shared.following import Entries, Following, forecasts_of
+from shared.following import PAGE, Entries, Following, Past, forecasts_of
 from shared.forecast import Forecast
 from shared.wire import encode_forecast
 from tests.unit.forecasts import forecast
@@ -70,18 +67,37 @@ def test_a_series_that_begins_anew_is_followed_on() -> None:
     assert hours(found) == [(0, 1), (1, 2)]
 
 
-def test_an_entry_that_is_no_forecast_is_told_once_and_passed_over() -> None:
+def test_an_entry_that_is_no_forecast_is_passed_over() -> None:
     """What comes before it is not lost, and what comes behind it neither."""
     following = Following([ONE])
     bad = (b"1-2", {b"forecast": b"{}"})
     answer = [(ONE.encode(), [*entries((1, forecast(0, 1))), bad, *entries((3, forecast(1, 2)))])]
 
-    assert hours(following.news(answer)) == [(0, 1)]
-    rest = [(ONE.encode(), answer[0][1][1:])]
-    with pytest.raises(DecodeError):
-        following.news(rest)
-    assert following.after == {ONE: b"1-2"}
-    assert hours(following.news([(ONE.encode(), rest[0][1][1:])])) == [(1, 2)]
+    assert hours(following.news(answer)) == [(0, 1), (1, 2)]
+    assert following.news([(ONE.encode(), [(b"1-4", {})])]) == []
+    assert following.after == {ONE: b"1-4"}
+
+
+def test_a_past_is_read_in_pages_that_hold_little() -> None:
+    """Nothing is told before what is unread of another, and what is none is left out."""
+    histories = {ONE: range(0, 40, 2), OTHER: [1, 5, 30]}
+    logs = {
+        stream: [
+            (b"%d-0" % at, {b"forecast": encode_forecast(forecast(at, at + 1))}) for at in times
+        ]
+        for stream, times in histories.items()
+    }
+    logs[OTHER].append((b"31-0", {b"forecast": b"{}"}))
+    past, told = Past(logs, since=2), []
+    while starts := past.streams:
+        pages = []
+        for stream, start in starts.items():
+            is_behind, least = start.startswith("("), int(start.strip("(").partition("-")[0])
+            later = [one for one in logs[stream] if int(one[0][:-2]) >= least + is_behind]
+            pages.append(later[:PAGE])
+        told += [one.revision for one in past.next(pages)]
+
+    assert told == [at + 1 for at in sorted([*range(2, 40, 2), 5, 30])]
 
 
 def test_a_newest_entry_that_is_no_forecast_holds_up_nobody() -> None:

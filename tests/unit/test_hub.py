@@ -9,13 +9,23 @@ import pytest
 from api import hub
 from api.hub import Event, Hub, TooSlow
 from shared.errors import StoreUnavailable
-from shared.following import Following
+from shared.following import PAGE, Following, Past
 from shared.forecast import Forecast
 from shared.wire import encode_forecast
 from tests.unit.forecasts import forecast
 
 NAME = "x:BTC/USDT:1h"
 NEWEST = forecast(0)
+
+
+def entry(said: Forecast) -> tuple[bytes, dict[bytes, bytes]]:
+    """As Redis answers it."""
+    return b"%d-0" % said.issued_at, {b"forecast": encode_forecast(said)}
+
+
+def by_time(said: Forecast) -> tuple[int, str]:
+    """In which order they were said."""
+    return said.issued_at, said.series
 
 
 class Reader:
@@ -25,6 +35,7 @@ class Reader:
         self.said: list[Forecast] = []
         self.told: asyncio.Queue[Any] = asyncio.Queue()
         self.begun: list[list[str]] = []
+        self.meanwhile: list[list[Forecast]] = []
 
     def following(self, names: list[str]) -> list[str]:
         """The names themselves."""
@@ -34,10 +45,7 @@ class Reader:
         """The newest of each; remember who was asked for."""
         self.begun.append(following.streams)
         told = ([one for one in self.said if one.series == name] for name in following.streams)
-        entries = [
-            [(b"1-1", {b"forecast": encode_forecast(one)}) for one in said[-1:]] for said in told
-        ]
-        return following.newest(entries)
+        return following.newest([[entry(one) for one in said[-1:]] for said in told])
 
     async def readable(self, names: Iterable[str]) -> list[str]:
         """All."""
@@ -48,13 +56,20 @@ class Reader:
         told = await self.told.get()
         if isinstance(told, Exception):
             raise told
-        self.said += told
+        self.said += [one for one in told if one not in self.said]
         return list(told)
 
-    async def histories(self, names: Iterable[str], since: int) -> list[Forecast]:
-        """What was said since."""
-        wanted = {*names}
-        return [one for one in self.said if one.series in wanted and one.issued_at >= since]
+    async def pages(self, past: Past) -> list[Any]:
+        """What was said since, so much at once; meanwhile the test says what is said next."""
+        pages = []
+        for name, start in past.streams.items():
+            after = int(start.removeprefix("(").partition("-")[0]) + start.startswith("(")
+            said = [one for one in self.said if one.series == name and one.issued_at >= after]
+            pages.append([entry(one) for one in said[:PAGE]])
+        if self.meanwhile:
+            self.told.put_nowait(self.meanwhile.pop(0))
+            await asyncio.sleep(0.01)
+        return pages
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -116,8 +131,46 @@ def test_a_series_that_begins_anew_is_told_on() -> None:
 
     async def scene(opened: Hub, reader: Reader) -> None:
         stream = await begun(opened, reader, forecast(9, 50))
-        reader.told.put_nowait([forecast(0, 1)])
+        again = forecast(0, 1)
+        reader.told.put_nowait([again.model_copy(update={"issued_at": forecast(10).issued_at})])
         assert (await anext(stream)).forecast.revision == 1
+
+    play(scene)
+
+
+def test_a_long_past_comes_by_time_and_each_forecast_once() -> None:
+    """Of several series, while more is said that the past may hold already."""
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        other = "x:ETH/USDT:1h"
+        past = [forecast(hour, hour + 1) for hour in range(30)]
+        past += [forecast(hour, hour + 1, series=other) for hour in range(0, 60, 2)]
+        said = sorted(past, key=by_time)
+        reader.said = [*said]
+        reader.meanwhile = [
+            [forecast(29, 30)],
+            [forecast(60, 61)],
+            [forecast(59, 60, series=other)],
+        ]
+        since = said[10].issued_at
+        stream = opened.follow([NAME, other], since)
+        wanted = [one for one in said if one.issued_at >= since]
+        wanted += [forecast(60, 61), forecast(59, 60, series=other)]
+        found = [(await anext(stream)).forecast for _ in wanted]
+        assert sorted(found, key=by_time) == sorted(wanted, key=by_time)  # each once
+        past = [one for one in found if one in said]
+        assert past == sorted(past, key=lambda one: one.issued_at)
+
+    play(scene)
+
+
+def test_what_the_hub_has_still_to_read_comes_not_behind_what_is_newer() -> None:
+    """As after an outage: who comes sees the newest before the hub has read the earlier ones."""
+
+    async def scene(opened: Hub, reader: Reader) -> None:
+        stream = await begun(opened, reader, forecast(3, 4))
+        reader.told.put_nowait([forecast(hour, hour + 1) for hour in range(5)])
+        assert (await anext(stream)).forecast.revision == 5
 
     play(scene)
 
