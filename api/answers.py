@@ -147,6 +147,7 @@ class AlertsRow(BaseModel):
 
     raised: list[Alert] = Field(description="what holds now, the newest first")
     newest: list[Alert] = Field(description="what was told last, the newest first")
+    judged: bool = Field(description="whether `candlecast notify` runs")
 
 
 class Health(BaseModel):

@@ -105,7 +105,10 @@ class Queries:
 
     def alerts(self, count: int) -> AlertsRow:
         """Return what is raised now, and what was told last."""
-        return AlertsRow(raised=self._alerts.raised(), newest=self._alerts.newest(count))
+        alerts = self._alerts
+        return AlertsRow(
+            raised=alerts.raised(), newest=alerts.newest(count), judged=alerts.are_judged()
+        )
 
     def known(self, name: str) -> Series:
         """Return a series that exists."""

@@ -16,7 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableSetting
 
-from config.spelling import HORIZONS, Sha256, by_timeframe, ranges
+from config import spelling
 from config.state_key import development_key
 
 _LONGEST_HORIZON = 64
@@ -73,7 +73,7 @@ class Settings(BaseSettings):
         description="what the model begins with: shipped, none, or a file made by pretrain",
     )
     horizons: Annotated[dict[str, int], NoDecode] = Field(
-        default=HORIZONS, description="candles ahead by timeframe or series: 1m=30,1h=24"
+        default=spelling.HORIZONS, description="candles ahead by timeframe or series: 1m=30,1h=24"
     )
     retention: int = Field(default=2_000, ge=100, description="learned candles kept in each log")
     history: int = Field(default=100, ge=1, description="forecasts kept in each history stream")
@@ -153,21 +153,25 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="where the API listens; but for loopback it needs tokens"
     )
     api_port: int = Field(default=8000, ge=0, le=65_535, description="0: any that is free")
-    api_tokens: Annotated[tuple[Sha256, ...], NoDecode] = Field(
+    api_tokens: Annotated[tuple[spelling.Sha256, ...], NoDecode] = Field(
         default=(), description="SHA-256 of the tokens of apps: candlecast api --new-token"
     )
     api_per_minute: int = Field(
         default=6_000, ge=0, description="requests of one address in a minute; 0: any number"
     )
-    api_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    api_origins: Annotated[tuple[spelling.Origin, ...], NoDecode] = Field(
         default=(), description="origins whose pages may ask from a browser"
     )
     alerts: list[dict[str, Any]] = Field(
         default=[{"kind": "stale"}, {"kind": "fallback"}, {"kind": "drift"}],
         description="rules of `candlecast notify`, as JSON",
     )
-    alerts_webhook: str = Field(default="", repr=False, description="where alerts are posted to")
-    alerts_secret: str = Field(default="", repr=False, description="signs them: whsec_…")
+    alerts_webhook: spelling.WebAddress = Field(
+        default="", repr=False, description="they go there too"
+    )
+    alerts_secret: spelling.WebhookSecret = Field(
+        default="", repr=False, description="signs: whsec_…"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )
@@ -181,7 +185,7 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         pairs = (part.rpartition("=") for part in value.split(",") if part.strip())
-        return HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
+        return spelling.HORIZONS | {name.strip(): horizon.strip() for name, _, horizon in pairs}
 
     @field_validator(*("gate_candles", "gate_skill", *_PATIENCE), mode="before")
     @classmethod
@@ -189,14 +193,14 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         defaults = cls.model_fields[str(info.field_name)].default
-        return defaults | dict(by_timeframe(value))
+        return defaults | dict(spelling.by_timeframe(value))
 
     @field_validator("gate_coverage", mode="before")
     @classmethod
     def _read_ranges(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return {"*": (0.85, 0.95)} | dict(ranges(value))
+        return {"*": (0.85, 0.95)} | dict(spelling.ranges(value))
 
     @field_validator("allowed_series", "markets", "api_tokens", "api_origins", mode="before")
     @classmethod
@@ -211,7 +215,7 @@ class Settings(BaseSettings):
             if not 1 <= horizon <= _LONGEST_HORIZON:
                 raise ValueError(f"horizons: {name}={horizon} must be 1 to {_LONGEST_HORIZON}")
         for name in ("gate_candles", "gate_skill", "gate_coverage", *_PATIENCE):
-            if unknown := getattr(self, name).keys() - {"*", *HORIZONS}:
+            if unknown := getattr(self, name).keys() - {"*", *spelling.HORIZONS}:
                 raise ValueError(f"{name}: {min(unknown)} is no timeframe, nor * for all")
         for name, (least, most) in self.gate_coverage.items():
             if not 0 <= least < most <= 1:
@@ -220,6 +224,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "state_key: production needs CANDLECAST_STATE_KEY (openssl rand -hex 32)"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_webhook(self) -> Self:
+        if self.alerts_webhook and not self.alerts_secret:
+            raise ValueError("alerts_secret: a webhook needs CANDLECAST_ALERTS_SECRET")
         return self
 
     def horizon(self, series: str) -> int:

@@ -1,11 +1,14 @@
-"""How settings are spelled: by timeframe (``1m=2,*=3``), and hashes."""
+"""How settings are spelled: by timeframe (``1m=2,*=3``), hashes, keys and addresses."""
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, HttpUrl
 
+_LEAST_BYTES = 24
 HORIZONS = {
     **dict.fromkeys(("1m", "3m"), 30),
     **dict.fromkeys(("5m", "10m", "15m", "30m", "1h", "2h", "3h"), 24),
@@ -61,3 +64,30 @@ def _sha256(text: str) -> str:
 
 
 Sha256 = Annotated[str, AfterValidator(_sha256)]
+
+
+def _origin(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s]+", text):
+        raise ValueError(f"{text!r} is no origin: write https://app.example, without a path")
+    return text
+
+
+def _web_address(text: str) -> str:
+    if text:
+        HttpUrl(text)
+    return text
+
+
+def _secret(text: str) -> str:
+    try:
+        key = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except binascii.Error:
+        key = b""
+    if text and (not text.startswith("whsec_") or len(key) < _LEAST_BYTES):
+        raise ValueError('is no key: echo "whsec_$(openssl rand -base64 32)" makes one')
+    return text
+
+
+Origin = Annotated[str, AfterValidator(_origin)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+WebhookSecret = Annotated[str, AfterValidator(_secret)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
 
@@ -140,7 +141,7 @@ class StaleRule(_Rule):
     def judge(self, seen: Seen) -> Verdict:
         """Judge the newest forecast by the clock."""
         late_s = (seen.now_ms - seen.forecast.valid_until) / 1_000
-        text = f"stale for {late_s:.0f} s" if late_s > 0 else "fresh"
+        text = f"stale for {timedelta(seconds=round(late_s))}" if late_s > 0 else "fresh"
         return Verdict(late_s > self.for_s, text, late_s, self.for_s)
 
 

@@ -85,6 +85,11 @@ class Alerts:
         """Hold the right to judge: see `Link.lock`."""
         return self._link.lock(self._link.keys.alerts_judge, _TURN_S, 0)
 
+    def are_judged(self) -> bool:
+        """Whether somebody holds that right."""
+        with self._link.translated() as redis:
+            return bool(redis.exists(self._link.keys.alerts_judge))
+
     def delivering(self) -> AbstractContextManager[Callable[[], bool] | None]:
         """Hold the right to deliver: see `Link.lock`."""
         return self._link.lock(self._link.keys.alerts_webhook, _TURN_S, 0)

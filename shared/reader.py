@@ -10,6 +10,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 import time
 from bisect import bisect
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -34,6 +35,8 @@ _HISTORIES = {b"none", b"stream"}
 _BACKOFF = EqualJitterBackoff(cap=5.0, base=0.1)
 _LONGEST = 10  # failures; it counts with two to that power
 _NAMED = 10
+
+log = logging.getLogger(__name__)
 
 
 class UnknownSeries(CandlecastError):
@@ -128,8 +131,8 @@ class ForecastReader:
             with self._link.translated() as client:
                 found = client.xread(following.after, count=_AT_ONCE, block=_BLOCK_MS)
             return following.news(found)
-        except StoreUnavailable:
-            pass
+        except StoreUnavailable as error:
+            log.warning("waiting for Redis: %s", error)
         for failures in itertools.count():
             time.sleep(_BACKOFF.compute(min(failures, _LONGEST)))
             with contextlib.suppress(StoreUnavailable):
@@ -219,7 +222,8 @@ class AsyncForecastReader:
             async with self._answering():
                 found = await self._redis.xread(following.after, count=_AT_ONCE, block=_BLOCK_MS)
             return following.news(found)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
+            log.warning("waiting for Redis: %s", error)
             # Its name may lead to another server by now.
             await self._redis.connection_pool.disconnect(inuse_connections=False)
         for failures in itertools.count():

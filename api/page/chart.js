@@ -54,6 +54,8 @@ export class Chart {
   forget() {
     this.known = null;
     this.shown = null;
+    Plotly.purge(this.place);
+    this.wired = false;
   }
 
   /** Show the newest again. */
@@ -62,12 +64,14 @@ export class Chart {
     return this.redraw();
   }
 
-  /** Show so many times as much, keeping the right edge. */
+  /** Show so many times as much, keeping the last candle where it is, or else the middle. */
   zoom(factor) {
     if (!this.known || !factor) return this.reset();
     const [from, to] = this.#range();
-    const width = Math.max(10 * this.step, (to - from) * factor);
-    return this.#show(to - width, to);
+    const last = this.known.forecast.candle_open_time;
+    const kept = from < last && last < to ? last : (from + to) / 2;
+    const by = Math.max(factor, (10 * this.step) / (to - from));
+    return this.#show(kept - by * (kept - from), kept + by * (to - kept));
   }
 
   /** Move by a share of what is shown. */
@@ -239,7 +243,8 @@ function inWords(forecast, horizon) {
     const [from, to] = [low, high].map((one) => price(quantile(forecast, one, horizon)));
     return `${100 * level} %: ${from} to ${to}`;
   });
-  return [`${horizon} ahead: ${price(forecast.median[horizon - 1])}`, ...said].join("<br>");
+  const closes = time(forecast.target_times[horizon - 1]);
+  return [`${horizon} ahead, closes at ${closes}: ${price(forecast.median[horizon - 1])}`, ...said].join("<br>");
 }
 
 /** What was said so many candles ahead, where its candle then came. */
@@ -340,13 +345,12 @@ function faded(colour, opacity) {
 }
 
 /** What the chart shows, in one sentence for all who do not see it. */
-export function summary(forecast, horizon, isStale) {
+export function summary(forecast, horizon) {
   const h = Math.min(horizon, forecast.median.length);
   const [low, high] = [0.05, 0.95].map((level) => price(quantile(forecast, level, h)));
-  const fresh = isStale ? "This forecast is STALE." : "";
   return (
     `Close ${price(forecast.last_close)} at ${time(forecast.candle_close_time)}. ` +
     `${h} ahead, at ${time(forecast.target_times[h - 1])}: median ${price(forecast.median[h - 1])}, ` +
-    `90 % between ${low} and ${high}, rise ${(100 * forecast.prob_up[h - 1]).toFixed(0)} %. ${fresh}`
+    `90 % between ${low} and ${high}, rise ${(100 * forecast.prob_up[h - 1]).toFixed(0)} %.`
   );
 }

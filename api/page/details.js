@@ -52,5 +52,5 @@ export function model(forecast, row) {
 /** Say in a line of a list what is raised. */
 export function alert(one) {
   const link = element("a", { href: `#${encodeURIComponent(one.series)}` }, one.series);
-  return element("li", {}, link, ` ${one.rule}: ${one.text}, since ${time(one.at)}`);
+  return element("li", {}, link, ` ${one.rule}: at ${time(one.at)}, ${one.text}`);
 }

@@ -3,8 +3,8 @@
 import { Chart, summary } from "./chart.js";
 import * as details from "./details.js";
 import { ask, follow, hasToken, keepToken, now, Problem } from "./server.js";
-import { SeriesTable } from "./table.js";
-import { element, price } from "./text.js";
+import { SeriesTable, stale } from "./table.js";
+import { element, price, span } from "./text.js";
 
 const CANDLES = 500;
 const ALERTS = 20;
@@ -17,6 +17,7 @@ const chart = new Chart(find("chart"));
 let following = { names: "", stop: () => {} };
 let drawing = null;
 let isDue = false;
+let stream = "connecting …";
 
 // The series that is chosen stands in the address, so that it can be kept and sent.
 function chosen() {
@@ -41,8 +42,9 @@ function attempt(work) {
 }
 
 function complain(text) {
-  find("problem").textContent = text;
+  say("problem", text);
   find("problem").hidden = !text;
+  say("connection", text ? "○ not live" : stream);
 }
 
 function login() {
@@ -55,11 +57,10 @@ function login() {
 async function load() {
   const [rows, alerts] = await Promise.all([ask("../v1/series"), ask("../v1/alerts", { limit: 1 })]);
   table.replace(rows);
-  find("alerts").hidden = !alerts.raised.length;
-  const raised = alerts.raised.slice(0, ALERTS).map(details.alert);
-  if (find("raised").textContent !== raised.map((one) => one.textContent).join("")) find("raised").replaceChildren(...raised);
+  showAlerts(alerts);
   complain("");
   find("empty").hidden = table.rows.size > 0;
+  if (!table.rows.size) say("connection", "○ no series yet");
   if (table.rows.size && !table.rows.has(chosen())) {
     const first = [...table.rows.values()].find((row) => row.status) ?? [...table.rows.values()][0];
     location.replace(`#${encodeURIComponent(first.series)}`);
@@ -68,6 +69,14 @@ async function load() {
   render();
   // The first pictures do not wait for news.
   if (!drawing) draw();
+}
+
+function showAlerts({ raised, judged }) {
+  find("alerts").hidden = find("raised-link").hidden = !raised.length;
+  find("unjudged").hidden = judged;
+  say("raised-link", `▲ ${raised.length} ${raised.length === 1 ? "alert" : "alerts"}`);
+  const lines = raised.slice(0, ALERTS).map(details.alert);
+  if (find("raised").textContent !== lines.map((one) => one.textContent).join("")) find("raised").replaceChildren(...lines);
 }
 
 function offerHorizons() {
@@ -103,15 +112,17 @@ function take(forecast) {
 function told(state, error) {
   const text = state === "live" ? "● live" : `○ connection lost, trying again (${error.message})`;
   if (error instanceof Problem && error.status === 401) login();
+  stream = text;
   say("connection", text);
 }
 
 function describe() {
   const row = table.rows.get(chosen());
-  if (!row?.forecast) return;
-  const isStale = now() > row.valid_until;
-  say("summary", summary(row.forecast, table.horizon, isStale));
-  document.title = `${price(row.forecast.last_close)} ${row.symbol} ${row.timeframe} · Candlecast`;
+  if (!row) return;
+  find("late").hidden = !stale(row, now());
+  say("late", find("late").hidden ? "" : `This forecast is STALE: a newer one is late for ${span(now() - row.valid_until)}.`);
+  say("summary", row.forecast ? summary(row.forecast, table.horizon) : row.status ? "" : "No forecast yet: a model begins with the first candles.");
+  document.title = `${row.forecast ? `${price(row.forecast.last_close)} ` : ""}${row.symbol} ${row.timeframe} · Candlecast`;
 }
 
 /** Draw the chosen series; what comes meanwhile is drawn next. */
@@ -132,8 +143,12 @@ async function draw() {
 async function picture() {
   const series = chosen();
   const row = table.rows.get(series);
-  if (!row?.status) return;
+  if (!row) return;
   const horizon = table.horizon;
+  find("chosen").hidden = false;
+  say("chosen-heading", `${row.symbol}, ${row.timeframe}, ${row.exchange}`);
+  offerFrames(row);
+  if (!row.status) return;
   const [forecast, candles, overlay, skill, model] = await Promise.all([
     ask("../v1/forecast", { series }),
     ask("../v1/candles", { series, limit: CANDLES }),
@@ -143,9 +158,7 @@ async function picture() {
   ]);
   if (series !== chosen() || horizon !== table.horizon) return;
   table.take(forecast);
-  find("chosen").hidden = find("details").hidden = false;
-  say("chosen-heading", `${row.symbol}, ${row.timeframe}, ${row.exchange}`);
-  offerFrames(row);
+  find("details").hidden = false;
   await chart.draw({ candles, forecast, overlay });
   details.steps(find("steps"), forecast);
   details.scores(find("scores"), skill);
@@ -193,9 +206,13 @@ function wire() {
     event.preventDefault(); // the address is that of a series
     find("series").focus();
   });
+  find("raised-link").addEventListener("click", (event) => {
+    event.preventDefault();
+    find("alerts").focus();
+  });
   addEventListener("hashchange", () => {
     // Nobody shall take one series for another until it is there.
-    find("chosen").hidden = find("details").hidden = true;
+    find("details").hidden = true;
     chart.forget();
     render();
     draw();

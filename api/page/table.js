@@ -4,12 +4,12 @@ import { element, gain, price, quantile, share, span, time } from "./text.js";
 
 const MOST_SHOWN = 100; // one stream follows so many
 
-const status = (row) => {
+export const stale = (row, now) => row.valid_until != null && now > row.valid_until;
+const status = (row, { now }) => {
   if (row.paused) return "paused";
   if (!row.status) return "no forecast";
-  return row.status.replace("_", " ");
+  return stale(row, now) ? "STALE" : row.status.replace("_", " ");
 };
-const stale = (row, now) => row.valid_until != null && now > row.valid_until;
 const scored = (row, horizon) => row.skill.find((one) => one.horizon === horizon);
 const says = (row, horizon) => row.forecast && horizon <= row.forecast.median.length;
 const median = (row, { horizon }) => (says(row, horizon) ? row.forecast.median[horizon - 1] : null);
@@ -23,7 +23,18 @@ const freshness = (row, now) => {
 /** Heading, text, what to sort by, and whether it is a cause for alarm. */
 const COLUMNS = [
   { name: "Series", value: (row) => row.series },
-  { name: "Status", text: status, value: status, alarm: (row) => row.paused || row.status === "fallback" },
+  {
+    name: "Status",
+    text: status,
+    value: status,
+    alarm: (row, { now }) => row.paused || row.status === "fallback" || stale(row, now),
+  },
+  {
+    name: "Freshness",
+    text: (row, { now }) => freshness(row, now),
+    value: (row) => row.valid_until,
+    alarm: (row, { now }) => stale(row, now),
+  },
   { name: "Close", text: (row) => price(row.last_close), value: (row) => row.last_close },
   { name: "Median", text: (row, at) => price(median(row, at)), value: median },
   {
@@ -51,12 +62,6 @@ const COLUMNS = [
     text: (row) => (row.drift_since == null ? "none" : `since ${time(row.drift_since)}`),
     value: (row) => row.drift_since,
     alarm: (row) => row.drift_since != null,
-  },
-  {
-    name: "Freshness",
-    text: (row, { now }) => freshness(row, now),
-    value: (row) => row.valid_until,
-    alarm: (row, { now }) => stale(row, now),
   },
 ];
 

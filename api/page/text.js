@@ -5,7 +5,8 @@ const NONE = "–";
 /** A price, to seven digits; prices of like size have like places, so that they stand under each other. */
 export function price(value) {
   if (value == null) return NONE;
-  const places = Math.min(20, Math.max(0, 6 - Math.floor(Math.log10(value))));
+  if (value < 1e-8) return value.toExponential(6);
+  const places = Math.max(0, 6 - Math.floor(Math.log10(value)));
   return value.toLocaleString("en", { minimumFractionDigits: places, maximumFractionDigits: places });
 }
 
@@ -15,8 +16,9 @@ export function share(value, digits = 0) {
 
 export function gain(value) {
   if (value == null) return NONE;
-  const percent = (100 * value).toFixed(1);
-  return `${value < 0 ? "−" : "+"}${percent.replace("-", "")} %`;
+  const percent = Math.abs(100 * value).toFixed(1);
+  if (percent === "0.0") return "0.0 %";
+  return `${value < 0 ? "−" : "+"}${percent} %`;
 }
 
 export function time(ms) {
