@@ -166,12 +166,8 @@ class Settings(BaseSettings):
         default=[{"kind": "stale"}, {"kind": "fallback"}, {"kind": "drift"}],
         description="rules of `candlecast notify`, as JSON",
     )
-    alerts_webhook: spelling.WebAddress = Field(
-        default="", repr=False, description="they go there too"
-    )
-    alerts_secret: spelling.WebhookSecret = Field(
-        default="", repr=False, description="signs: whsec_…"
-    )
+    alerts_webhook: spelling.Url = Field(default="", repr=False, description="they go there too")
+    alerts_secret: spelling.Secret = Field(default="", repr=False, description="signs: whsec_…")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="debug, info, warning or error"
     )

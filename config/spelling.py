@@ -72,7 +72,7 @@ def _origin(text: str) -> str:
     return text
 
 
-def _web_address(text: str) -> str:
+def _url(text: str) -> str:
     if text:
         HttpUrl(text)
     return text
@@ -89,5 +89,5 @@ def _secret(text: str) -> str:
 
 
 Origin = Annotated[str, AfterValidator(_origin)]
-WebAddress = Annotated[str, AfterValidator(_web_address)]
-WebhookSecret = Annotated[str, AfterValidator(_secret)]
+Url = Annotated[str, AfterValidator(_url)]
+Secret = Annotated[str, AfterValidator(_secret)]
