@@ -23,6 +23,7 @@ _LONGEST_HORIZON = 64
 _FromZero = Annotated[FiniteFloat, Field(ge=0)]
 _Count = Annotated[int, Field(ge=1)]
 _Skill = Annotated[FiniteFloat, Field(le=1)]
+_LISTS = ("allowed_series", "markets", "state_modules", "api_tokens", "api_origins")
 _PATIENCE = ("rollback_margin", "rollback_after_s")
 
 
@@ -66,7 +67,12 @@ class Settings(BaseSettings):
         repr=False,
         description="accepted too while the state key is rotated",
     )
-    model: str = Field(default="default", description="name of the model in the catalog")
+    state_modules: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="packages of one's own that states may name"
+    )
+    model: str = Field(
+        default="default", description="name in the catalog, or path of a River model of one's own"
+    )
     prior: str = Field(
         default="shipped",
         min_length=1,
@@ -198,9 +204,9 @@ class Settings(BaseSettings):
             return value
         return {"*": (0.85, 0.95)} | dict(spelling.ranges(value))
 
-    @field_validator("allowed_series", "markets", "api_tokens", "api_origins", mode="before")
+    @field_validator(*_LISTS, mode="before")
     @classmethod
-    def _read_patterns(cls, value: object) -> object:
+    def _read_list(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -247,18 +253,12 @@ class Settings(BaseSettings):
 
     def limits(self) -> dict[str, Any]:
         """Constants of the protocol that can be set."""
-        return {
-            "claim_series": self.claim_series,
-            "lease_ms": self.lease_ms,
-            "state_every": self.state_every,
-            "kept_series": self.kept_series,
-            "max_waiting": self.max_waiting,
-            "max_series": self.max_series,
-            "allowed_series": self.allowed_series,
-            "retention": self.retention,
-            "history": self.history,
-            "snapshot_period_ms": self.snapshot_period_s * 1_000,
-        }
+        names = (
+            *("claim_series", "lease_ms", "state_every", "kept_series", "max_waiting"),
+            *("max_series", "allowed_series", "retention", "history"),
+        )
+        found = {name: getattr(self, name) for name in names}
+        return found | {"snapshot_period_ms": self.snapshot_period_s * 1_000}
 
     def signing_keys(self) -> tuple[bytes, bytes | None]:
         """Return the state key and the previous one; in development a missing key is made once."""

@@ -1,44 +1,24 @@
 """The models by name: the one place to add one."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from types import MappingProxyType
 from typing import Any
 
 from models import constants
 from models.baseline import RandomWalk
+from models.calibrated import calibrated
+from models.entry import Model
 from models.forecaster import QuantileForecaster, ScaleMixtureForecaster
 from shared.candle import Timeframe
 from shared.errors import InvalidValue
 
 _AT = "@"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """How to make a forecaster, and what tells it from others.
-
-    Attributes
-    ----------
-    version
-        Raised with every change after which saved states no longer continue.
-    create
-        Returns a new forecaster for a timeframe and a number of candles ahead; one that is
-        pooled takes a prior as well.
-    parameters
-        What else was chosen, where that may change.
-    pooled
-        Whether it begins with what other series have taught.
-    constants
-        Digest of the prior; empty without one.
-    """
-
-    version: int
-    create: Callable[..., QuantileForecaster]
-    parameters: Mapping[str, float | str] = field(default_factory=dict)
-    pooled: bool = False
-    constants: str = ""
+_ADDRESS = " at 0x"
 
 
 def _scale_mixture(timeframe: Timeframe, horizon: int, **prior: Any) -> ScaleMixtureForecaster:
@@ -51,6 +31,12 @@ MODELS: Mapping[str, Model] = MappingProxyType(
         "random-walk": Model(version=1, create=lambda _timeframe, _horizon: RandomWalk()),
     }
 )
+# River's own forecasters take a second to import: only those have to who name them.
+_EXAMPLES = {
+    "snarimax": "models.examples.snarimax",
+    "holt-winters": "models.examples.holt_winters",
+    "regression": "models.examples.regression",
+}
 
 
 def model(name: str) -> Model:
@@ -60,7 +46,8 @@ def model(name: str) -> Model:
     ----------
     name
         ``default`` begins with the shipped prior, ``default@none`` without any,
-        ``default@<digest>`` with one of a user's own: see `with_prior`.
+        ``default@<digest>`` with one of a user's own: see `with_prior`. ``package.module.name``
+        is a River model of one's own, or what `calibrated` has made of one.
 
     Raises
     ------
@@ -68,9 +55,7 @@ def model(name: str) -> Model:
         When there is none, or no prior of that digest.
     """
     base, _, which = name.partition(_AT)
-    if base not in MODELS:
-        raise InvalidValue("model", name, f"use one of {', '.join(MODELS)}")
-    entry = MODELS[base]
+    entry = MODELS.get(base) or _own(_EXAMPLES.get(base, base))
     if not entry.pooled:
         if which:
             raise InvalidValue("prior", which, f"the model {base} takes none")
@@ -83,6 +68,44 @@ def model(name: str) -> Model:
         return entry.create(timeframe, horizon, prior=prior)
 
     return replace(entry, create=create, constants=prior.digest)
+
+
+def is_own(name: str) -> bool:
+    """Whether a model's name is the path of a River model."""
+    return "." in name.partition(_AT)[0]
+
+
+def source(name: str) -> Path | None:
+    """Return the file or the folder of a user's model, to travel with it; None for one of ours."""
+    top = name.partition(_AT)[0].replace(":", ".").partition(".")[0]
+    spec = find_spec(top) if is_own(name) and top != __package__ else None
+    if not spec:
+        return None
+    return Path(next(iter(spec.submodule_search_locations or [spec.origin or ""])))
+
+
+@cache
+def _own(path: str) -> Model:
+    """Import the River model at a dotted path.
+
+    Raises
+    ------
+    InvalidValue
+        When there is none, or two processes would not agree that it is the same.
+    """
+    if not is_own(path):
+        names = ", ".join((*MODELS, *_EXAMPLES))
+        raise InvalidValue("model", path, f"use one of {names}, or package.module.name")
+    try:
+        found = resolve_name(path)
+    except (AttributeError, ImportError, ValueError) as error:
+        remedy = f"{error}: install its package, or set PYTHONPATH to its folder"
+        raise InvalidValue("model", path, remedy) from error
+    entry = found if isinstance(found, Model) else calibrated(found)
+    if _ADDRESS in str(entry.parameters):
+        remedy = f"its repr differs from process to process: {dict(entry.parameters)}"
+        raise InvalidValue("model", path, remedy)
+    return entry
 
 
 def prior_of(name: str) -> str:

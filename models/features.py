@@ -12,7 +12,21 @@ from models.hours import DAY_MS, HOUR_MS
 from models.memory import Array, Memory, bounded, column, each, rows
 from models.moves import Move
 
-SIZE = 37
+NAMES = (
+    *(f"variance_{span}" for span in (1, 2, 4, 8, 16, 32, 72, 500, 1500)),
+    *("size_4", "size_24", "size_168", "square_24", "square_168"),
+    *("log_variance_6", "log_variance_24", "log_variance_168"),
+    *("activity_24", "activity_168", "activity_4_of_168", "return_sign", "return_size"),
+    *("drift_6", "drift_24", "drift_72", "downside_6", "downside_24", "downside_72", "place"),
+    *("season", "season_1", "season_3", "season_6", "season_12", "season_24"),
+    *("candle_length", "stillness"),
+)
+"""Of the features, in their order: see `Features`."""
+
+SIZE = len(NAMES)
+
+CLOCK = ("day_sin", "day_cos", "half_day_sin", "half_day_cos", "week_sin", "week_cos")
+"""Of what `clock` returns."""
 
 # The exponentially weighted means that are kept: of what, over which spans (candles).
 _SPANS = {

@@ -114,7 +114,8 @@ class Learner(Memory):
     def scores(self) -> dict[str, Any]:
         """Return everything about skill, ready for JSON.
 
-        ``finite`` is whether what the model says now is. ``horizons`` maps each scored horizon to
+        ``finite`` is whether what the model says now is, ``fault`` what was wrong with a model of
+        the user's at the newest candle. ``horizons`` maps each scored horizon to
         its scores, ``recent`` (the last thousand candles or so) and ``total``: candles, crps (of
         the log return), coverage, mae (price), mape, direction_accuracy, brier, qlike (of forecasts
         from the hundredth candle on), and those of the baseline; null where nothing counts.

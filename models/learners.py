@@ -166,6 +166,7 @@ class Learners:
             {
                 "sequence": member.sequence,
                 "finite": member.said is not None or not member.sequence,
+                "fault": getattr(member.forecaster, "fault", ""),
                 "worse_than_baseline": is_worse,
                 "horizons": scores,
             }

@@ -6,6 +6,7 @@ import hmac
 import io
 import json
 import pickle
+from collections.abc import Collection
 from functools import cache
 from typing import Any
 
@@ -27,6 +28,7 @@ _VERSIONS = {"numpy": np.__version__, "river": river_version}
 # All that a state may name when it is read: our estimators and values, River's, NumPy's arrays.
 _PACKAGES = ("models.", "river.")
 _BUILTINS = ("bytearray", "complex", "float", "frozenset", "int", "range", "set", "slice")
+_LEVELS = ("AdditiveLevel", "MultiplicativeLevel", "AdditiveSeason", "MultiplicativeSeason")
 _GLOBALS = (
     {("builtins", name) for name in _BUILTINS}
     | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
@@ -38,7 +40,9 @@ _GLOBALS = (
         ("numpy._core.multiarray", "scalar"),
         ("random", "Random"),
         ("river._river_rust.vectordict", "VectorDict"),  # weights of its linear models
+        ("river.time_series.snarimax", "Differencer"),
     }
+    | {("river.time_series.holt_winters", name) for name in (*_LEVELS, "Trend")}
 )
 # Not of the bytes' making: to learn a series again would throw away what is in them.
 _SURROUNDINGS = (MemoryError, OSError)
@@ -53,6 +57,8 @@ class Signer:
         Secret of this installation.
     previous
         The key before it, accepted but not signed with: so a key rotates without loss.
+    modules
+        Packages whose classes and functions a state may name, beside ours and River's.
 
     Attributes
     ----------
@@ -60,10 +66,13 @@ class Signer:
         Public name of the key: the first 8 hex digits of its SHA-256.
     """
 
-    def __init__(self, key: bytes, previous: bytes | None = None) -> None:
+    def __init__(
+        self, key: bytes, previous: bytes | None = None, modules: Collection[str] = ()
+    ) -> None:
         if not key:
             raise StateError("the state key is empty: set CANDLECAST_STATE_KEY")
         self.key_id = _key_id(key)
+        self.modules = frozenset(modules)
         self._key = key
         self._keys = {_key_id(secret): secret for secret in (key, previous) if secret}
 
@@ -180,7 +189,7 @@ def load(
         raise signer.refusal(content)
     body = _body(content, signer, fingerprint, str(series))
     try:
-        return _take_up(_Unpickler(io.BytesIO(body)).load(), into)
+        return _take_up(_Unpickler(io.BytesIO(body), signer.modules).load(), into)
     except _SURROUNDINGS:
         raise
     except Exception as error:  # whatever classes of another version make of what was theirs
@@ -221,6 +230,10 @@ def _key_id(key: bytes) -> str:
 class _Unpickler(pickle.Unpickler):
     """Finds classes of an allow-list only, as a second wall behind the signature."""
 
+    def __init__(self, file: io.BytesIO, modules: Collection[str] = ()) -> None:
+        super().__init__(file)
+        self._modules = modules
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _GLOBALS:
             return super().find_class(module, name)
@@ -228,6 +241,10 @@ class _Unpickler(pickle.Unpickler):
         if "." not in name and (module == "shared.candle" or module.startswith(_PACKAGES)):
             found = super().find_class(module, name)
             if isinstance(found, type) and found.__module__ == module and _is_estimator(found):
+                return found
+        if "." not in name and any(f"{module}.".startswith(f"{one}.") for one in self._modules):
+            found = super().find_class(module, name)
+            if getattr(found, "__module__", None) == module:
                 return found
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a state")
 

@@ -15,6 +15,7 @@ from rq import get_current_job
 from config import logs, settings
 from models import catalog, state
 from models.gate import Bar
+from models.proof import prove
 from shared.candle import Series, Timeframe
 from shared.errors import RegistryError, StoreError
 from shared.keys import HOUSEKEEPING_QUEUE
@@ -52,7 +53,11 @@ def store() -> Store:
 @cache
 def signer() -> state.Signer:
     """Return what signs states and checks them."""
-    return state.Signer(*configured().signing_keys())
+    read = configured()
+    if read.state_modules:
+        says = "whoever has the state key can have workers run what these hold"
+        log.warning("states_may_name", modules=read.state_modules, says=says)
+    return state.Signer(*read.signing_keys(), modules=read.state_modules)
 
 
 @cache
@@ -62,10 +67,13 @@ def model() -> Model:
     Raises
     ------
     InvalidValue
-        When the catalog has none of that name, or horizons are set for what is no series.
+        When the catalog has none of that name, it cannot be saved, or horizons are set for what is
+        no series.
     """
     read = configured()
     name = catalog.with_prior(read.model, read.prior)
+    if catalog.is_own(name):
+        prove(name, signer())
     horizons = sorted(read.horizons.items())
     for wanted_by, _ in horizons:
         Series.parse(wanted_by) if ":" in wanted_by else Timeframe(wanted_by)
@@ -90,7 +98,7 @@ def registry() -> "MlflowRegistry":
     read = configured()
     return MlflowRegistry(
         read.tracking_uri(),
-        prior=catalog.prior_of(model().name),
+        model=model().name,
         run_snapshots=read.run_snapshots,
     )
 

@@ -38,18 +38,18 @@ class LoggedModels:
         Of MLflow, and where models are logged.
     pruning
         Deletes them.
-    prior
-        What the models begin with, as their name says it; a user's own travels with each version.
+    model
+        Name in the catalog; a prior or code of a user's own travels with each version.
     """
 
-    def __init__(self, client: MlflowClient, experiment: str, pruning: Pruning, prior: str) -> None:
+    def __init__(self, client: MlflowClient, experiment: str, pruning: Pruning, model: str) -> None:
         self._client = client
         self._experiment = experiment
         self._pruning = pruning
         temporary = tempfile.mkdtemp(prefix="candlecast-snapshot-")
         weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
         self._folder = Path(temporary) / "model"
-        self._model = lay_out(self._folder, prior)
+        self._model = lay_out(self._folder, model)
 
     def write(
         self,

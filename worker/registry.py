@@ -67,8 +67,8 @@ class MlflowRegistry:
     artifacts
         Where the files of a new experiment go. None: beside the SQLite file, or where the server
         says.
-    prior
-        What the models begin with, as their name says it; a user's own travels with each version.
+    model
+        Name in the catalog; a prior or code of a user's own travels with each version.
     run_snapshots
         Snapshots whose metrics one run holds; then a series begins another, and the one before the
         last is deleted.
@@ -84,7 +84,7 @@ class MlflowRegistry:
         tracking_uri: str,
         *,
         artifacts: str | None = None,
-        prior: str = "",
+        model: str = "default",
         run_snapshots: int = 1_000,
     ) -> None:
         silence()
@@ -97,7 +97,7 @@ class MlflowRegistry:
             self._client = MlflowClient(tracking_uri, tracking_uri)
             self._experiment = self._find_experiment(artifacts or beside)
             self._pruning = Pruning(self._client, tracking_uri)
-            self._logged = LoggedModels(self._client, self._experiment, self._pruning, prior)
+            self._logged = LoggedModels(self._client, self._experiment, self._pruning, model)
             self._series_runs = Runs(self._client, self._address, self._experiment, self._pruning)
 
     def write(

@@ -13,7 +13,7 @@ from mlflow.types.schema import AnyType
 
 import models
 import shared
-from models import constants
+from models import catalog, constants
 from shared.forecast import QUANTILE_LEVELS
 
 _MODEL_CODE = Path(__file__).with_name("snapshot_model.py")
@@ -25,7 +25,7 @@ _SHIPPED_SHARED = ("__init__", "candle", "errors", "forecast", "header")
 _LEFT_OUT = ("__pycache__", "evaluation.py", "pretrain.py", "seasons.py", "solo.py", "twins.py")
 
 
-def lay_out(folder: Path, prior: str) -> Model:
+def lay_out(folder: Path, model: str) -> Model:
     """Let MLflow lay a model's folder out once: versions differ in the state and in who they are.
 
     ``log_model`` would do it for each version, and read all of the run's metrics each time.
@@ -39,18 +39,18 @@ def lay_out(folder: Path, prior: str) -> Model:
             str(folder),
             python_model=str(_MODEL_CODE),
             artifacts={name: str(draft) for name, draft in drafts.items()},
-            code_paths=[str(_ship(folder.with_name("candlecast"), prior))],
+            code_paths=[str(_ship(folder.with_name("candlecast"), model))],
             signature=_signature(),
             input_example=_example(),
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in _LIBRARIES],
         )
-    model = Model.load(str(folder))
-    flavor = model.flavors[pyfunc.FLAVOR_NAME]
+    laid = Model.load(str(folder))
+    flavor = laid.flavors[pyfunc.FLAVOR_NAME]
     # No path of this machine travels; loading looks beside the file that says so.
     flavor["model_code_path"] = _MODEL_CODE.name
     for artifact in flavor["artifacts"].values():
         artifact["uri"] = artifact["path"]
-    return model
+    return laid
 
 
 def _example() -> pd.DataFrame:
@@ -74,15 +74,15 @@ def _signature() -> ModelSignature:
     return ModelSignature(inputs=Schema([*candles]), outputs=Schema([*table]))
 
 
-def _ship(folder: Path, prior: str) -> Path:
+def _ship(folder: Path, model: str) -> Path:
     """Gather what forecasts, in one file: each file is an upload for each version.
 
     Parameters
     ----------
     folder
         Where to put it.
-    prior
-        What the models begin with, as their name says it; a user's own travels with them.
+    model
+        Name in the catalog; a prior or code of a user's own travels with it.
 
     Returns
     -------
@@ -92,6 +92,11 @@ def _ship(folder: Path, prior: str) -> Path:
     # Without their times: archives know none before 1980, as some images set them.
     left_out, copy = shutil.ignore_patterns(*_LEFT_OUT), shutil.copyfile
     shutil.copytree(models.__path__[0], ours[0], ignore=left_out, copy_function=copy)
+    prior, own = catalog.prior_of(model), catalog.source(model)
+    if own and own.is_dir():
+        shutil.copytree(own, folder / own.name, ignore=left_out, copy_function=copy)
+    elif own:
+        shutil.copyfile(own, folder / own.name)
     if prior not in ("", constants.NONE):
         # As it was read: the file may be another one by now.
         found = constants.prior(prior)

@@ -145,8 +145,11 @@ def _signer() -> state.Signer:
             "does not exist)"
         )
     previous = os.environ.get("CANDLECAST_STATE_KEY_PREVIOUS")
+    modules = os.environ.get("CANDLECAST_STATE_MODULES", "").split(",")
     return state.Signer(
-        (key or file.read_text().strip()).encode(), previous.encode() if previous else None
+        (key or file.read_text().strip()).encode(),
+        previous.encode() if previous else None,
+        [name.strip() for name in modules if name.strip()],
     )
 
 

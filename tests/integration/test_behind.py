@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from config.settings import Settings
-from models import catalog, state
+from models import catalog, entry, state
 from models.baseline import RandomWalk
 from models.gate import Bar
 from shared.candle import Candle, Series
@@ -36,7 +36,7 @@ class Raising(RandomWalk):
 
 def test_a_buried_candle_is_never_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever learned it again would learn it after all."""
-    raising = catalog.Model(version=1, create=lambda _timeframe, _horizon: Raising())
+    raising = entry.Model(version=1, create=lambda _timeframe, _horizon: Raising())
     monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "raising": raising})
     keeper = worker(store, "a", "raising")
     closes = [100.0, 101.0, 113.0, 102.0]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import catalog, state
+from models import catalog, entry, state
 from models.baseline import RandomWalk
 from models.learner import Learner
 from models.learners import Learners
@@ -49,7 +49,7 @@ class Touchy(RandomWalk):
 @pytest.fixture
 def updater(store: Store, monkeypatch: pytest.MonkeyPatch) -> Updater:
     """An updater with a model that raises at one price."""
-    touchy = catalog.Model(version=1, create=lambda _timeframe, _horizon: Touchy())
+    touchy = entry.Model(version=1, create=lambda _timeframe, _horizon: Touchy())
     monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "touchy": touchy})
     monkeypatch.setattr(state, "_PACKAGES", (*state._PACKAGES, Touchy.__module__))
     model = Model("touchy", state.Signer(b"k" * 32), lambda _series: 3, FLEET)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import catalog
+from models import catalog, entry
 from models.forecaster import ScaleMixtureForecaster
 from models.hours import HOUR_MS, MONDAY_MS
 from models.learner import Learner
@@ -55,7 +55,7 @@ class Stubborn:
 def stubborn(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Put a model into the catalog that says these factors."""
     factors = [0.9, 0.95, 0.97, 0.99, 1.0, 1.01, 1.03, 1.05, 1.1]
-    model = catalog.Model(version=1, create=lambda _timeframe, _horizon: Stubborn(factors))
+    model = entry.Model(version=1, create=lambda _timeframe, _horizon: Stubborn(factors))
     monkeypatch.setattr(catalog, "MODELS", {"stubborn": model})
     return factors
 

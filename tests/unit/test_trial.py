@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import catalog
+from models import catalog, entry
 from models.baseline import RandomWalk
 from models.hours import HOUR_MS, MONDAY_MS
 from models.learner import Learner
@@ -109,7 +109,7 @@ def test_what_the_baseline_said_in_the_models_place_counts_as_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A model of which nothing can be published is as good as what is published instead."""
-    mute = catalog.Model(version=1, create=lambda _timeframe, _horizon: Mute())
+    mute = entry.Model(version=1, create=lambda _timeframe, _horizon: Mute())
     monkeypatch.setattr(catalog, "MODELS", {"mute": mute})
 
     report, outlooks = tried(walk(90), "mute", 1)

@@ -1,0 +1,210 @@
+"""Bands that hold what they claim, around whatever says where the price will be."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.calendar import Seasonality
+from models.distribution import at_levels, to_prices
+from models.ewma import Ewma
+from models.features import Features
+from models.hours import HOUR_MS, TradingHours
+from models.memory import Array, Memory, bounded
+from models.moves import Move, measure
+from models.pending import Pending, Slots, between, knots
+from models.quantiles import QuantileTracker
+from models.ticks import TickGrid
+from shared.errors import InvalidValue
+
+_LOG_CLOSE, _CENTRE, _DEVIATION, _BIAS, INPUTS = 0, 1, 2, 3, 4
+_SPAN = 32
+# Errors of many candles ahead overlap: as many more of them say as much.
+_FIRST, _BIAS_SPAN = 100, 2_000
+_LEAST_VARIANCE = 1e-10
+_LONGEST_FAULT = 200
+_VARIANCE_AN_HOUR = 1e-4
+_LARGEST_RETURN = 100.0
+# So many standard deviations away lies no close that somebody has reason to expect.
+_ABSURD = 1_000.0
+# Errors that are a model's own; those of the system, of memory and of time-outs are nobody's.
+_OF_THE_MODEL = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError),
+    *(RuntimeError, TypeError, ValueError),
+)
+
+
+class Conformal(Memory):
+    r"""A River model says where the price will be; how far it errs is learned around it.
+
+    The error at each horizon is standardised by a scale (a short mean of the variance, with the
+    season of the target times), and its quantiles are followed one error at a time: in the long run
+    the bands hold what they claim, whatever the model says.
+
+    An estimator that raises is asked again with the next candle; until then nothing is said, and
+    so it is where what it says is not finite, or beyond all reason.
+
+    Parameters
+    ----------
+    timeframe_ms
+        Length of a candle in milliseconds.
+    horizon
+        Number of candles ahead, 1 to 64.
+    estimator
+        The River model; it stays as it is, clones of it learn.
+
+    Attributes
+    ----------
+    fault
+        What was wrong with the estimator at the newest candle; empty where nothing was.
+    centre
+        Log return that it expects to each of the next candles, shape (H,); NaN after a fault.
+    deviation
+        Scale of its errors, log return, shape (H,).
+    bias
+        Mean of its errors at the knots, in deviations, shape (m,): it is taken off.
+
+    References
+    ----------
+    Gibbs & Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021;
+    Angelopoulos, Candès & Tibshirani, "Conformal PID Control for Time Series Prediction", NeurIPS
+    2023.
+    """
+
+    _learned = (
+        *("hours", "calendar", "tracker", "ticks", "pending", "features", "scale"),
+        *("estimators", "fault", "candles", "log_close"),
+    )
+    _width = INPUTS
+
+    def __init__(
+        self, timeframe_ms: int = HOUR_MS, horizon: int = 24, estimator: Any = None
+    ) -> None:
+        self.timeframe_ms = timeframe_ms
+        self.horizon = horizon
+        self.estimator = estimator
+        self.knots = knots(horizon)
+        self.steps = np.array(self.knots)
+        self.last = self.steps - 1
+        self.roots = np.sqrt(np.arange(1, horizon + 1))
+        self.between = between(self.knots, tuple(range(1, horizon + 1)))
+        self.hours = TradingHours(timeframe_ms, horizon)
+        self.calendar = Seasonality(timeframe_ms)
+        self.tracker = QuantileTracker(self.knots)
+        self.ticks = TickGrid()
+        self.features = Features(timeframe_ms)
+        self.pending = Pending(self.knots, self._width)
+        self.scale = Ewma(_SPAN)
+        self.scale.update(_VARIANCE_AN_HOUR * timeframe_ms / HOUR_MS)
+        self.estimators = self._new_estimators()
+        self.fault = ""
+        self.candles = 0
+        self.log_close: float | None = None
+        self._remember(centre=(horizon,), deviation=(horizon,), bias=(len(self.knots),))
+        self.centre: Array
+        self.deviation: Array
+        self.bias: Array
+
+    def learn_one(self, y: float, x: Mapping[str, Any] | None = None) -> None:
+        """Learn the next candle: first the labels it completes, then what the model says now."""
+        if x is None:
+            raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
+        move, open_time, self.fault = measure(x, self.log_close), x["open_time"], ""
+        self._take_in(open_time, move)
+        slots = self.pending.slots(self.hours.position)
+        due, known = self.pending.due(slots, open_time)
+        completed = np.flatnonzero(known)
+        deviations = np.where(known > 0, due[:, _DEVIATION], 1.0)
+        returns = (move.log_close - due[:, _LOG_CLOSE]) / deviations
+        errors = returns - due[:, _CENTRE] / deviations
+        known = known * np.isfinite(errors)
+        self.tracker.learn_one(errors - due[:, _BIAS], known)
+        rates = known / np.minimum(self.candles + _FIRST * self.steps, _BIAS_SPAN * self.steps)
+        self.bias += rates * (np.where(known > 0, errors, 0.0) - self.bias)
+        self._attempt(self._teach, move, open_time, returns, completed, due)
+        self.ticks.learn_one(y)
+        self.log_close = move.log_close
+        self.candles += 1
+        self.pending.put(slots, self.hours.path[self.last], self._look_ahead(move, open_time))
+
+    def forecast(
+        self,
+        horizon: int,
+        xs: Sequence[Mapping[str, Any]] | None = None,  # noqa: ARG002 - River's signature
+    ) -> list[float]:
+        """Return the median close price of each of the next ``horizon`` candles."""
+        return [float(price) for price in self.forecast_quantiles(horizon, (0.5,))[:, 0]]
+
+    def forecast_quantiles(self, horizon: int, levels: Sequence[float]) -> Array:
+        """Return quantiles of the close prices, shape (horizon, len(levels)); NaN after a fault.
+
+        Raises
+        ------
+        InvalidValue
+            When the horizon is too long, a level is not within (0, 1), or no candle has been
+            learned yet.
+        """
+        if not 1 <= horizon <= self.horizon:
+            raise InvalidValue("horizon", horizon, f"use 1 to {self.horizon}")
+        if self.log_close is None:
+            raise InvalidValue("candles", 0, "learn a candle before forecasting")
+        errors = self.between @ (self.bias[:, None] + self.tracker.predict_one())
+        returns = self.centre[:, None] + errors * self.deviation[:, None]
+        np.maximum.accumulate(returns, axis=1, out=returns)
+        returns = bounded(returns, _LARGEST_RETURN)
+        self.ticks.snap(returns)
+        return to_prices(at_levels(returns, levels), self.ticks.close)[:horizon]
+
+    def _take_in(self, open_time: int, move: Move) -> None:
+        """Take in when the candle opened, and how lively it was."""
+        self.hours.learn_one(open_time)
+        if self.hours.is_session and not self.calendar.starts_anew:
+            self.calendar.start_anew()
+        self.calendar.learn_one(open_time, move.variance)
+        self.features.learn_one(move, self.calendar.now)
+        self.scale.update(move.variance * math.exp(-self.calendar.now) + _LEAST_VARIANCE)
+
+    def _look_ahead(self, move: Move, open_time: int) -> Array:
+        """Ask the model; return what is to be kept until the targets arrive."""
+        ahead = self.calendar.ahead(self.hours.path)
+        self.deviation[:] = np.sqrt(self.scale.get() * np.exp(ahead)) * self.roots
+        kept = np.zeros((len(self.knots), self._width))
+        kept[:, _LOG_CLOSE] = move.log_close
+        kept[:, _DEVIATION] = self.deviation[self.last]
+        kept[:, INPUTS:] = self._inputs(move, open_time, ahead)
+        self.centre[:] = np.nan
+        self._attempt(self._hear, kept[0, INPUTS:])
+        kept[:, _CENTRE] = self.centre[self.last]
+        kept[:, _BIAS] = self.bias
+        return kept
+
+    def _hear(self, inputs: Array) -> None:
+        centre = self._expect(inputs)
+        if not np.all(abs(centre) < _ABSURD * self.deviation):
+            worst = centre[np.argmax(abs(centre) / self.deviation)]
+            raise ValueError(f"it expects a log return of {worst:g}")
+        self.centre[:] = centre
+
+    def _attempt(self, work: Callable[..., None], *args: Any) -> None:
+        """Do what is the user's; what goes wrong there is noted and harms nobody."""
+        try:
+            work(*args)
+        except _OF_THE_MODEL as error:
+            kind = type(self.estimator).__name__
+            self.fault = self.fault or f"{kind}: {type(error).__name__}: {error}"[:_LONGEST_FAULT]
+
+    def _new_estimators(self) -> list[Any]:
+        return [self.estimator.clone()]
+
+    def _inputs(self, move: Move, open_time: int, ahead: Array) -> Array:
+        """Return what has to be kept of an origin, shape (k,)."""
+        raise NotImplementedError
+
+    def _teach(self, move: Move, open_time: int, returns: Array, known: Slots, due: Array) -> None:
+        """Teach the model the newest candle, or the returns (in deviations) that it completes."""
+        raise NotImplementedError
+
+    def _expect(self, inputs: Array) -> Array:
+        """Return the log return that the model expects to each of the next candles, (H,)."""
+        raise NotImplementedError

@@ -1,0 +1,64 @@
+"""Whether a model can be saved: shown by doing it."""
+
+import numpy as np
+
+from models import state
+from models.learner import Learner
+from shared.candle import Candle, Series
+from shared.errors import InvalidValue, StateError
+
+_SERIES = Series.parse("proof:BTC/USDT:1h")
+_HORIZON = 3
+_BEFORE, _AFTER = 150, 50
+_REMEDY = "it has to be made of parts that pickle can save by value, seeded where they draw"
+
+
+def prove(model: str, signer: state.Signer) -> None:
+    """Show that two of a model learn the same, and that one goes on from what it saved.
+
+    Parameters
+    ----------
+    model
+        Name in the catalog.
+    signer
+        Signs states, and says which modules they may name.
+
+    Raises
+    ------
+    InvalidValue
+        When it does not, with the reason.
+    """
+    candles = _walk(_BEFORE + _AFTER)
+    one, other = (Learner(_SERIES.timeframe, _HORIZON, model) for _ in range(2))
+    for learner in (one, other):
+        learner.learn_many(candles[:_BEFORE])
+    _compare(one, other, model, "learns otherwise from the same candles")
+    try:
+        raw = state.dump(one, signer, _SERIES)
+        loaded = state.load(raw, signer, state.fingerprint(model, _HORIZON), _SERIES)
+    except StateError as error:
+        remedy = f"its state cannot be read ({error}); CANDLECAST_STATE_MODULES allows packages"
+        raise InvalidValue("model", model, remedy) from error
+    except Exception as error:  # whatever pickle makes of what is not to be pickled
+        remedy = f"its state cannot be saved ({type(error).__name__}: {error}): {_REMEDY}"
+        raise InvalidValue("model", model, remedy) from error
+    for learner in (one, loaded):
+        learner.learn_many(candles[_BEFORE:])
+    _compare(one, loaded, model, "goes on otherwise from what it saved")
+
+
+def _compare(one: Learner, other: Learner, model: str, fault: str) -> None:
+    said, again = one.outlook(), other.outlook()
+    if one.scores() != other.scores() or not np.array_equal(said.quantiles, again.quantiles):
+        raise InvalidValue("model", model, f"it {fault}: {_REMEDY}")
+
+
+def _walk(count: int) -> list[Candle]:
+    """Return candles of an invented market, always the same."""
+    rng, step = np.random.default_rng(0), _SERIES.timeframe.ms
+    closes = 100 * np.exp(np.cumsum(rng.normal(0, 0.01, count + 1)))
+    pairs = zip(closes.tolist(), closes[1:].tolist(), rng.uniform(1, 2, count), strict=False)
+    return [
+        Candle(i * step, o, 1.002 * max(o, c), 0.998 * min(o, c), c, float(volume))
+        for i, (o, c, volume) in enumerate(pairs)
+    ]

@@ -1,0 +1,132 @@
+"""A River model of a user's own, named by its path, on the real parts."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from models import state
+from shared.reader import ForecastReader
+from shared.store import Store
+from tests.conftest import ROOT, Server
+from tests.integration.steps import FLEET, SERIES, walk
+from tests.integration.test_snapshot import FORECAST, elsewhere
+from tests.integration.test_snapshot import NAME as SNAPSHOT_NAME
+from worker import backtest
+from worker.publish import significant
+from worker.teaching import Model
+from worker.update import Updater
+
+NAME = str(SERIES)
+WALK = walk(150)
+EXAMPLES = ("snarimax", "holt-winters", "regression")
+PAGE = (ROOT / "docs" / "models.md").read_text()
+(IDEAS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+IDEAS += "\nunsaved = Momentum(share=lambda: 0)\n"
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def ideas(tmp_path: Path) -> dict[str, str]:
+    """The module of the tutorial, and the environment in which it is found."""
+    folder = tmp_path / "ideas"
+    folder.mkdir()
+    (folder / "my_ideas.py").write_text(IDEAS)
+    return {"PYTHONPATH": str(folder), "CANDLECAST_STATE_MODULES": "my_ideas"}
+
+
+def learn(store: Store, candlecast: Run, **env: str) -> None:
+    """Let a worker learn what there is."""
+    done = candlecast("worker", "--burst", **env)
+    assert done.returncode == 0, done.stderr
+    assert store.model(SERIES).waiting == 0
+
+
+def test_a_model_is_live_under_its_name(
+    store: Store, server: Server, candlecast: Run, ideas: dict[str, str]
+) -> None:
+    """It goes on from what was saved; its version brings its code, and says the same elsewhere."""
+    ideas["CANDLECAST_MODEL"] = "my_ideas.momentum"
+    for candles in (WALK[:100], WALK[100:]):
+        store.append(SERIES, candles)
+        learn(store, candlecast, **ideas)
+    said = ForecastReader(server.url).latest(NAME)
+    status = json.loads(candlecast("status", "--json", **ideas).stdout)
+    done = candlecast("snapshot", timeout=120, **ideas)
+    assert done.returncode == 0, done.stderr
+    data = Path(server.env["CANDLECAST_DATA_DIR"])
+    table = elsewhere(
+        FORECAST.replace(SNAPSHOT_NAME, "test.BTC-USDT.1h"),
+        data.parent,
+        STORE=f"sqlite:///{data}/mlflow.db",
+        CANDLECAST_STATE_KEY=server.env["CANDLECAST_STATE_KEY"],
+        CANDLECAST_STATE_MODULES="my_ideas",
+    )["said"]
+
+    assert (said.model.name, said.sequence, said.status) == ("my_ideas.momentum", 150, "live")
+    assert status["series"][0]["status"] == "live"
+    quantiles = np.array([table[f"q{level}"] for level in said.quantile_levels]).T
+    assert significant(quantiles).tolist() == [list(row) for row in said.quantiles]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_those_of_the_catalog_are_live(store: Store, server: Server, name: str) -> None:
+    """Learned a few at a time, from saved states."""
+    updater = Updater(store, Model(name, state.Signer(b"k" * 32), lambda _: 24, FLEET))
+    for candles in (WALK[:110], WALK[110:111], WALK[111:]):
+        store.append(SERIES, candles)
+        store.tick(FLEET)
+        updater.run()
+    said = ForecastReader(server.url).latest(NAME)
+
+    assert (said.model.name, said.sequence, said.status) == (name, 150, "live")
+    assert said.skill[0].coverage_90 is not None
+
+
+def test_what_cannot_be_saved_is_refused_at_the_start(
+    candlecast: Run, ideas: dict[str, str]
+) -> None:
+    """With the reason; and so is what no state may name."""
+    ideas["CANDLECAST_MODEL"] = "my_ideas.unsaved"
+    worker = candlecast("worker", "--burst", **ideas)
+    unsaved = candlecast("config", "check", **ideas)
+    unknown = candlecast("config", "check", **ideas | {"CANDLECAST_MODEL": "my_ideas.nothing"})
+    other = {"CANDLECAST_MODEL": "my_ideas.momentum", "CANDLECAST_STATE_MODULES": ""}
+    forbidden = candlecast("config", "check", **ideas | other)
+
+    assert [one.returncode for one in (worker, unsaved, unknown, forbidden)] == [2] * 4
+    for one in (worker, unsaved):
+        assert "its state cannot be saved" in one.stderr
+    assert "has no attribute 'nothing'" in unknown.stderr
+    assert "my_ideas.Momentum is not allowed" in forbidden.stderr
+    assert "CANDLECAST_STATE_MODULES" in forbidden.stderr
+
+
+def test_a_backtest_takes_a_model_of_ones_own(
+    candlecast: Run, ideas: dict[str, str], tmp_path: Path
+) -> None:
+    """The live code path over a file."""
+    file = tmp_path / "test-BTCUSDT-1h.csv"
+    rows = [[c.open_time, c.open, c.high, c.low, c.close, c.volume] for c in WALK]
+    columns = ["open_time", "open", "high", "low", "close", "volume"]
+    pd.DataFrame(rows, columns=columns).to_csv(file, index=False)
+    ideas["CANDLECAST_MODEL"] = "my_ideas.regression"
+    done = candlecast("backtest", str(file), "--series", NAME, "--out", str(tmp_path), **ideas)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "report.json").read_text())[NAME]["candles"] == len(WALK)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_backtest_takes_those_of_the_catalog(tmp_path: Path, name: str) -> None:
+    """And keeps every forecast."""
+    report = backtest.run([backtest.Task(SERIES, WALK, name, 3)], tmp_path)
+    kept = pd.read_parquet(tmp_path / "forecasts.parquet")
+
+    assert report[NAME]["candles"] == len(WALK)
+    assert kept["candle_open_time"].nunique() == len(WALK)

@@ -1,0 +1,98 @@
+"""River models of a user, good and bad; they are named by their path."""
+# ruff: noqa: ARG002 -- the methods are River's
+
+import random
+from typing import Any
+
+from river import base, compose, preprocessing, time_series
+
+from models.calibrated import calibrated
+
+
+class Stubborn(time_series.base.Forecaster):
+    """Says the last value, and something of one's own for some candles."""
+
+    def __init__(self, says: float = 0.0, wrong_at: int = 0, error: str = "") -> None:
+        self.says = says
+        self.wrong_at = wrong_at
+        self.error = error
+        self.count = 0
+        self.last = 0.0
+
+    def learn_one(self, y: float, x: dict[str, Any] | None = None) -> None:
+        """Remember the value."""
+        self.count += 1
+        self.last = y
+
+    def forecast(self, horizon: int, xs: list[dict[str, Any]] | None = None) -> list[float]:
+        """The last value, but where it goes wrong."""
+        if self.count == self.wrong_at:
+            if self.error:
+                raise {"value": ValueError("no idea"), "memory": MemoryError()}[self.error]
+            return [self.last + self.says] * horizon
+        return [self.last] * horizon
+
+
+class Biased(Stubborn):
+    """Says always too much."""
+
+    def forecast(self, horizon: int, xs: list[dict[str, Any]] | None = None) -> list[float]:
+        """By three per cent."""
+        return [self.last + 3.0] * horizon
+
+
+class Gambler(Stubborn):
+    """Says something else each time."""
+
+    def forecast(self, horizon: int, xs: list[dict[str, Any]] | None = None) -> list[float]:
+        """By chance, which nobody has seeded."""
+        return [self.last + random.gauss(0, 1)] * horizon
+
+
+class Forgetful(Stubborn):
+    """Saves less than it knows."""
+
+    def forecast(self, horizon: int, xs: list[dict[str, Any]] | None = None) -> list[float]:
+        """The last value, a little higher each time."""
+        return [self.last + self.count / 1_000] * horizon
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "count": 0}
+
+
+class Witness(base.Regressor):
+    """Remembers what it was taught, and says nothing."""
+
+    def __init__(self) -> None:
+        self.lessons: list[tuple[dict[str, float], float]] = []
+
+    def learn_one(self, x: dict[Any, Any], y: float) -> None:
+        """Remember."""
+        self.lessons.append((x, y))
+
+    def predict_one(self, x: dict[Any, Any]) -> float:
+        """Nothing."""
+        return 0.0
+
+
+class Nameless(Stubborn):
+    """Its repr is the usual one of Python."""
+
+    def __repr__(self) -> str:
+        return object.__repr__(self)
+
+
+good = Stubborn()
+biased = Biased()
+gambler = Gambler()
+forgetful = Forgetful()
+nameless = Nameless()
+witness = Witness()
+raising = Stubborn(wrong_at=120, error="value")
+absurd = Stubborn(says=1e9, wrong_at=120)
+silent = Stubborn(says=float("nan"), wrong_at=120)
+starved = Stubborn(wrong_at=120, error="memory")
+scaler = preprocessing.StandardScaler()
+closure = compose.FuncTransformer(lambda x: x) | Witness()
+second = calibrated(Stubborn(), version=2)
+number = 7

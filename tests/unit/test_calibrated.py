@@ -1,0 +1,173 @@
+"""River models with bands that hold what they claim."""
+
+import numpy as np
+import pytest
+
+from models import catalog, state
+from models.conformal import Conformal
+from models.features import CLOCK, NAMES
+from models.learner import Learner
+from models.proof import prove
+from shared.candle import Timeframe
+from shared.errors import InvalidValue
+from tests.unit.test_learner import candles, check
+
+HERE = "tests.unit.own_models"
+EXAMPLES = ("snarimax", "holt-winters", "regression")
+SIGNER = state.Signer(b"k" * 32)
+OWN = state.Signer(b"k" * 32, modules=[HERE])
+
+
+def learner(name: str, horizon: int = 6) -> Learner:
+    """A new one; names without a dot are of the catalog or of the module beside."""
+    path = name if name in EXAMPLES else f"{HERE}.{name}"
+    return Learner(Timeframe("1h"), horizon, path)
+
+
+def forecaster(one: Learner) -> Conformal:
+    """What it wraps a River model in."""
+    assert isinstance(one.forecaster, Conformal)
+    return one.forecaster
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, "biased"])
+def test_bands_hold_what_they_claim(name: str) -> None:
+    """Whatever the model says: also one that is always too high by three per cent."""
+    one = learner(name)
+    stream = candles(3_000)
+    one.learn_many(stream)
+    outlook = one.outlook()
+
+    check(outlook, 6)
+    assert outlook.status == "live"
+    for horizon, scores in one.scores()["horizons"].items():
+        for band in (50, 80, 90, 95):
+            assert scores["recent"][f"coverage_{band}"] == pytest.approx(band / 100, abs=0.05), (
+                f"{band} % of {name}, {horizon} ahead"
+            )
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_learning_one_by_one_comes_to_the_same(name: str) -> None:
+    """And forecasts from the second candle on."""
+    stream = candles(120)
+    one, other = learner(name), learner(name)
+    one.learn_many(stream[:2])
+    check(one.outlook(), 6)
+    one.learn_many(stream[2:])
+    for candle in stream:
+        other.learn_one(candle)
+
+    assert np.array_equal(one.outlook().quantiles, other.outlook().quantiles)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_those_of_the_catalog_can_be_saved(name: str) -> None:
+    """With nothing allowed beside ours and River's; what was saved goes on to the same bits."""
+    prove(name, SIGNER)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("closure", "its state cannot be saved .*lambda"),
+        ("gambler", "learns otherwise from the same candles: .*seeded"),
+        ("forgetful", "goes on otherwise from what it saved"),
+    ],
+)
+def test_what_cannot_be_saved_exactly_is_refused_with_the_reason(name: str, says: str) -> None:
+    """Before it has learned anything of somebody's market."""
+    prove(f"{HERE}.good", OWN)
+    with pytest.raises(InvalidValue, match=says):
+        prove(f"{HERE}.{name}", OWN)
+
+
+def test_a_state_names_only_modules_that_are_allowed() -> None:
+    """The remedy is named; of the allowed ones only what they define themselves."""
+    with pytest.raises(InvalidValue, match=r"own_models.Stubborn is not allowed.*STATE_MODULES"):
+        prove(f"{HERE}.good", SIGNER)
+    with pytest.raises(InvalidValue, match="is not allowed"):
+        prove(f"{HERE}.good", state.Signer(b"k" * 32, modules=[f"{HERE}_too", "tests.unit.other"]))
+    prove(f"{HERE}.good", state.Signer(b"k" * 32, modules=["tests"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("raising", "Stubborn: ValueError: no idea"),
+        ("absurd", "Stubborn: ValueError: it expects a log return of"),
+        ("silent", "Stubborn: ValueError: it expects a log return of nan"),
+    ],
+)
+def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
+    """The baseline speaks for as long, and the culprit is named; then it is heard again."""
+    one, stream = learner(name), candles(140)
+    one.learn_many(stream[:120])
+    wrong, scores = one.outlook(), one.scores()
+    one.learn_many(stream[120:])
+
+    check(wrong, 6)
+    assert (wrong.status, scores["finite"]) == ("fallback", False)
+    assert scores["fault"].startswith(says)
+    check(one.outlook(), 6)
+    assert (one.outlook().status, one.scores()["fault"]) == ("live", "")
+    assert np.isfinite(forecaster(one).tracker.sizes).all()
+
+
+def test_an_error_of_the_system_is_nobodys() -> None:
+    """The candle is learned later, by somebody with more memory."""
+    one = learner("starved")
+    with pytest.raises(MemoryError):
+        one.learn_many(candles(140))
+
+
+def test_a_regressor_is_taught_what_came_of_each_origin() -> None:
+    """By names, in standard deviations; where the target is missing nothing is taught."""
+    one, stream = learner("witness", horizon=3), candles(60)
+    missing = stream.pop(40)
+    said = []
+    for candle in stream:
+        one.learn_one(candle)
+        said.append(forecaster(one).deviation.copy())
+    for place, witness in enumerate(forecaster(one).estimators):
+        ahead = place + 1
+        lessons = [
+            (np.log(later.close / origin.close) / said[at][place])
+            for at, origin in enumerate(stream)
+            for later in stream
+            if later.open_time - origin.open_time == ahead * 3_600_000
+        ]
+        assert [y for _, y in witness.lessons] == pytest.approx(lessons)
+        assert all(x.keys() == {*NAMES, *CLOCK} for x, _ in witness.lessons)
+    assert missing.open_time not in {candle.open_time for candle in stream}
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (f"{HERE}.missing", "has no attribute 'missing'"),
+        ("nobody_has.this", "PYTHONPATH"),
+        (f"{HERE}.number", "an estimator of River's"),
+        (f"{HERE}.scaler", "neither a forecaster nor a regressor"),
+        (f"{HERE}.nameless", "repr differs from process to process"),
+        ("magic", "use one of default, random-walk, snarimax, holt-winters, regression, or pack"),
+    ],
+)
+def test_what_is_no_model_is_refused(name: str, says: str) -> None:
+    """With the remedy."""
+    with pytest.raises(InvalidValue, match=says):
+        catalog.model(name)
+
+
+def test_what_a_model_is_made_of_is_part_of_its_fingerprint() -> None:
+    """And so is the version that its author gives it."""
+    names = [f"{HERE}.{name}" for name in ("good", "biased", "raising", "second")]
+
+    assert len({state.fingerprint(name, 24) for name in names}) == 4
+    assert catalog.model(names[3]).version == 2
+    assert catalog.source(names[0]) is not None
+    assert [catalog.source(name) for name in ("default", "snarimax", "models.examples.x")] == [
+        None,
+        None,
+        None,
+    ]
