@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import math
+import time
+from asyncio import FIRST_COMPLETED
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import NamedTuple, Self
 
 import structlog
 
 from shared.errors import CandlecastError
-from shared.following import Following, Past
+from shared.following import Following
 from shared.forecast import Forecast
 from shared.reader import AsyncForecastReader
 
 _RETRY_S = 1.0
+_LOOK_AGAIN_S = 5.0
 # Whoever reads so slowly is cut off, and comes again with the id of what it has seen last.
 _MOST_UNREAD = 1_000
 # So many begin at once: each takes a connection to Redis for a moment.
@@ -51,6 +55,7 @@ class Hub:
         self._beginning = asyncio.Semaphore(_BEGINNING)
         self._known: set[str] = set()
         self._changed = asyncio.Event()
+        self._look_at = math.inf
         self._ready = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
@@ -84,7 +89,8 @@ class Hub:
             async with self._ready:
                 # What is said from here on comes by the queue.
                 await self._ready.wait_for(lambda: wanted.keys() <= self._known)
-            async for forecast in self._past(wanted, since):
+            past = self._newest(wanted) if since is None else self._past(wanted, since)
+            async for forecast in past:
                 newest[forecast.series] = forecast
                 yield _event(forecast)
             while True:
@@ -94,15 +100,19 @@ class Hub:
                 if not _is_past(event.forecast, newest.get(event.forecast.series)):
                     yield event
 
-    async def _past(self, names: Iterable[str], since: int | None) -> AsyncIterator[Forecast]:
-        """Yield what was said before, by time; of a long past little is held at once."""
+    async def _newest(self, names: Iterable[str]) -> AsyncIterator[Forecast]:
+        """Yield the newest forecast of each, by time."""
         async with self._beginning:
-            streams = self._reader.following(await self._reader.readable(names))
-            said = await self._reader.begin(Following(streams)) if since is None else []
+            readable = await self._reader.readable(names)
+            said = await self._reader.begin(Following(self._reader.following(readable)))
         for forecast in sorted(said, key=_issued_at):
             yield forecast
-        past = Past(streams if since is not None else (), since or 0)
-        while past.streams:
+
+    async def _past(self, names: Iterable[str], since: int) -> AsyncIterator[Forecast]:
+        """Yield what was said since a time, by time; of a long past little is held at once."""
+        async with self._beginning:
+            past = await self._reader.past(await self._reader.readable(names), since)
+        while not past.is_over:
             async with self._beginning:
                 pages = await self._reader.pages(past)
             for forecast in past.next(pages):
@@ -145,24 +155,31 @@ class Hub:
         self._following.change(self._reader.following(readable))
         if readable:
             self._tell(await self._reader.begin(self._following))
+        is_whole = len(readable) == len(names)
+        self._look_at = math.inf if is_whole else time.monotonic() + _LOOK_AGAIN_S
         async with self._ready:
             self._known = names
             self._ready.notify_all()
 
     async def _news(self) -> list[Forecast]:
-        """Return what is said next, or nothing once who wants what has changed."""
-        if not self._following.streams:
-            await self._changed.wait()
-            return []
+        """Return what is said next, or nothing once it has to begin anew."""
         changed = asyncio.create_task(self._changed.wait())
-        reading = asyncio.create_task(self._reader.news(self._following))
+        reading = asyncio.create_task(self._read())
+        left_s = None if self._look_at == math.inf else max(self._look_at - time.monotonic(), 0.0)
         try:
-            await asyncio.wait({changed, reading}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({changed, reading}, timeout=left_s, return_when=FIRST_COMPLETED)
         finally:  # also where the hub ends
             changed.cancel()
             reading.cancel()
             await asyncio.gather(changed, reading, return_exceptions=True)
+        if time.monotonic() >= self._look_at:  # what could not be read may be mended by now
+            self._changed.set()
         return [] if reading.cancelled() else reading.result()
+
+    async def _read(self) -> list[Forecast]:
+        if not self._following.streams:
+            await asyncio.Event().wait()
+        return await self._reader.news(self._following)
 
     def _tell(self, forecasts: Iterable[Forecast]) -> None:
         # By time, as one id stands for what was sent of all series.

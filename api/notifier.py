@@ -110,7 +110,7 @@ class Notifier:
         elif names != self._names:
             # All that a new series has said is news.
             self._following.change(self._reader.following(sorted(names)))
-            for gone in {*self._said} - names:
+            for gone in {*self._said} - self._exist:
                 del self._said[gone]
         self._names = names
 
@@ -159,13 +159,16 @@ class Notifier:
                 self._tell(alert.model_copy(update=cleared))
 
     def _judge(self, series: str, now_ms: int) -> None:
-        if not self._said[series]:
+        if series not in (self._names or ()) or not self._said[series]:
             return
         *earlier, forecast = self._said[series]
         drift_since = self._drifts.get(series)
         seen = Seen(forecast=forecast, earlier=earlier, now_ms=now_ms, drift_since=drift_since)
+        # While a model catches up it speaks of what has been decided long ago.
+        was_late = forecast.is_stale(forecast.issued_at)
         for rule in self._rules:
-            verdict = rule.judge(seen) if rule.concerns(series) else None
+            is_asked = rule.concerns(series) and (rule.judges_the_past or not was_late)
+            verdict = rule.judge(seen) if is_asked else None
             if verdict and verdict.is_raised != ((rule.name, series) in self._raised):
                 self._tell(_alert(rule, seen, verdict))
 

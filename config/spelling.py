@@ -67,8 +67,10 @@ Sha256 = Annotated[str, AfterValidator(_sha256)]
 
 
 def _origin(text: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s]+", text):
-        raise ValueError(f"{text!r} is no origin: write https://app.example, without a path")
+    if not re.fullmatch(r"https?://[a-z0-9.:\[\]-]+", text):
+        raise ValueError(
+            f"{text!r} is no origin: write https://app.example, in small letters, no path"
+        )
     return text
 
 

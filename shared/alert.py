@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
@@ -51,6 +51,7 @@ class _Rule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    judges_the_past: ClassVar[bool] = False
     name: str = Field(default="", max_length=100)
     series: str = "*"
 
@@ -135,6 +136,7 @@ class VolatilityRule(_Rule):
 class StaleRule(_Rule):
     """The newest forecast should have been followed by another."""
 
+    judges_the_past: ClassVar[bool] = True
     kind: Literal["stale"]
     for_s: float = Field(default=0, ge=0, description="seconds that it may be late")
 
@@ -148,6 +150,7 @@ class StaleRule(_Rule):
 class DriftRule(_Rule):
     """The model does worse than its champion did."""
 
+    judges_the_past: ClassVar[bool] = True
     kind: Literal["drift"]
 
     def judge(self, seen: Seen) -> Verdict:

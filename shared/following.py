@@ -1,15 +1,16 @@
 """Where a reader stands in the histories of some series, whoever asks Redis for it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from operator import itemgetter
 from typing import Any
 
 from shared.errors import DecodeError
 from shared.forecast import Forecast
 from shared.wire import decode_forecast
 
-Entries = Sequence[tuple[bytes, dict[bytes, bytes]]]
+Entry = tuple[bytes, dict[bytes, bytes]]
+Entries = Sequence[Entry]
 _FIELD = b"forecast"
 _BEFORE_ALL = b"0-0"
 _NONE = (-1, 0)
@@ -101,33 +102,44 @@ class Past:
 
     Parameters
     ----------
-    streams
-        The keys of their histories.
+    ends
+        The last entry of each history, as all were at one moment: nothing behind it is past.
     since
         UTC milliseconds.
     """
 
-    def __init__(self, streams: Iterable[str], since: int) -> None:
-        self._starts = dict.fromkeys(streams, str(since))
+    def __init__(self, ends: Mapping[str, bytes], since: int) -> None:
+        self._ends = ends
+        # Of those of which more is to be read.
+        self._starts = dict.fromkeys(ends, str(since))
+        self._held: dict[str, Entries] = dict.fromkeys(ends, ())
+        self._asked: list[str] = []
 
     @property
-    def streams(self) -> dict[str, str]:
-        """From which entry to read on, by stream that may hold more: the argument of XRANGE."""
-        return {**self._starts}
+    def is_over(self) -> bool:
+        """Whether all is told."""
+        return not self._starts and not any(self._held.values())
+
+    def wanted(self) -> dict[str, tuple[str, bytes]]:
+        """Return from which entry to which to read on, by stream, where nothing is held."""
+        self._asked = [stream for stream in self._starts if not self._held[stream]]
+        return {stream: (self._starts[stream], self._ends[stream]) for stream in self._asked}
 
     def next(self, pages: Iterable[Entries]) -> Iterator[Forecast]:
-        """Take the next `PAGE` entries of each stream; yield what is before all that is unread."""
-        found = dict(zip(self._starts, pages, strict=True))
-        ends = [_place(entries[-1][0])[0] for entries in found.values() if len(entries) == PAGE]
-        ready: list[tuple[int, dict[bytes, bytes]]] = []
-        for stream, entries in found.items():
-            told = [one for one in entries if not ends or _place(one[0])[0] <= min(ends)]
-            ready += [(_place(entry_id)[0], fields) for entry_id, fields in told]
-            if told:
-                self._starts[stream] = f"({told[-1][0].decode()}"
-            if len(told) == len(entries) < PAGE:
+        """Take the first `PAGE` entries of each wanted; yield what is before all that is unread."""
+        for stream, entries in zip(self._asked, pages, strict=True):
+            self._held[stream] = entries
+            if len(entries) == PAGE:
+                self._starts[stream] = f"({entries[-1][0].decode()}"
+            else:
                 del self._starts[stream]
-        for _, fields in sorted(ready, key=itemgetter(0)):
+        ends = [_time(self._held[stream][-1]) for stream in self._starts]
+        ready: list[Entry] = []
+        for stream, held in self._held.items():
+            count = bisect_right(held, min(ends), key=_time) if ends else len(held)
+            ready += held[:count]
+            self._held[stream] = held[count:]
+        for _, fields in sorted(ready, key=_time):
             with suppress(DecodeError):
                 yield _decoded(fields)
 
@@ -152,3 +164,7 @@ def _revision(forecast: Forecast) -> int:
 def _place(entry_id: bytes) -> tuple[int, int]:
     time_ms, _, number = entry_id.partition(b"-")
     return int(time_ms), int(number)
+
+
+def _time(entry: Entry) -> int:
+    return _place(entry[0])[0]

@@ -232,11 +232,21 @@ class AsyncForecastReader:
                 return await self.begin(following)
         return []
 
+    async def past(self, series: Iterable[str], since: int) -> Past:
+        """Return what was said of some series since a time, as all are now: to be read in pages."""
+        streams = self.following(series)
+        async with self._answering(), self._redis.pipeline(transaction=True) as pipe:
+            for stream in streams:
+                pipe.xrevrange(stream, count=1)
+            found = await pipe.execute()
+        ends = zip(streams, found, strict=True)
+        return Past({stream: entries[0][0] for stream, entries in ends if entries}, since)
+
     async def pages(self, past: Past) -> list[Any]:
-        """Return the next page of each history of some past."""
+        """Return the next page of each history of a past that is wanted."""
         async with self._answering(), self._redis.pipeline(transaction=False) as pipe:
-            for stream, start in past.streams.items():
-                pipe.xrange(stream, min=start, count=PAGE)
+            for stream, (start, end) in past.wanted().items():
+                pipe.xrange(stream, min=start, max=end, count=PAGE)
             return list(await pipe.execute())
 
     async def readable(self, series: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ import { Chart, summary } from "./chart.js";
 import * as details from "./details.js";
 import { ask, follow, hasToken, keepToken, now, Problem } from "./server.js";
 import { SeriesTable, stale } from "./table.js";
-import { element, price, span } from "./text.js";
+import { element, price, time } from "./text.js";
 
 const CANDLES = 500;
 const ALERTS = 20;
@@ -58,9 +58,9 @@ async function load() {
   const [rows, alerts] = await Promise.all([ask("../v1/series"), ask("../v1/alerts", { limit: 1 })]);
   table.replace(rows);
   showAlerts(alerts);
+  if (!table.rows.size) stream = "○ no series yet";
   complain("");
   find("empty").hidden = table.rows.size > 0;
-  if (!table.rows.size) say("connection", "○ no series yet");
   if (table.rows.size && !table.rows.has(chosen())) {
     const first = [...table.rows.values()].find((row) => row.status) ?? [...table.rows.values()][0];
     location.replace(`#${encodeURIComponent(first.series)}`);
@@ -76,6 +76,7 @@ function showAlerts({ raised, judged }) {
   find("unjudged").hidden = judged;
   say("raised-link", `▲ ${raised.length} ${raised.length === 1 ? "alert" : "alerts"}`);
   const lines = raised.slice(0, ALERTS).map(details.alert);
+  if (raised.length > ALERTS) lines.push(element("li", {}, `and ${raised.length - ALERTS} more`));
   if (find("raised").textContent !== lines.map((one) => one.textContent).join("")) find("raised").replaceChildren(...lines);
 }
 
@@ -118,9 +119,12 @@ function told(state, error) {
 
 function describe() {
   const row = table.rows.get(chosen());
+  find("chosen").hidden = !row;
   if (!row) return;
+  say("chosen-heading", `${row.symbol}, ${row.timeframe}, ${row.exchange}`);
+  offerFrames(row);
   find("late").hidden = !stale(row, now());
-  say("late", find("late").hidden ? "" : `This forecast is STALE: a newer one is late for ${span(now() - row.valid_until)}.`);
+  say("late", find("late").hidden ? "" : `This forecast is STALE: a newer one was due at ${time(row.valid_until)}.`);
   say("summary", row.forecast ? summary(row.forecast, table.horizon) : row.status ? "" : "No forecast yet: a model begins with the first candles.");
   document.title = `${row.forecast ? `${price(row.forecast.last_close)} ` : ""}${row.symbol} ${row.timeframe} · Candlecast`;
 }
@@ -145,9 +149,6 @@ async function picture() {
   const row = table.rows.get(series);
   if (!row) return;
   const horizon = table.horizon;
-  find("chosen").hidden = false;
-  say("chosen-heading", `${row.symbol}, ${row.timeframe}, ${row.exchange}`);
-  offerFrames(row);
   if (!row.status) return;
   const [forecast, candles, overlay, skill, model] = await Promise.all([
     ask("../v1/forecast", { series }),

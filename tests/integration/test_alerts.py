@@ -20,7 +20,7 @@ from api.notifier import Notifier
 from api.webhook import Webhook
 from shared.alert import Alert, read_rules
 from shared.alerts import Alerts
-from shared.candle import Candle, Series
+from shared.candle import Series
 from shared.errors import StoreUnavailable
 from shared.reader import AsyncForecastReader
 from shared.store import Store
@@ -100,21 +100,6 @@ def test_a_stale_forecast_is_told_and_cleared(server: Server, store: Store, aler
     assert (told(alerts), alerts.raised()) == ([("stale", "raised"), ("stale", "cleared")], [])
 
 
-def test_every_forecast_is_judged(server: Server, store: Store, alerts: Alerts) -> None:
-    """Also where several come at once, and by what was said before the notifier began."""
-    learn(store, SERIES, WALK[:20])
-    close = WALK[19].close
-    times = [one.open_time for one in WALK[20:22]]
-    jump, back = Candle(times[0], close, 2 * close, close, 2 * close, 1.0), WALK[21]
-
-    def happen() -> None:
-        learn(store, SERIES, [jump, back])
-
-    judge(server, {"kind": "outside"}, then=happen)
-
-    assert [(one.state, one.value) for one in alerts.newest(9)] == [("raised", 2 * close)]
-
-
 def test_what_was_read_is_judged_when_redis_is_back(
     server: Server, store: Store, alerts: Alerts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,15 +132,16 @@ def test_a_rule_or_a_series_that_is_no_more_is_cleared(
     server: Server, store: Store, alerts: Alerts
 ) -> None:
     """Nobody shall look at it for ever."""
-    learn(store, SERIES, WALK[:3])
-    judge(server, {"kind": "stale"}, {"kind": "price", "above": 0.01})
-    judge(server, {"kind": "stale"})
+    learn(store, SERIES, recent())
+    kept, other = {"kind": "price", "above": 0.01}, {"kind": "volatility", "above": 1e-9}
+    judge(server, kept, other)
+    judge(server, kept)
     after_rule = [one.rule for one in alerts.raised()]
     store.retire(SERIES, revision=store.model(SERIES).revision)
-    judge(server, {"kind": "stale"})
+    judge(server, kept)
 
-    assert (after_rule, alerts.raised()) == (["stale"], [])
-    assert told(alerts)[2:] == [("price", "cleared"), ("stale", "cleared")]
+    assert (after_rule, alerts.raised()) == (["price"], [])
+    assert told(alerts)[2:] == [("volatility", "cleared"), ("price", "cleared")]
 
 
 class Receiver:

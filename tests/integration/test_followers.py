@@ -59,8 +59,11 @@ def test_all_who_come_are_told(server: Server, client: redis.Redis) -> None:
     asyncio.run(scene())
 
 
-def test_a_history_that_is_spoilt_stops_no_other(server: Server, client: redis.Redis) -> None:
+def test_a_history_that_is_spoilt_stops_no_other(
+    server: Server, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither while it is followed nor where one begins; once it is mended it is told again."""
+    monkeypatch.setattr("api.hub._LOOK_AGAIN_S", 0.2)
     bad, good = NAMES[:2]
 
     async def scene() -> None:
@@ -73,9 +76,37 @@ def test_a_history_that_is_spoilt_stops_no_other(server: Server, client: redis.R
             second = hub.follow([bad, good])
             assert await heard(second, 1) == [(good, 2)]
             client.delete(KEYS.forecasts(bad))
-            third = hub.follow([bad, NAMES[2]])  # somebody comes, and all is looked at
-            assert await heard(third, 1) == [(NAMES[2], 1)]
             say(client, forecast(2, 3, series=bad))
             assert await heard(second, 1) == [(bad, 3)]
 
+    asyncio.run(scene())
+
+
+def test_who_breaks_off_in_a_long_past_misses_nothing(server: Server, client: redis.Redis) -> None:
+    """What is said meanwhile comes behind the past: one id stands for what was sent of all."""
+    quiet, busy = NAMES[:2]
+    now = int(client.time()[0]) * 1_000
+
+    def tell(hour: int, series: str, at: int) -> None:
+        said = forecast(hour, hour + 1, series=series, issued_at=at)
+        client.xadd(KEYS.forecasts(series), {"forecast": encode_forecast(said)}, id=f"{at}-0")
+
+    async def scene() -> None:
+        async with asyncio.timeout(20), Hub(AsyncForecastReader(server.url)) as hub:
+            stream = hub.follow([quiet, busy], now + 1)
+            found = [await anext(stream) for _ in range(9)]
+            for hour, name, at in ((2, quiet, 60_000), (41, busy, 60_001)):
+                tell(hour, name, now + at)
+                await asyncio.sleep(0.1)
+            while found[-1].forecast.revision != 42:
+                found.append(await anext(stream))
+            assert (quiet, 3) in [(one.forecast.series, one.forecast.revision) for one in found]
+            times = [one.forecast.issued_at for one in found]
+            assert times == sorted(times)
+
+    for name in (quiet, busy):
+        client.delete(KEYS.forecasts(name))
+    for hour in range(1, 41):
+        tell(hour, busy, now + hour)
+    tell(1, quiet, now + 5)
     asyncio.run(scene())

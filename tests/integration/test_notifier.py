@@ -69,6 +69,22 @@ def failing(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
     monkeypatch.setattr(Alerts, "tell", told)
 
 
+def test_every_forecast_is_judged(server: Server, store: Store, alerts: Alerts) -> None:
+    """Also where several come at once, and by what was said before the notifier began."""
+    say(store, 0)
+    say(store, 1)
+
+    async def scene(step: Step) -> None:
+        say(store, 2, last_close=150.0)
+        say(store, 3)
+        await step()
+
+    judging(server, {"kind": "outside"}, scene)
+
+    assert revisions(alerts) == [("raised", 3), ("cleared", 4)]
+    assert alerts.newest(9)[1].value == 150.0
+
+
 @pytest.mark.parametrize("at", [1, 3])
 def test_no_alert_is_lost_or_doubled_where_redis_fails(
     server: Server, store: Store, alerts: Alerts, monkeypatch: pytest.MonkeyPatch, at: int
@@ -113,9 +129,13 @@ def test_what_is_said_of_a_series_that_cannot_be_read_stays(
     raised = []
 
     async def scene(step: Step) -> None:
+        say(store, 1, status="fallback")
         store.link.redis.set(store.keys.model(NAME), "spoilt")
         await step()
         raised.extend(alerts.raised())
+        store.link.redis.delete(store.keys.model(NAME))
+        await step()
+        assert revisions(alerts) == [("raised", 1)]  # what was judged is not judged again
         store.link.redis.srem(store.keys.series, NAME)
         await asyncio.sleep(1)  # the clock's next turn
         await step()
@@ -124,6 +144,24 @@ def test_what_is_said_of_a_series_that_cannot_be_read_stays(
 
     assert [one.rule for one in raised] == ["fallback"]
     assert alerts.raised() == []
+
+
+def test_a_model_that_catches_up_raises_nothing_of_the_past(
+    server: Server, store: Store, alerts: Alerts
+) -> None:
+    """What it says of candles long ago was decided then."""
+
+    async def scene(step: Step) -> None:
+        for hour in range(3):
+            late = forecast(100).issued_at + hour
+            say(store, hour, **HIGH, issued_at=late)
+        await step()
+        say(store, 101, **HIGH)
+        await step()
+
+    judging(server, {"kind": "price", "above": 120}, scene)
+
+    assert revisions(alerts) == [("raised", 102)]
 
 
 def test_of_two_one_judges_and_the_other_takes_over(

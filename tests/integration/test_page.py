@@ -14,6 +14,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from api.access import new_token
+from shared.alert import Alert
+from shared.alerts import Alerts
 from shared.candle import Candle, Series
 from shared.forecast import Forecast
 from shared.reader import ForecastReader
@@ -275,6 +277,27 @@ def test_everybody_can_use_it(store: Store, site: Site, visitor: Visitor, screen
     faults = [f"{one['id']}: {one['nodes'][0]['html']}" for one in found.response["violations"]]
     assert faults == []
     assert found.response["passes"]
+
+
+def test_a_phone_is_wide_enough(
+    store: Store, site: Site, visitor: Visitor, eventually: Callable[..., None]
+) -> None:
+    """Also for a header that counts alerts, or says that the connection is lost."""
+    learn(store, SERIES, WALK)
+    fields = {"kind": "stale", "series": NAME, "state": "raised", "at": 1, "text": "late"}
+    for number in range(37):
+        Alerts(store.link).tell(Alert(rule=f"rule {number}", **fields))
+    page = visitor.open(site.begin(), NAME, "phone")
+    expect(page.locator("#raised-link")).to_have_text("▲ 37 alerts")
+    expect(page.locator("#raised li").last).to_have_text("and 17 more")
+    expect(page.locator("#unjudged")).to_be_visible()
+    widths = [page.evaluate("document.documentElement.scrollWidth - innerWidth")]
+    site.end()
+    expect(page.locator("#connection")).to_contain_text("connection lost")
+    widths.append(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
+    visitor.complaints = [one for one in visitor.complaints if "ERR_" not in one]
+
+    assert widths == [0, 0]
 
 
 def test_a_keyboard_is_enough(

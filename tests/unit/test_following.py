@@ -1,5 +1,7 @@
 """Where a reader stands, on answers that a test makes."""
 
+import pytest
+
 from shared.following import PAGE, Entries, Following, Past, forecasts_of
 from shared.forecast import Forecast
 from shared.wire import encode_forecast
@@ -78,26 +80,36 @@ def test_an_entry_that_is_no_forecast_is_passed_over() -> None:
     assert following.after == {ONE: b"1-4"}
 
 
-def test_a_past_is_read_in_pages_that_hold_little() -> None:
-    """Nothing is told before what is unread of another, and what is none is left out."""
-    histories = {ONE: range(0, 40, 2), OTHER: [1, 5, 30]}
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_past_is_read_in_pages_that_hold_little(*, apart: bool) -> None:
+    """By time, whatever of it is unread; each entry is read once, and what is none left out."""
+    one, other = [*range(0, 60, 2)], [1, 5, 30] if not apart else [*range(70, 100)]
     logs = {
-        stream: [
-            (b"%d-0" % at, {b"forecast": encode_forecast(forecast(at, at + 1))}) for at in times
-        ]
-        for stream, times in histories.items()
+        stream: [(b"%d-0" % at, {b"forecast": encode_forecast(forecast(at, at + 1))}) for at in log]
+        for stream, log in ((ONE, one), (OTHER, other))
     }
-    logs[OTHER].append((b"31-0", {b"forecast": b"{}"}))
-    past, told = Past(logs, since=2), []
-    while starts := past.streams:
+    logs[OTHER].append((b"101-0", {b"forecast": b"{}"}))
+    past = Past({stream: log[-1][0] for stream, log in logs.items()}, since=2)
+    told: list[int] = []
+    read = 0
+    logs[ONE].append((b"200-0", {}))  # is said later
+    while not past.is_over:
         pages = []
-        for stream, start in starts.items():
-            is_behind, least = start.startswith("("), int(start.strip("(").partition("-")[0])
-            later = [one for one in logs[stream] if int(one[0][:-2]) >= least + is_behind]
-            pages.append(later[:PAGE])
-        told += [one.revision for one in past.next(pages)]
+        for stream, (start, end) in past.wanted().items():
+            first = number(start.strip("(").encode()) + start.startswith("(")
+            between = [one for one in logs[stream] if first <= number(one[0]) <= number(end)]
+            pages.append(between[:PAGE])
+        read += sum(map(len, pages))
+        assert read - len(told) <= 2 * PAGE
+        told += [said.revision - 1 for said in past.next(pages)]
 
-    assert told == [at + 1 for at in sorted([*range(2, 40, 2), 5, 30])]
+    assert told == sorted([at for at in (*one, *other) if at >= 2])
+    assert read == len(told) + 1
+
+
+def number(entry_id: bytes) -> int:
+    """The first part of it."""
+    return int(entry_id.partition(b"-")[0])
 
 
 def test_a_newest_entry_that_is_no_forecast_holds_up_nobody() -> None:

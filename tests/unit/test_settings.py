@@ -64,7 +64,7 @@ def test_what_is_asked_of_champions_is_set_by_timeframe(monkeypatch: pytest.Monk
         ("GATE_CANDLES", "-5", "CANDLECAST_GATE_CANDLES: .*greater than or equal to 1"),
         ("GATE_CANDLES", "1h=5,1h=7", "CANDLECAST_GATE_CANDLES: .*1h is there twice"),
         ("API_TOKENS", "pasted-token", "CANDLECAST_API_TOKENS: 0: .*candlecast api --new-token"),
-        ("API_ORIGINS", "https://a.example/x", "CANDLECAST_API_ORIGINS: .*without a path"),
+        ("API_ORIGINS", "https://a.example/x", "CANDLECAST_API_ORIGINS: .*no path"),
         ("ALERTS_WEBHOOK", "ftp://host/x", "CANDLECAST_ALERTS_WEBHOOK: .*'http' or 'https'"),
         ("ALERTS_WEBHOOK", "http://", "CANDLECAST_ALERTS_WEBHOOK: .*empty host"),
         ("ALERTS_WEBHOOK", "https://host/x", "a webhook needs CANDLECAST_ALERTS_SECRET"),
