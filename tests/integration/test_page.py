@@ -279,9 +279,7 @@ def test_everybody_can_use_it(store: Store, site: Site, visitor: Visitor, screen
     assert found.response["passes"]
 
 
-def test_a_phone_is_wide_enough(
-    store: Store, site: Site, visitor: Visitor, eventually: Callable[..., None]
-) -> None:
+def test_a_phone_is_wide_enough(store: Store, site: Site, visitor: Visitor) -> None:
     """Also for a header that counts alerts, or says that the connection is lost."""
     learn(store, SERIES, WALK)
     fields = {"kind": "stale", "series": NAME, "state": "raised", "at": 1, "text": "late"}
