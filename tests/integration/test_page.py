@@ -282,9 +282,9 @@ def test_everybody_can_use_it(store: Store, site: Site, visitor: Visitor, screen
 def test_a_phone_is_wide_enough(store: Store, site: Site, visitor: Visitor) -> None:
     """Also for a header that counts alerts, or says that the connection is lost."""
     learn(store, SERIES, WALK)
-    fields = {"kind": "stale", "series": NAME, "state": "raised", "at": 1, "text": "late"}
+    fields: dict[str, Any] = {"kind": "stale", "series": NAME, "state": "raised", "at": 1}
     for number in range(37):
-        Alerts(store.link).tell(Alert(rule=f"rule {number}", **fields))
+        Alerts(store.link).tell(Alert(rule=f"rule {number}", text="late", **fields))
     page = visitor.open(site.begin(), NAME, "phone")
     expect(page.locator("#raised-link")).to_have_text("▲ 37 alerts")
     expect(page.locator("#raised li").last).to_have_text("and 17 more")
