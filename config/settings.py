@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     model: str = Field(
         default="default", description="name in the catalog, or path of a River model of one's own"
     )
+    challenger: str = Field(default="", description="another, which learns in its shadow")
     prior: str = Field(
         default="shipped",
         min_length=1,

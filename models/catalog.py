@@ -17,7 +17,7 @@ from models.forecaster import QuantileForecaster, ScaleMixtureForecaster
 from shared.candle import Timeframe
 from shared.errors import InvalidValue
 
-_AT = "@"
+_AT, _AND = "@", "+"
 _ADDRESS = " at 0x"
 
 
@@ -70,18 +70,39 @@ def model(name: str) -> Model:
     return replace(entry, create=create, constants=prior.digest)
 
 
+def roles(name: str) -> tuple[str, str]:
+    """Return the model that speaks and its challenger, which may be none, of ``A+B`` or ``A``."""
+    speaker, _, challenger = name.partition(_AND)
+    return speaker, challenger
+
+
+def paired(speaker: str, challenger: str) -> str:
+    """Return the name of a model with a challenger, which may be none.
+
+    Raises
+    ------
+    InvalidValue
+        When both are the same.
+    """
+    if speaker == challenger:
+        raise InvalidValue("challenger", challenger, "it is the model that speaks: name another")
+    return speaker + (_AND + challenger if challenger else "")
+
+
 def is_own(name: str) -> bool:
-    """Whether a model's name is the path of a River model."""
-    return "." in name.partition(_AT)[0]
+    """Whether a model, or its challenger, is named by the path of a River model."""
+    return any("." in role.partition(_AT)[0] for role in roles(name))
 
 
-def source(name: str) -> Path | None:
-    """Return the file or the folder of a user's model, to travel with it; None for one of ours."""
-    top = name.partition(_AT)[0].replace(":", ".").partition(".")[0]
-    spec = find_spec(top) if is_own(name) and top != __package__ else None
-    if not spec:
-        return None
-    return Path(next(iter(spec.submodule_search_locations or [spec.origin or ""])))
+def sources(name: str) -> list[Path]:
+    """Return the files or folders of a user's models, to travel with what they have learned."""
+    tops = {role.replace(":", ".").partition(".")[0] for role in roles(name) if is_own(role)}
+    specs = [find_spec(top) for top in sorted(tops - {__package__})]
+    return [
+        Path(next(iter(spec.submodule_search_locations or [spec.origin or ""])))
+        for spec in specs
+        if spec
+    ]
 
 
 @cache
@@ -110,7 +131,7 @@ def _own(path: str) -> Model:
 
 def prior_of(name: str) -> str:
     """Return what follows the @ of a model's name: ``none``, a digest, or nothing."""
-    return name.partition(_AT)[2]
+    return name.partition(_AND)[0].partition(_AT)[2]
 
 
 def with_prior(name: str, prior: str) -> str:

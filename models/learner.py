@@ -6,6 +6,7 @@ from typing import Any
 
 from models import catalog
 from models.baseline import RandomWalk
+from models.contest import Contest
 from models.forecaster import QuantileForecaster
 from models.hours import TradingHours
 from models.learners import Learners, Outlook
@@ -15,6 +16,7 @@ from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
 
 LONGEST_HORIZON = 64
+_OWN: tuple[str, ...] = ("sequence", "close", "hours", "forecaster", "baseline", "prequential")
 
 
 class Learner(Memory):
@@ -27,12 +29,16 @@ class Learner(Memory):
     horizon
         Number of candles to forecast, 1 to 64.
     model
-        Name in the catalog.
+        Name in the catalog; ``A+B`` is A, with B as its challenger.
 
     Attributes
     ----------
     sequence
         Candles learned.
+    shadow
+        The challenger's learner, which is never heard; None without one.
+    contest
+        What both were worth.
 
     Raises
     ------
@@ -40,7 +46,7 @@ class Learner(Memory):
         When the horizon or the model is none that exists.
     """
 
-    _learned = ("sequence", "close", "hours", "forecaster", "baseline", "prequential")
+    _learned = _OWN
 
     def __init__(self, timeframe: Timeframe, horizon: int, model: str = "default") -> None:
         if not 1 <= horizon <= LONGEST_HORIZON:
@@ -51,9 +57,15 @@ class Learner(Memory):
         self.sequence = 0
         self.close = 0.0
         self.hours = TradingHours(timeframe.ms, horizon)
-        self.forecaster: QuantileForecaster = catalog.model(model).create(timeframe, horizon)
+        speaker, challenger = catalog.roles(model)
+        self.forecaster: QuantileForecaster = catalog.model(speaker).create(timeframe, horizon)
         self.baseline = RandomWalk()
         self.prequential = Prequential(horizon)
+        self.shadow: Learner | None = None
+        if challenger:
+            self.shadow = Learner(timeframe, horizon, challenger)
+            self.contest = Contest(self.prequential.horizons)
+            self._learned = (*_OWN, "shadow", "contest")
         # What the model says is asked for twice a candle: to be scored, and to be published.
         self.said: Array | None = None
         self.said_after = -1
@@ -88,6 +100,32 @@ class Learner(Memory):
     def learn_many(self, candles: Iterable[Candle]) -> None:
         """Do for each candle in turn what `learn_one` does, to the same bits, in less time."""
         self.alone.learn_many((candle,) for candle in candles)
+
+    def recast(self, model: str) -> "Learner | None":
+        """Return a learner of another pair that goes on from this one; None if it cannot.
+
+        What speaks there has to be one of both here. A challenger that is not begins anew.
+        """
+        here = dict(zip(catalog.roles(self.model), (self, self.shadow), strict=False))
+        other = Learner(self.timeframe, self.horizon, model)
+        speaker, challenger = catalog.roles(model)
+        found = here.get(speaker)
+        if found is None:
+            return None
+        other.take_over(found)
+        if other.shadow and (known := here.get(challenger)):
+            other.shadow.take_over(known)
+        return other
+
+    def take_over(self, other: "Learner") -> None:
+        """Know what another of the same model knows, challengers left out."""
+        for name in _OWN:
+            value = getattr(other, name)
+            if isinstance(value, Memory):
+                getattr(self, name).recall(value.memory())
+            else:
+                setattr(self, name, value)
+        self.recalled()
 
     def inherit(self, other: "Learner") -> None:
         """Begin with what another series has taught a learner of this kind; this one is new.

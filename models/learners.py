@@ -20,6 +20,7 @@ from shared.forecast import MEDIAN, QUANTILE_LEVELS, Skill, Status
 if TYPE_CHECKING:
     from models.learner import Learner
 
+_Arrived = tuple[Array, Array, float | Array]
 _WARM = 100
 _SCORED_AT_ONCE = 64
 
@@ -75,6 +76,8 @@ class Learners:
         forecasters = [member.forecaster for member in members]
         stackable = [one for one in forecasters if isinstance(one, ScaleMixtureForecaster)]
         self._cohort = Cohort(stackable) if len(stackable) == len(members) else None
+        shadows = [member.shadow for member in members if member.shadow]
+        self._shadows = Learners(shadows) if shadows else None
 
     def learn(self, candles: Sequence[Candle]) -> None:
         """Score what was forecast for the next candle of each, then learn it.
@@ -88,16 +91,30 @@ class Learners:
 
         What scores are summed up to is not asked for in between, so many are worked out at once.
         """
-        arrived: list[tuple[Array, Array, float | Array]] = []
+        groups = [self, self._shadows] if self._shadows else [self]
+        arrived: list[list[_Arrived]] = []
         for candles in rounds:
-            arrived.append(self._learn(candles))
+            arrived.append([group.arrive(candles) for group in groups])
             if len(arrived) == _SCORED_AT_ONCE:
-                self._score(arrived)
+                self._score_all(groups, arrived)
                 arrived.clear()
         if arrived:
-            self._score(arrived)
+            self._score_all(groups, arrived)
 
-    def _learn(self, candles: Sequence[Candle]) -> tuple[Array, Array, float | Array]:
+    def _score_all(
+        self, groups: "Sequence[Learners]", arrived: Sequence[Sequence[_Arrived]]
+    ) -> None:
+        """Score what has arrived for those that speak, and for their challengers."""
+        losses = [
+            group.score(parts)
+            for group, parts in zip(groups, zip(*arrived, strict=True), strict=True)
+        ]
+        if len(losses) > 1:
+            both = zip(*(each(loss, self.members) for loss in losses), strict=True)
+            for member, (own, other) in zip(self.members, both, strict=True):
+                member.contest.take_in(own, other)
+
+    def arrive(self, candles: Sequence[Candle]) -> _Arrived:
         """Learn the next candle of each; return what was forecast for them, and their closes."""
         members = self.members
         for member, candle in zip(members, candles, strict=True):
@@ -117,9 +134,10 @@ class Learners:
         self.keep(position, closes)
         return forecast, known, closes
 
-    def _score(self, arrived: Sequence[tuple[Array, Array, float | Array]]) -> None:
+    def score(self, arrived: Sequence[_Arrived]) -> Array:
+        """Score; return the CRPS, shape (n, candles, m), or (candles, m) of one alone."""
         forecasts, known, closes = (np.array(parts) for parts in zip(*arrived, strict=True))
-        self._prequential.score(forecasts, known, closes.reshape(*known.shape[:-1], 1))
+        return self._prequential.score(forecasts, known, closes.reshape(*known.shape[:-1], 1))
 
     def outlooks(self) -> list[Outlook]:
         """Return what each says now; defined from the first candle on."""
@@ -169,9 +187,17 @@ class Learners:
                 "fault": getattr(member.forecaster, "fault", ""),
                 "worse_than_baseline": is_worse,
                 "horizons": scores,
+                **self._challenge(member),
             }
             for member, is_worse, scores in zip(*columns, strict=True)
         ]
+
+    def _challenge(self, member: "Learner") -> dict[str, Any]:
+        """Return how a challenger does, where there is one."""
+        if not member.shadow:
+            return {}
+        about = {"model": member.shadow.model, **member.shadow.scores()}
+        return {"challenger": about | {"contest": member.contest.standing()}}
 
     def _teach(self, candles: Sequence[Candle]) -> None:
         fields = [fields_of(candle) for candle in candles]

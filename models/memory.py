@@ -39,7 +39,7 @@ class Memory(base.Estimator):
     what is neither memory nor derived from the parameters must not outlast `recalled`.
     """
 
-    _learned: ClassVar[tuple[str, ...]] = ()
+    _learned: tuple[str, ...] = ()
     _parameters: ClassVar[tuple[str, ...]] = ()
     _layout: tuple[tuple[str, tuple[int, ...], DTypeLike], ...] = ()
     buffer: Array = np.zeros(0)
@@ -87,6 +87,8 @@ class Memory(base.Estimator):
         self.whole = np.concatenate(arrays, out=into)
         for part, own in zip(self.all_parts, self._split(self.whole), strict=True):
             part.lie_in(own)
+            if part is not self:
+                part.whole = None
 
     @cached_property
     def extent(self) -> int:

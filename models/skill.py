@@ -54,6 +54,7 @@ _STANDARD_ERRORS = 3.0
 _LEAST_SUM = 1e-300
 # Before that many candles there is no variance to speak of, and QLIKE says nothing.
 _SETTLED = 100
+_ONE_SERIES = 2  # axes of what one alone returns
 
 
 class Prequential(Memory):
@@ -102,7 +103,7 @@ class Prequential(Memory):
         """Return what was forecast for a candle: see `models.pending.Pending.due`."""
         return self.pending.due(self.pending.slots(position), open_time)
 
-    def score(self, rows: Array, known: Array, closes: Array) -> None:
+    def score(self, rows: Array, known: Array, closes: Array) -> Array:
         """Score what was forecast for some candles, one after the other.
 
         Parameters
@@ -111,6 +112,10 @@ class Prequential(Memory):
             What `due` returned at each, shapes (candles, m, width) and (candles, m).
         closes
             What each closed at, shape (candles, 1).
+
+        Returns
+        -------
+        The CRPS of each, shape (candles, m), NaN where unknown; of several series (n, candles, m).
         """
         known = known[..., None, :]
         scores = scores_of(rows, closes) * known
@@ -119,6 +124,8 @@ class Prequential(Memory):
             self.recent *= decay
             self.recent += score
             self.total += score
+        losses = np.where(known > 0, scores, np.nan)[..., ROW["crps"], :]
+        return losses.swapaxes(0, 1) if losses.ndim > _ONE_SERIES else losses
 
     def take_in(self, close: float) -> None:
         """Count a candle and its step."""

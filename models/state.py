@@ -17,7 +17,7 @@ from river.base import Base
 from models import catalog
 from models.learner import Learner
 from shared.candle import Series
-from shared.errors import StateError
+from shared.errors import OtherModel, StateError
 from shared.header import LENGTH, MAGIC, START, split
 
 FORMAT = 4
@@ -111,8 +111,10 @@ def fingerprint(model: str, horizon: int) -> str:
     Model name and version, its parameters, the horizon, the hash of the shipped constants and the
     format of the state; neither the release of the code nor the versions of the libraries.
     """
-    entry = catalog.model(model)
-    facts = [model, entry.version, dict(entry.parameters), horizon, entry.constants, FORMAT]
+    speaker, challenger = catalog.roles(model)
+    entry = catalog.model(speaker)
+    facts = [speaker, entry.version, dict(entry.parameters), horizon, entry.constants, FORMAT]
+    facts += [fingerprint(challenger, horizon)] if challenger else []
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -166,21 +168,25 @@ def take_up(body: bytes, into: Learner) -> Learner:
 
 
 def load(
-    raw: bytes, signer: Signer, fingerprint: str, series: Series, into: Learner | None = None
+    raw: bytes, signer: Signer, fingerprint: str | None, series: Series, into: Learner | None = None
 ) -> Learner:
     """Read what `dump` returned; before the signature is known to be ours, nothing in it is.
 
     Parameters
     ----------
+    fingerprint
+        Of the model that is wanted; None for whichever it is of.
     into
         A learner that nobody needs any more. Where it is of the same kind it takes up the state, in
         a fifth of the time that loading into a new one takes; after an error it is of no use.
 
     Raises
     ------
+    OtherModel
+        When it is of another fingerprint.
     StateError
-        When the bytes are no state, not signed by a known key, of another series, fingerprint
-        or format, or cannot be read.
+        When the bytes are no state, not signed by a known key, of another series or format, or
+        cannot be read.
     """
     signature, content = raw[len(MAGIC) : START], raw[START:]
     if not raw.startswith(MAGIC):
@@ -199,17 +205,35 @@ def load(
         ) from error
 
 
-def _body(content: bytes, signer: Signer, fingerprint: str, series: str) -> bytes:
+def recast(raw: bytes, signer: Signer, series: Series, into: Learner) -> Learner:
+    """Go on from a state of another pair of models, where what speaks now is one of both there.
+
+    Raises
+    ------
+    StateError
+        As `load` does, or where it is not.
+    """
+    found = load(raw, signer, None, series)
+    is_known = split(raw[START:])[0]["fingerprint"] == fingerprint(found.model, found.horizon)
+    other = found.recast(into.model) if is_known and found.kind == into.kind else None
+    if other is None:
+        raise OtherModel(f"state of {found.model}, wanted {into.model}")
+    into.recall(other.memory())
+    return into
+
+
+def _body(content: bytes, signer: Signer, fingerprint: str | None, series: str) -> bytes:
     """Return the pickle behind the header, if that names what is wanted."""
     # As a rule it was written just like this; then it need not be read.
-    usual = _header(fingerprint, signer.key_id, series)
+    usual = _header(fingerprint or "", signer.key_id, series)
     if content.startswith(usual):
         return content[len(usual) :]
     header, body = split(content)
     wanted = {"format": FORMAT, "fingerprint": fingerprint, "series": series}
     for name, value in wanted.items():
-        if header.get(name) != value:
-            raise StateError(f"state of {name} {header.get(name)}, wanted {value}")
+        if value is not None and header.get(name) != value:
+            kind = OtherModel if name == "fingerprint" else StateError
+            raise kind(f"state of {name} {header.get(name)}, wanted {value}")
     return body
 
 

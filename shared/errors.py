@@ -54,5 +54,9 @@ class StateError(CandlecastError):
     """A saved model state is missing, unsigned, of another model or unreadable."""
 
 
+class OtherModel(StateError):
+    """A saved model state is of another model, or of another pair of models, than wanted."""
+
+
 class RegistryError(CandlecastError):
     """MLflow refused or failed a call."""

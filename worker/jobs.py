@@ -71,7 +71,7 @@ def model() -> Model:
         no series.
     """
     read = configured()
-    name = catalog.with_prior(read.model, read.prior)
+    name = _with_challenger(catalog.with_prior(read.model, read.prior), read)
     if catalog.is_own(name):
         prove(name, signer())
     horizons = sorted(read.horizons.items())
@@ -82,6 +82,13 @@ def model() -> Model:
     digest = hashlib.sha256(facts.encode()).hexdigest()
     fleet = f"{name}-{digest[:16]}-{signer().key_id}"
     return Model(name, signer(), read.horizon, fleet)
+
+
+def _with_challenger(speaker: str, read: settings.Settings) -> str:
+    challenger = read.challenger
+    if challenger and catalog.model(challenger).pooled:
+        challenger = catalog.with_prior(challenger, read.prior)
+    return catalog.paired(speaker, challenger)
 
 
 @cache
@@ -151,9 +158,11 @@ def restorer() -> "Restorer":
     from worker.lifecycle import Restorer
 
     name, horizon = model().name, model().horizon
-    return Restorer(
-        store(), registry(), signer(), lambda series: state.fingerprint(name, horizon(str(series)))
-    )
+
+    def of(model: str) -> Callable[[Series], str]:
+        return lambda series: state.fingerprint(model, horizon(str(series)))
+
+    return Restorer(store(), registry(), signer(), of(name), of(catalog.roles(name)[0]))
 
 
 def update_pending() -> dict[str, int]:

@@ -155,7 +155,7 @@ class Judge:
         self, record: ModelRecord, champion: Champion, candles: Iterator[Candle]
     ) -> Learner:
         raw = self._versions.state(record.series, champion.version)
-        learner = state.load(raw, self._signer, record.fingerprint or "", record.series)
+        learner = state.load(raw, self._signer, None, record.series)
         try:
             learner.learn_many(candles)
         except (DecodeError, MemoryError, OSError, StoreError):

@@ -62,6 +62,8 @@ class Restorer:
         Checks the states of versions, and signs those that are made of another series'.
     fingerprint
         Of the model that the workers run, by series: they would learn any other anew.
+    speaker
+        Of the same without its challenger, with which they go on too.
     """
 
     def __init__(
@@ -70,11 +72,13 @@ class Restorer:
         versions: Versions,
         signer: state.Signer,
         fingerprint: Callable[[Series], str],
+        speaker: Callable[[Series], str] | None = None,
     ) -> None:
         self._store = store
         self._versions = versions
         self._signer = signer
         self._fingerprint = fingerprint
+        self._speaker = speaker or fingerprint
 
     def find(self, series: Series, number: int | None = None) -> Restore:
         """Load a version, checked; without a number the champion.
@@ -98,11 +102,11 @@ class Restorer:
             raise InvalidValue("version", wanted, f"{series} has none such; versions: {there}")
         (version,) = chosen
         now = self._fingerprint(series)
-        if version.fingerprint != now:
+        if version.fingerprint not in {now, self._speaker(series)}:
             raise StateError(
                 f"version {version.number} of {series} is of model {version.fingerprint}, the "
-                f"workers run {now}: set CANDLECAST_MODEL, CANDLECAST_PRIOR and "
-                "CANDLECAST_HORIZONS as they were, restart the workers, and try again"
+                f"workers run {now}: set CANDLECAST_MODEL, _CHALLENGER, _PRIOR and "
+                "_HORIZONS as they were, restart the workers, and try again"
             )
         raw = self._versions.state(series, version.number)
         learner = state.load(raw, self._signer, version.fingerprint, series)

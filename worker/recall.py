@@ -6,7 +6,7 @@ from typing import Protocol
 from models import state
 from models.learner import Learner
 from shared.candle import Series
-from shared.errors import StateError
+from shared.errors import OtherModel, StateError
 from shared.records import Entry
 from shared.wire import decode_candle
 
@@ -40,6 +40,8 @@ def recalled(
 ) -> Learner:
     """Load a state and learn the entries after it, which some worker has learned already.
 
+    Where there is a learner to take it up, it may be of another pair of models.
+
     Parameters
     ----------
     held
@@ -53,7 +55,17 @@ def recalled(
         When the state cannot be loaded, an entry cannot be learned, or all of it is not as many
         candles as were learned: nobody can go on from it.
     """
-    return caught_up(state.load(held.state or b"", signer, fingerprint, held.series, into), held)
+    raw = held.state or b""
+    try:
+        learner = state.load(raw, signer, fingerprint, held.series, into)
+    except OtherModel as error:
+        if into is None:
+            raise
+        try:
+            learner = state.recast(raw, signer, held.series, into)
+        except StateError:
+            raise error from None
+    return caught_up(learner, held)
 
 
 def caught_up(learner: Learner, held: Held) -> Learner:

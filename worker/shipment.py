@@ -92,12 +92,12 @@ def _ship(folder: Path, model: str) -> Path:
     # Without their times: archives know none before 1980, as some images set them.
     left_out, copy = shutil.ignore_patterns(*_LEFT_OUT), shutil.copyfile
     shutil.copytree(models.__path__[0], ours[0], ignore=left_out, copy_function=copy)
-    prior, own = catalog.prior_of(model), catalog.source(model)
-    if own and own.is_dir():
-        shutil.copytree(own, folder / own.name, ignore=left_out, copy_function=copy)
-    elif own:
-        shutil.copyfile(own, folder / own.name)
-    if prior not in ("", constants.NONE):
+    for own in catalog.sources(model):
+        if own.is_dir():
+            shutil.copytree(own, folder / own.name, ignore=left_out, copy_function=copy)
+        else:
+            shutil.copyfile(own, folder / own.name)
+    for prior in {catalog.prior_of(role) for role in catalog.roles(model)} - {"", constants.NONE}:
         # As it was read: the file may be another one by now.
         found = constants.prior(prior)
         if found:

@@ -8,7 +8,7 @@ from itertools import islice, takewhile
 
 import structlog
 
-from models import state
+from models import catalog, state
 from shared.errors import StateError, StoreError
 from shared.records import Claim, Commit
 from shared.store import Store
@@ -183,7 +183,7 @@ class Updater:
             claim.series,
             work.last,
             work.said or work.learner.outlook(),
-            model=self.model.name,
+            model=catalog.roles(self.model.name)[0],
             fingerprint=work.fingerprint,
             snapshot=claim.snapshot,
             revision=claim.revision + 1,

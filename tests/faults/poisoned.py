@@ -10,7 +10,7 @@ import candlecast
 from models.learners import Learners
 from shared.candle import Candle
 
-_learn = Learners._learn
+arrive = Learners.arrive
 
 
 def _raise() -> None:
@@ -45,9 +45,9 @@ def learn(learners: Learners, candles: Sequence[Candle]) -> Any:
         if deed:
             learner.hours.learn_one(candle.open_time)
             deed()
-    return _learn(learners, candles)
+    return arrive(learners, candles)
 
 
 if __name__ == "__main__":
-    Learners._learn = learn  # type: ignore[assignment, method-assign]
+    Learners.arrive = learn  # type: ignore[assignment, method-assign]
     candlecast.main()

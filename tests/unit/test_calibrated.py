@@ -165,9 +165,9 @@ def test_what_a_model_is_made_of_is_part_of_its_fingerprint() -> None:
 
     assert len({state.fingerprint(name, 24) for name in names}) == 4
     assert catalog.model(names[3]).version == 2
-    assert catalog.source(names[0]) is not None
-    assert [catalog.source(name) for name in ("default", "snarimax", "models.examples.x")] == [
-        None,
-        None,
-        None,
+    assert [path.name for path in catalog.sources(names[0])] == ["tests"]
+    assert [catalog.sources(name) for name in ("default", "snarimax", "models.examples.x")] == [
+        [],
+        [],
+        [],
     ]

@@ -1,0 +1,173 @@
+"""A challenger in the shadow of the model that speaks, and the change from one to the other."""
+
+import numpy as np
+import pytest
+
+from models import catalog, state
+from models.contest import KEPT, Contest
+from models.evaluation import diebold_mariano
+from models.learner import Learner
+from models.learners import Learners
+from models.memory import Array
+from shared.candle import Candle, Series, Timeframe
+from shared.errors import InvalidValue, OtherModel
+from tests.unit.test_learner import candles
+
+SERIES = Series.parse("x:BTC/USDT:1h")
+SIGNER = state.Signer(b"k" * 32)
+PAIR, TURNED = "default+holt-winters", "holt-winters+default"
+
+
+def taught(stream: list[Candle], model: str, horizon: int = 6) -> Learner:
+    """One that has learned candles."""
+    learner = Learner(Timeframe("1h"), horizon, model)
+    learner.learn_many(stream)
+    return learner
+
+
+def said(learner: Learner) -> list[list[float]]:
+    """What it says now."""
+    quantiles: list[list[float]] = learner.outlook().quantiles.tolist()
+    return quantiles
+
+
+def same(one: Learner, other: Learner) -> bool:
+    """Whether both say, and have shown, the same to the bit."""
+    return said(one) == said(other) and np.array_equal(
+        one.prequential.total, other.prequential.total
+    )
+
+
+@pytest.fixture(scope="module")
+def stream() -> list[Candle]:
+    """Candles."""
+    return candles(400)
+
+
+def test_both_learn_as_if_they_were_alone(stream: list[Candle]) -> None:
+    """What is published is the speaker's; the challenger's scores stand beside it."""
+    pair, speaker, other = (taught(stream, name) for name in (PAIR, *catalog.roles(PAIR)))
+    assert pair.shadow
+    scores = pair.scores()
+
+    assert same(pair, speaker)
+    assert same(pair.shadow, other)
+    assert scores["horizons"] == speaker.scores()["horizons"]
+    assert scores["challenger"]["model"] == "holt-winters"
+    assert scores["challenger"]["horizons"] == other.scores()["horizons"]
+
+
+def test_the_contest_is_over_the_same_candles(stream: list[Candle]) -> None:
+    """By what each forecast was worth when its candle came: as the published scores are."""
+    pair = taught(stream[:250], "default+random-walk")
+    scores = pair.scores()
+    found = scores["challenger"]["contest"]
+
+    for horizon, one in found.items():
+        means = [
+            group["horizons"][horizon]["total"]["crps"] for group in (scores["challenger"], scores)
+        ]
+        assert (
+            one["candles"] == scores["horizons"][horizon]["total"]["candles"] == 250 - int(horizon)
+        )
+        assert one["ratio"] == pytest.approx(means[0] / means[1])
+        assert 0 <= one["p_value"] <= 1
+
+
+def test_a_contest_looks_back_on_so_many_candles() -> None:
+    """In their order, where both are known."""
+    rng = np.random.default_rng(1)
+    losses = rng.uniform(1, 2, (2, 2 * KEPT + 50, 1))
+    losses[1] *= 1.1
+    losses[0, -5] = np.nan
+    contest = Contest((3,))
+    for start in range(0, losses.shape[1], 50):
+        contest.take_in(*losses[:, start : start + 50])
+    kept: Array = losses[:, -KEPT:, 0]
+    wanted = diebold_mariano(kept[1], kept[0], 3)
+    found = contest.standing()["3"]
+
+    assert found == {"candles": KEPT - 1, **wanted._asdict()}
+    assert found["ratio"] > 1
+    assert found["p_value"] < 0.05
+    assert Contest((3,)).standing()["3"] == {
+        "candles": 0,
+        "ratio": None,
+        "statistic": None,
+        "p_value": None,
+    }
+
+
+def test_series_with_challengers_learn_in_step(stream: list[Candle]) -> None:
+    """To the same bits as alone."""
+    streams = [stream[at : at + 120] for at in (0, 100, 200)]
+    alone = [taught(own, PAIR) for own in streams]
+    together = [Learner(Timeframe("1h"), 6, PAIR) for _ in streams]
+    rows = np.zeros((3, together[0].extent))
+    for row, learner in zip(rows, together, strict=True):
+        learner.gather(row)
+    group = Learners(together)
+    group.learn_many(zip(*streams, strict=True))
+
+    assert [said(one) for one in together] == [said(one) for one in alone]
+    assert group.scores() == [one.scores() for one in alone]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (PAIR, TURNED),
+        ("default", PAIR),
+        (PAIR, "default"),
+        (PAIR, "holt-winters"),
+        (PAIR, "default+snarimax"),
+        (PAIR, "holt-winters+snarimax"),
+    ],
+)
+def test_another_pair_goes_on_from_what_was_learned(
+    stream: list[Candle], before: str, after: str
+) -> None:
+    """Who speaks then goes on to the bit; a challenger that is new begins anew."""
+    raw = state.dump(taught(stream[:300], before), SIGNER, SERIES)
+    into = Learner(Timeframe("1h"), 6, after)
+    with pytest.raises(OtherModel):
+        state.load(raw, SIGNER, state.fingerprint(after, 6), SERIES)
+    learner = state.recast(raw, SIGNER, SERIES, into)
+    saved = state.dump(learner, SIGNER, SERIES)
+    again = state.load(saved, SIGNER, state.fingerprint(after, 6), SERIES)
+    for one in (learner, again):
+        one.learn_many(stream[300:])
+    speaker, challenger = catalog.roles(after)
+
+    assert same(learner, taught(stream, speaker))
+    assert same(again, learner)
+    assert again.scores() == learner.scores()
+    if learner.shadow:
+        known = challenger in catalog.roles(before)
+        assert same(learner.shadow, taught(stream if known else stream[300:], challenger))
+
+
+def test_who_has_learned_nothing_does_not_speak(
+    stream: list[Candle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The series is learned again; so it is where the model has changed by now."""
+    raw = state.dump(taught(stream[:50], PAIR), SIGNER, SERIES)
+    with pytest.raises(OtherModel, match=r"state of default\+holt-winters, wanted snarimax"):
+        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "snarimax"))
+    with pytest.raises(OtherModel):
+        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 3, TURNED))
+    with pytest.raises(OtherModel):
+        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("4h"), 6, TURNED))
+    monkeypatch.setattr(state, "fingerprint", lambda *_: "of another version")
+    with pytest.raises(OtherModel, match="wanted default"):
+        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "default"))
+
+
+def test_nobody_challenges_himself() -> None:
+    """Two of a model would be one."""
+    with pytest.raises(InvalidValue, match="name another"):
+        catalog.paired("default", "default")
+    assert catalog.paired("default", "") == "default"
+    assert catalog.paired("default", "snarimax") == "default+snarimax"
+    assert state.fingerprint("default", 6) != state.fingerprint("default+snarimax", 6)
+    assert state.fingerprint(PAIR, 6) != state.fingerprint(TURNED, 6)
