@@ -140,8 +140,25 @@ def _print_status(state: "dict[str, Any]") -> None:
             f"  CRPS skill {skill or 'not scored yet'}; model version {_version(row)}; "
             f"memory {row['memory_bytes'] / 1_024:.0f} KB"
         )
+        if row["challenger"]:
+            _print_folded(f"  challenger {_challenger(row['challenger'])}")
     for series, why in state["unreadable"].items():
         _print_folded(f"{series}: UNREADABLE: {why}")
+
+
+def _challenger(row: "dict[str, Any]") -> str:
+    """Say how a challenger does, and how sure it is that it does better or worse."""
+    known = {at: one for at, one in row["horizons"].items() if one["crps"] is not None}
+    skill = ", ".join(f"{one['crps']:+.1%} at {at}" for at, one in known.items())
+    sure = [
+        f"{one['ratio']:.3f} at {at} (p {one['p_value']:.2g})"
+        for at, one in known.items()
+        if one["p_value"] is not None
+    ]
+    words = [f"{row['model']}: CRPS skill {skill or 'not scored yet'}"]
+    words += [f"CRPS over that of the model that speaks {', '.join(sure)}"] * bool(sure)
+    words += [f"FAULT {row['fault']}"] * bool(row["fault"])
+    return "; ".join(words)
 
 
 def _snapshots(rounds: "dict[str, Any]") -> str:
@@ -183,6 +200,7 @@ def _condition(row: "dict[str, Any]", state: "dict[str, Any]") -> str:
     none = "UNREADABLE forecast" if row["series"] in state["unreadable"] else "no forecast"
     words = [row["status"] or "-", {None: none, True: "STALE", False: "fresh"}[row["stale"]]]
     words += ["suspect"] * (row["suspect_until"] is not None) + ["PAUSED"] * row["paused"]
+    words += [f"FAULT {row['fault']}"] * bool(row["fault"])
     # The name of those who learn ends with the id of the key that they sign with.
     if state["fleet"] and row["state_key"] not in (None, state["fleet"].rpartition("-")[2]):
         words.append(f"KEY {row['state_key']}")

@@ -85,6 +85,8 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, A
         "issued_at": said and said.issued_at,
         "latency_ms": said and said.latency_ms,
         "skill": [skill.model_dump() for skill in said.skill] if said else [],
+        "fault": str(record.scores.get("fault") or ""),
+        "challenger": _challenger(record.scores.get("challenger")),
         "revision": record.revision,
         "snapshot_version": record.snapshot_version,
         "snapshot_alias": record.snapshot_alias,
@@ -95,3 +97,18 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, A
         "rollbacks": record.rollbacks,
         "snapshot_behind": record.revision - (record.snapshot_revision or 0),
     }
+
+
+def _challenger(scores: Any) -> dict[str, Any] | None:
+    """Return how a challenger stands, by horizon; None without one, or of what is not ours."""
+    try:
+        return {
+            "model": scores["model"],
+            "fault": scores["fault"],
+            "horizons": {
+                horizon: {"crps": group["recent"]["crps_skill"], **scores["contest"][horizon]}
+                for horizon, group in scores["horizons"].items()
+            },
+        }
+    except (AttributeError, KeyError, TypeError):
+        return None

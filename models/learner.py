@@ -34,7 +34,7 @@ class Learner(Memory):
     Attributes
     ----------
     sequence
-        Candles learned.
+        Candles that its series has learned.
     shadow
         The challenger's learner, which is never heard; None without one.
     contest
@@ -113,6 +113,7 @@ class Learner(Memory):
         if found is None:
             return None
         other.take_over(found)
+        other.sequence = self.sequence  # of the series, though it may have come later
         if other.shadow and (known := here.get(challenger)):
             other.shadow.take_over(known)
         return other

@@ -182,7 +182,7 @@ class Learners:
         columns = self.members, worse, self._prequential.all_scores()
         return [
             {
-                "sequence": member.sequence,
+                "sequence": member.prequential.candles,
                 "finite": member.said is not None or not member.sequence,
                 "fault": getattr(member.forecaster, "fault", ""),
                 "worse_than_baseline": is_worse,
@@ -255,4 +255,4 @@ def _quantiles_of(member: "Learner") -> Array:
 def _status(member: "Learner", *, is_fallback: bool) -> Status:
     if is_fallback:
         return "fallback"
-    return "live" if member.sequence >= _WARM else "warming_up"
+    return "live" if member.prequential.candles >= _WARM else "warming_up"

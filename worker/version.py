@@ -162,7 +162,8 @@ def metrics_of(scores: Mapping[str, Any]) -> dict[str, float]:
     """Flatten a learner's scores to names for MLflow; what has no value yet is left out.
 
     ``crps_h6`` is the recent score 6 candles ahead, ``crps_total_h6`` that over all candles,
-    ``crps`` the mean of the recent ones over the scored horizons.
+    ``crps`` the mean of the recent ones over the scored horizons; ``challenger_…`` are those of a
+    challenger, ``contest_…`` say how it stands.
 
     >>> recent = {"1": {"recent": {"mape": 0.01}}, "6": {"recent": {"mape": 0.03, "mae": None}}}
     >>> metrics_of({"horizons": recent})
@@ -182,6 +183,14 @@ def metrics_of(scores: Mapping[str, Any]) -> dict[str, float]:
         ]
         if known:
             metrics[name] = sum(known) / len(known)
+    if other := scores.get("challenger"):
+        metrics |= {f"challenger_{name}": value for name, value in metrics_of(other).items()}
+        metrics |= {
+            f"contest_{name}_h{horizon}": float(value)
+            for horizon, values in other["contest"].items()
+            for name, value in values.items()
+            if value is not None
+        }
     return metrics
 
 

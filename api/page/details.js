@@ -29,17 +29,26 @@ export function steps(table, forecast) {
 export function scores(table, skill) {
   const recent = Object.entries(skill.horizons ?? {}).map(([horizon, one]) => [horizon, one.recent]);
   const covered = COVERAGES.map((band) => `Inside ${band} %`);
+  const other = skill.challenger;
+  const challenge = other ? [`${other.model}: CRPS skill`, "its CRPS over ours", "p"] : [];
   fill(
     table,
-    ["Ahead", "CRPS skill", "MAE skill", ...covered, "Direction"],
+    ["Ahead", "CRPS skill", "MAE skill", ...covered, "Direction", ...challenge],
     recent.map(([horizon, one]) => [
       horizon,
       gain(one.crps_skill),
       gain(one.mae_skill),
       ...COVERAGES.map((band) => share(one[`coverage_${band}`], 1)),
       share(one.direction_accuracy, 1),
+      ...(other ? against(other, horizon) : []),
     ]),
   );
+}
+
+/** How a challenger stands at a horizon: by its skill, and by Diebold and Mariano's test. */
+function against(other, horizon) {
+  const { ratio, p_value: p } = other.contest[horizon];
+  return [gain(other.horizons[horizon].recent.crps_skill), ratio?.toFixed(3) ?? "–", p?.toPrecision(2) ?? "–"];
 }
 
 /** Say which model speaks. */

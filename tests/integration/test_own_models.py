@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from models import state
+from models.learner import Learner
 from shared.reader import ForecastReader
 from shared.store import Store
 from tests.conftest import ROOT, Server
@@ -28,7 +30,7 @@ EXAMPLES = ("snarimax", "holt-winters", "regression")
 PAGE = (ROOT / "docs" / "models.md").read_text()
 (IDEAS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 IDEAS += "\nunsaved = Momentum(share=lambda: 0)\n"
-Run = Callable[..., Any]
+Run = Start = Callable[..., Any]
 
 
 @pytest.fixture
@@ -130,3 +132,52 @@ def test_a_backtest_takes_those_of_the_catalog(tmp_path: Path, name: str) -> Non
 
     assert report[NAME]["candles"] == len(WALK)
     assert kept["candle_open_time"].nunique() == len(WALK)
+
+
+def test_from_challenger_to_speaker_and_back(
+    store: Store, server: Server, candlecast: Run, start: Start, ideas: dict[str, str]
+) -> None:
+    """With workers as processes: in the shadow, contested, promoted by a setting, and put back.
+
+    Nothing is learned again, and each says what it would have said alone.
+    """
+    reader = ForecastReader(server.url)
+    pairs = [("default", "my_ideas.momentum"), ("my_ideas.momentum", "default")]
+    said, candles = {}, iter((WALK[:80], WALK[80:90], WALK[90:100], WALK[100:]))
+    for speaker, challenger in (("default", ""), *pairs, pairs[0]):
+        ideas |= {"CANDLECAST_MODEL": speaker, "CANDLECAST_CHALLENGER": challenger}
+        assert candlecast("config", "check", **ideas).returncode == 0
+        worker = start("worker", "--take-over", **ideas)
+        store.append(SERIES, next(candles))
+        eventually_learned(store)
+        worker.terminate()
+        assert worker.wait(30) == 0
+        newest = reader.latest(NAME)
+        assert newest.model.name == speaker
+        said[newest.sequence] = newest
+    status = json.loads(candlecast("status", "--json", **ideas).stdout)["series"][0]
+    text = candlecast("status", **ideas).stdout
+    done = candlecast("snapshot", timeout=120, **ideas)
+
+    assert (status["rebuilds"], status["learned"], status["fault"]) == (0, len(WALK), "")
+    assert status["challenger"]["model"] == "my_ideas.momentum"
+    contest = status["challenger"]["horizons"]["1"]
+    assert contest["candles"] == len(WALK) - 100
+    assert 0 < contest["ratio"] < 2
+    assert "challenger my_ideas.momentum: CRPS skill" in text
+    assert done.returncode == 0, done.stderr
+    for sequence, name in ((80, "default"), (90, "default"), (100, "momentum"), (150, "default")):
+        if name == "default":
+            alone = Learner(SERIES.timeframe, 24)
+            alone.learn_many(WALK[:sequence])
+            quantiles = significant(alone.outlook().quantiles).tolist()
+            assert quantiles == [list(row) for row in said[sequence].quantiles]
+    assert done.stdout
+
+
+def eventually_learned(store: Store) -> None:
+    """Wait until all is learned."""
+    deadline = time.monotonic() + 40
+    while store.model(SERIES).waiting or store.model(SERIES).sequence == 0:
+        assert time.monotonic() < deadline, "not learned in time"
+        time.sleep(0.05)

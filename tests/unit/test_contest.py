@@ -139,6 +139,7 @@ def test_another_pair_goes_on_from_what_was_learned(
         one.learn_many(stream[300:])
     speaker, challenger = catalog.roles(after)
 
+    assert learner.sequence == again.sequence == len(stream)
     assert same(learner, taught(stream, speaker))
     assert same(again, learner)
     assert again.scores() == learner.scores()
@@ -171,3 +172,17 @@ def test_nobody_challenges_himself() -> None:
     assert catalog.paired("default", "snarimax") == "default+snarimax"
     assert state.fingerprint("default", 6) != state.fingerprint("default+snarimax", 6)
     assert state.fingerprint(PAIR, 6) != state.fingerprint(TURNED, 6)
+
+
+def test_a_challenger_that_came_late_is_new_when_it_speaks(stream: list[Candle]) -> None:
+    """What it has not learned is not counted as if it had."""
+    pair = taught(stream[:300], "default").recast(PAIR)
+    assert pair
+    pair.learn_many(stream[300:350])
+    turned = pair.recast(TURNED)
+    assert turned
+
+    assert (turned.sequence, turned.scores()["sequence"]) == (350, 50)
+    assert turned.outlook().status == "warming_up"
+    turned.learn_many(stream[350:])
+    assert turned.outlook().status == "live"
