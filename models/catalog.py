@@ -89,6 +89,11 @@ def paired(speaker: str, challenger: str) -> str:
     return speaker + (_AND + challenger if challenger else "")
 
 
+def stand_in(name: str) -> str:
+    """Return the model that speaks where this one cannot, if there is one but the baseline."""
+    return "" if name.partition(_AT)[0] in MODELS else "default"
+
+
 def is_own(name: str) -> bool:
     """Whether a model, or its challenger, is named by the path of a River model."""
     return any("." in role.partition(_AT)[0] for role in roles(name))

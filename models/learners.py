@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from shared.forecast import MEDIAN, QUANTILE_LEVELS, Skill, Status
 if TYPE_CHECKING:
     from models.learner import Learner
 
+Voice = Literal["model", "challenger", "baseline"]
 _Arrived = tuple[Array, Array, float | Array]
 _WARM = 100
 _SCORED_AT_ONCE = 64
@@ -42,10 +43,12 @@ class Outlook:
     prob_up
         Probability of a close above the last one (plus half that of no change), shape (H,).
     status
-        ``warming_up`` during the first candles, ``fallback`` while the baseline speaks.
+        ``warming_up`` during the first candles, ``fallback`` while the model does not speak itself.
     skill
         Recent skill of the model (never of the fallback) at the scored horizons: of what it said,
         forecasts that are not finite left out.
+    voice
+        Who says it: the model, its challenger or the baseline.
     """
 
     target_times: tuple[int, ...]
@@ -55,6 +58,7 @@ class Outlook:
     prob_up: Array
     status: Status
     skill: tuple[Skill, ...]
+    voice: Voice
 
 
 class Learners:
@@ -144,21 +148,12 @@ class Learners:
         members = self.members
         if not all(member.sequence for member in members):
             raise InvalidValue("sequence", 0, "learn a candle before asking for an outlook")
-        self._hear()
-        worse = each(self._prequential.is_worse.tolist(), members)
-        models = [
-            None if fails else member.said for member, fails in zip(members, worse, strict=True)
-        ]
-        quantiles = rows(
-            [
-                _baseline_of(member) if said is None else said
-                for member, said in zip(members, models, strict=True)
-            ]
-        )
+        said, voices = zip(*self._spoken(), strict=True)
+        quantiles = rows(said)
         returns = np.log(quantiles) - np.log(column([member.close for member in members], axes=2))
         arrays = (quantiles, deviation(returns), chance_of_rise(returns))
         columns = zip(
-            *(members, models, *(each(array, members) for array in arrays)),
+            *(members, voices, *(each(array, members) for array in arrays)),
             self._prequential.skills(),
             strict=True,
         )
@@ -169,11 +164,32 @@ class Learners:
                 median=own[:, MEDIAN].copy(),
                 volatility=volatility,
                 prob_up=prob_up,
-                status=_status(member, is_fallback=said is None),
+                status=_status(member, voice),
                 skill=skill,
+                voice=voice,
             )
-            for member, said, own, volatility, prob_up, skill in columns
+            for member, voice, own, volatility, prob_up, skill in columns
         ]
+
+    def _spoken(self) -> list[tuple[Array, Voice]]:
+        """Return what is published of each, and who says it."""
+        stand_ins = self._shadows.sound() if self._shadows else [None] * len(self.members)
+        spoken: list[tuple[Array, Voice]] = []
+        for member, own, other in zip(self.members, self.sound(), stand_ins, strict=True):
+            if own is not None:
+                spoken.append((own, "model"))
+            elif other is not None:
+                spoken.append((other, "challenger"))
+            else:
+                spoken.append((_baseline_of(member), "baseline"))
+        return spoken
+
+    def sound(self) -> list[Array | None]:
+        """Return what each model says; None where that is nothing, or has been no use."""
+        self._hear()
+        worse = each(self._prequential.is_worse.tolist(), self.members)
+        pairs = zip(self.members, worse, strict=True)
+        return [None if fails else member.said for member, fails in pairs]
 
     def scores(self) -> list[dict[str, Any]]:
         """Return everything about the skill of each, ready for JSON."""
@@ -252,7 +268,7 @@ def _quantiles_of(member: "Learner") -> Array:
     return member.forecaster.forecast_quantiles(member.horizon, QUANTILE_LEVELS)
 
 
-def _status(member: "Learner", *, is_fallback: bool) -> Status:
-    if is_fallback:
+def _status(member: "Learner", voice: Voice) -> Status:
+    if voice != "model":
         return "fallback"
     return "live" if member.prequential.candles >= _WARM else "warming_up"

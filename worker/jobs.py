@@ -85,7 +85,8 @@ def model() -> Model:
 
 
 def _with_challenger(speaker: str, read: settings.Settings) -> str:
-    challenger = read.challenger
+    """Return the name of both; a River model has at least the default one behind it."""
+    challenger = read.challenger or catalog.stand_in(speaker)
     if challenger and catalog.model(challenger).pooled:
         challenger = catalog.with_prior(challenger, read.prior)
     return catalog.paired(speaker, challenger)

@@ -178,12 +178,14 @@ class Updater:
         if work.last is None or work.since is None:
             return None
         issued_at = int(offset + self._clock() * 1_000)
+        outlook = work.said or work.learner.outlook()
+        speaker, challenger = catalog.roles(self.model.name)
         live = len(claim.entries) == 1 and not claim.suspect and claim.appended_at is not None
         forecast = forecast_of(
             claim.series,
             work.last,
-            work.said or work.learner.outlook(),
-            model=catalog.roles(self.model.name)[0],
+            outlook,
+            model=challenger if outlook.voice == "challenger" else speaker,
             fingerprint=work.fingerprint,
             snapshot=claim.snapshot,
             revision=claim.revision + 1,

@@ -26,7 +26,7 @@ class Stubborn(time_series.base.Forecaster):
 
     def forecast(self, horizon: int, xs: list[dict[str, Any]] | None = None) -> list[float]:
         """The last value, but where it goes wrong."""
-        if self.count == self.wrong_at:
+        if self.wrong_at in (self.count, -1):
             if self.error:
                 raise {"value": ValueError("no idea"), "memory": MemoryError()}[self.error]
             return [self.last + self.says] * horizon
@@ -95,4 +95,5 @@ starved = Stubborn(wrong_at=120, error="memory")
 scaler = preprocessing.StandardScaler()
 closure = compose.FuncTransformer(lambda x: x) | Witness()
 second = calibrated(Stubborn(), version=2)
+mute = Stubborn(says=float("nan"), wrong_at=-1)
 number = 7

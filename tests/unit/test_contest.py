@@ -15,6 +15,7 @@ from tests.unit.test_learner import candles
 
 SERIES = Series.parse("x:BTC/USDT:1h")
 SIGNER = state.Signer(b"k" * 32)
+HERE = "tests.unit.own_models"
 PAIR, TURNED = "default+holt-winters", "holt-winters+default"
 
 
@@ -186,3 +187,25 @@ def test_a_challenger_that_came_late_is_new_when_it_speaks(stream: list[Candle])
     assert turned.outlook().status == "warming_up"
     turned.learn_many(stream[350:])
     assert turned.outlook().status == "live"
+
+
+@pytest.mark.parametrize("wrong", ["raising", "silent", "absurd"])
+def test_where_a_model_fails_its_challenger_speaks(stream: list[Candle], wrong: str) -> None:
+    """For as long: to the bit what it would say alone; where that fails too the baseline does."""
+    name = f"tests.unit.own_models.{wrong}"
+    pair, none = (taught(stream[:120], f"{name}+{other}") for other in ("default", f"{HERE}.mute"))
+    failed, alone = pair.outlook(), none.outlook()
+    pair.learn_many(stream[120:])
+
+    assert (failed.status, failed.voice) == ("fallback", "challenger")
+    assert np.array_equal(failed.quantiles, taught(stream[:120], "default").outlook().quantiles)
+    assert (alone.status, alone.voice) == ("fallback", "baseline")
+    assert np.isfinite(alone.quantiles).all()
+    assert (pair.outlook().status, pair.outlook().voice) == ("live", "model")
+
+
+def test_what_is_of_rivers_has_the_default_model_behind_it() -> None:
+    """The others have the baseline alone."""
+    names = ("my.own", "snarimax", "default", "default@none", "random-walk")
+
+    assert [catalog.stand_in(name) for name in names] == ["default", "default", "", "", ""]
