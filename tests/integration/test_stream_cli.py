@@ -4,10 +4,12 @@ import http.client
 import json
 import re
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+import requests
 
 from shared.candle import Series
 from shared.reader import ForecastReader
@@ -110,6 +112,17 @@ def test_many_may_begin_at_once(address: str, store: Store) -> None:
     assert [one.sequences(2) for one in many] == [[2, 3]] * 200
     for one in many:
         one.close()
+
+
+def test_many_may_ask_at_once(address: str) -> None:
+    """More than there are connections to Redis; all are answered."""
+
+    def ask(_: int) -> tuple[int, int]:
+        with requests.get(f"{address}/v1/forecast", {"series": NAME}, timeout=20) as answer:
+            return answer.status_code, answer.json()["sequence"]
+
+    with ThreadPoolExecutor(200) as asking:
+        assert {*asking.map(ask, range(400))} == {(200, 2)}
 
 
 def test_a_series_that_is_none_is_a_problem(address: str) -> None:
