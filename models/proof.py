@@ -10,6 +10,9 @@ from shared.errors import InvalidValue, StateError
 _SERIES = Series.parse("proof:BTC/USDT:1h")
 _HORIZON = 3
 _BEFORE, _AFTER = 150, 50
+CANDLES = 2 * (_BEFORE + _AFTER)
+"""Candles that are learned to show it."""
+
 _REMEDY = "it has to be made of parts that pickle can save by value, seeded where they draw"
 
 

@@ -15,9 +15,9 @@ from rq import get_current_job
 from config import logs, settings
 from models import catalog, state
 from models.gate import Bar
-from models.proof import prove
+from models.proof import CANDLES, prove
 from shared.candle import Series, Timeframe
-from shared.errors import RegistryError, StoreError
+from shared.errors import InvalidValue, RegistryError, StoreError
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.limits import RULES
 from shared.store import Store
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from worker.registry import MlflowRegistry
     from worker.snapshot import Snapshots
     from worker.watch import Watch
+
+# A hundred series of one minute would take a worker nearly all its time.
+_SLOWEST_S = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +76,7 @@ def model() -> Model:
     read = configured()
     name = _with_challenger(catalog.with_prior(read.model, read.prior), read)
     if catalog.is_own(name):
-        prove(name, signer())
+        _prove(name)
     horizons = sorted(read.horizons.items())
     for wanted_by, _ in horizons:
         Series.parse(wanted_by) if ":" in wanted_by else Timeframe(wanted_by)
@@ -90,6 +93,17 @@ def _with_challenger(speaker: str, read: settings.Settings) -> str:
     if challenger and catalog.model(challenger).pooled:
         challenger = catalog.with_prior(challenger, read.prior)
     return catalog.paired(speaker, challenger)
+
+
+def _prove(name: str) -> None:
+    """Refuse a model of the user's that cannot be saved, or is so slow that candles would wait."""
+    began = time.perf_counter()
+    prove(name, signer())
+    took_s = (time.perf_counter() - began) / CANDLES
+    log.info("model_proved", model=name, candle_ms=round(1_000 * took_s, 3))
+    if took_s > _SLOWEST_S:
+        remedy = f"a candle takes it {1_000 * took_s:.0f} ms here, {1_000 * _SLOWEST_S:.0f} at most"
+        raise InvalidValue("model", name, remedy)
 
 
 @cache

@@ -16,13 +16,14 @@ import pytest
 
 from models import state
 from models.learner import Learner
+from shared.errors import InvalidValue
 from shared.reader import ForecastReader
 from shared.store import Store
 from tests.conftest import ROOT, Server
 from tests.integration.steps import FLEET, SERIES, walk
 from tests.integration.test_snapshot import FORECAST, elsewhere
 from tests.integration.test_snapshot import NAME as SNAPSHOT_NAME
-from worker import backtest
+from worker import backtest, jobs
 from worker.publish import significant
 from worker.teaching import Model
 from worker.update import Updater
@@ -32,7 +33,17 @@ WALK = walk(150)
 EXAMPLES = ("snarimax", "holt-winters", "regression")
 PAGE = (ROOT / "docs" / "models.md").read_text()
 (IDEAS,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-IDEAS += "\nunsaved = Momentum(share=lambda: 0)\n"
+IDEAS += """
+unsaved = Momentum(share=lambda: 0)
+
+class Slow(Momentum):
+    def forecast(self, horizon, xs=None):
+        import time
+        time.sleep(0.02)
+        return super().forecast(horizon, xs)
+
+slow = Slow()
+"""
 Run = Callable[..., Any]
 Start = Callable[..., Any]
 
@@ -95,13 +106,19 @@ def test_those_of_the_catalog_are_live(store: Store, server: Server, name: str) 
 
 
 def test_what_cannot_be_saved_is_refused_at_the_start(
-    candlecast: Run, ideas: dict[str, str]
+    candlecast: Run, ideas: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the reason; and so is what no state may name."""
+    """With the reason; and so is what no state may name, or takes too long."""
     worker = candlecast("worker", "--burst", CANDLECAST_MODEL="my_ideas.unsaved", **ideas)
     ideas |= {"CANDLECAST_MODEL": "my_ideas.momentum", "CANDLECAST_STATE_MODULES": ""}
     forbidden = candlecast("config", "check", **ideas)
 
+    monkeypatch.setattr(jobs, "_SLOWEST_S", 0.015)
+    monkeypatch.syspath_prepend(ideas["PYTHONPATH"])
+    monkeypatch.setattr(jobs, "signer", lambda: state.Signer(b"k" * 32, modules=["my_ideas"]))
+
+    with pytest.raises(InvalidValue, match=r"a candle takes it .* ms here, 15 at most"):
+        jobs._prove("my_ideas.slow")
     assert (worker.returncode, forbidden.returncode) == (2, 2)
     assert "its state cannot be saved" in worker.stderr
     assert "my_ideas.Momentum is not allowed" in forbidden.stderr
