@@ -37,6 +37,7 @@ class SeriesRow(BaseModel):
     stale: bool | None = Field(description="whether a newer candle should have been forecast")
     last_close: float | None
     candle_close_time: TimeMs | None
+    issued_at: TimeMs | None
     valid_until: TimeMs | None
     skill: list[Skill]
     drift_since: TimeMs | None = Field(

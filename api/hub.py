@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 import structlog
 
 from shared.errors import CandlecastError
-from shared.following import Following
+from shared.following import Following, is_past
 from shared.forecast import Forecast
 from shared.reader import AsyncForecastReader
 
@@ -97,7 +97,7 @@ class Hub:
                 event = await queue.get()
                 if queue in self._overrun:
                     raise TooSlow(f"{_MOST_UNREAD} forecasts wait to be read")
-                if not _is_past(event.forecast, newest.get(event.forecast.series)):
+                if not is_past(event.forecast, newest.get(event.forecast.series)):
                     yield event
 
     async def _newest(self, names: Iterable[str]) -> AsyncIterator[Forecast]:
@@ -194,14 +194,6 @@ class Hub:
 
 def _event(forecast: Forecast) -> Event:
     return Event(forecast, forecast.model_dump_json())
-
-
-def _is_past(said: Forecast, newest: Forecast | None) -> bool:
-    """Whether it is not behind another of its series; one that begins anew is said later."""
-    if newest is None or said.issued_at > newest.issued_at:
-        return False
-    order, last = ((one.candle_open_time, one.revision) for one in (said, newest))
-    return order <= last
 
 
 def _issued_at(forecast: Forecast) -> int:

@@ -10,7 +10,7 @@ import structlog
 from shared.alert import Alert, OutsideRule, Rule, Seen, Verdict
 from shared.alerts import Alerts
 from shared.errors import CandlecastError
-from shared.following import Following
+from shared.following import Following, is_past
 from shared.forecast import Forecast
 from shared.reader import AsyncForecastReader
 from shared.view import View
@@ -120,7 +120,7 @@ class Notifier:
         newest = await self._reader.begin(following)
         for said in newest if self._longest else ():
             history = await self._reader.history(said.series)
-            earlier = (one for one in history if _order(one) < _order(said))
+            earlier = (one for one in history if one != said and is_past(one, said))
             self._said[said.series] = deque(earlier, self._longest + 1)
         self._following = following
         self._new += newest
@@ -139,7 +139,7 @@ class Notifier:
         self._raised = {(alert.rule, alert.series): alert for alert in self._alerts.raised()}
         while self._new:
             forecast, said = self._new[0], self._said[self._new[0].series]
-            if not said or _order(forecast) > _order(said[-1]):
+            if not is_past(forecast, said[-1] if said else None):
                 said.append(forecast)
             self._judge(forecast.series, now_ms)
             self._new.popleft()  # now that all is told of it
@@ -195,8 +195,3 @@ def _alert(rule: Rule, seen: Seen, verdict: Verdict) -> Alert:
         limit=verdict.limit,
         revision=seen.forecast.revision,
     )
-
-
-def _order(forecast: Forecast) -> tuple[int, int]:
-    """Say which of a series' forecasts is later, also of one that has begun anew."""
-    return forecast.issued_at, forecast.revision

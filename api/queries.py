@@ -132,6 +132,7 @@ def _row(record: ModelRecord, newest: Forecast | None, now_ms: int) -> SeriesRow
         stale=newest.is_stale(now_ms) if newest else None,
         last_close=newest.last_close if newest else None,
         candle_close_time=newest.candle_close_time if newest else None,
+        issued_at=newest.issued_at if newest else None,
         valid_until=newest.valid_until if newest else None,
         skill=list(newest.skill) if newest else [],
         drift_since=record.below_since,

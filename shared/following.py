@@ -153,6 +153,18 @@ def forecasts_of(entries: Iterable[tuple[Any, dict[bytes, bytes]]]) -> list[Fore
     return sorted(found, key=_revision)
 
 
+def is_past(said: Forecast, newest: Forecast | None) -> bool:
+    """Whether a forecast is not behind another of its series.
+
+    One that begins anew has earlier candles and is said later; where Redis's clock has stepped
+    back, what is said next has later candles.
+    """
+    if newest is None or said.issued_at > newest.issued_at:
+        return False
+    order, last = ((one.candle_open_time, one.revision) for one in (said, newest))
+    return order <= last
+
+
 def _decoded(fields: dict[bytes, bytes]) -> Forecast:
     return decode_forecast(fields.get(_FIELD, b""))
 

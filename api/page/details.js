@@ -47,8 +47,8 @@ export function scores(table, skill) {
 
 /** How a challenger stands at a horizon: by its skill, and by Diebold and Mariano's test. */
 function against(other, horizon) {
-  const { ratio, p_value: p } = other.contest[horizon];
-  return [gain(other.horizons[horizon].recent.crps_skill), ratio?.toFixed(3) ?? "–", p?.toPrecision(2) ?? "–"];
+  const { ratio, p_value: p } = other.contest?.[horizon] ?? {};
+  return [gain(other.horizons?.[horizon]?.recent.crps_skill), ratio?.toFixed(3) ?? "–", p?.toPrecision(2) ?? "–"];
 }
 
 /** Say which model speaks. */

@@ -120,7 +120,11 @@ function told(state, error) {
 function describe() {
   const row = table.rows.get(chosen());
   find("chosen").hidden = !row;
-  if (!row) return;
+  if (!row) {
+    find("details").hidden = true;
+    document.title = "Candlecast";
+    return;
+  }
   say("chosen-heading", `${row.symbol}, ${row.timeframe}, ${row.exchange}`);
   offerFrames(row);
   find("late").hidden = !stale(row, now());

@@ -101,14 +101,14 @@ export class SeriesTable {
     for (const [name, row] of this.rows) {
       const forecast = before.get(name)?.forecast;
       // While the stream is away, what is asked for may be newer than it.
-      if (forecast && forecast.candle_close_time >= (row.candle_close_time ?? 0)) take(row, forecast, row.candle_close_time);
+      if (forecast && row.status) take(row, forecast);
     }
   }
 
   /** Take a new forecast of a series. */
   take(forecast) {
     const row = this.rows.get(forecast.series);
-    if (row) take(row, forecast, row.candle_close_time);
+    if (row) take(row, forecast);
   }
 
   /** Names of the series that are shown, in their order. */
@@ -156,11 +156,12 @@ export class SeriesTable {
   }
 }
 
-function take(row, forecast, known) {
-  if (known != null && forecast.candle_close_time < known) return;
+/** A series that begins anew has earlier candles: what was said last counts. */
+function take(row, forecast) {
+  if (forecast.issued_at < (row.issued_at ?? 0)) return;
   row.forecast = forecast;
-  const { status, last_close, candle_close_time, valid_until, skill } = forecast;
-  Object.assign(row, { status, last_close, candle_close_time, valid_until, skill });
+  const { status, last_close, candle_close_time, issued_at, valid_until, skill } = forecast;
+  Object.assign(row, { status, last_close, candle_close_time, issued_at, valid_until, skill });
 }
 
 function newLine(series) {

@@ -129,13 +129,16 @@ def test_what_is_said_of_a_series_that_cannot_be_read_stays(
     raised = []
 
     async def scene(step: Step) -> None:
-        say(store, 1, status="fallback")
+        say(store, 1)
+        say(store, 2, status="fallback")
+        await step()
         store.link.redis.set(store.keys.model(NAME), "spoilt")
         await step()
         raised.extend(alerts.raised())
         store.link.redis.delete(store.keys.model(NAME))
         await step()
-        assert revisions(alerts) == [("raised", 1)]  # what was judged is not judged again
+        # What was judged is not judged again.
+        assert revisions(alerts) == [("raised", 1), ("cleared", 2), ("raised", 3)]
         store.link.redis.srem(store.keys.series, NAME)
         await asyncio.sleep(1)  # the clock's next turn
         await step()
@@ -162,6 +165,23 @@ def test_a_model_that_catches_up_raises_nothing_of_the_past(
     judging(server, {"kind": "price", "above": 120}, scene)
 
     assert revisions(alerts) == [("raised", 102)]
+
+
+def test_a_clock_that_steps_back_hides_no_forecast(
+    server: Server, store: Store, alerts: Alerts
+) -> None:
+    """What is of later candles is judged, whatever its time."""
+    say(store, 0)
+
+    async def scene(step: Step) -> None:
+        say(store, 1, issued_at=forecast(1).issued_at + 600_000)
+        await step()
+        say(store, 2, status="fallback", issued_at=forecast(1).issued_at + 1_000)
+        await step()
+
+    judging(server, {"kind": "fallback"}, scene)
+
+    assert revisions(alerts) == [("raised", 3)]
 
 
 def test_of_two_one_judges_and_the_other_takes_over(
