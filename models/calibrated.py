@@ -1,6 +1,11 @@
 """Any River model as a forecaster with calibrated bands."""
 
+import hashlib
+import json
 import math
+from collections.abc import Mapping
+from functools import singledispatch
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -37,20 +42,23 @@ class CalibratedForecaster(Conformal):
         due: Array,  # noqa: ARG002
     ) -> None:
         (estimator,) = self.estimators
-        estimator.learn_one(y=_PER_CENT * move.log_close, x=_clock(open_time))
+        y = _PER_CENT * move.log_close
+        self.attempt(lambda: estimator.learn_one(y=y, x=_clock(open_time)))
 
     def _expect(self, inputs: Array) -> Array:  # noqa: ARG002
         (estimator,) = self.estimators
         path = [_clock(int(time)) for time in self.hours.path]
-        said = estimator.forecast(horizon=self.horizon, xs=path)
-        return np.array(said, np.float64) / _PER_CENT - math.log(self.ticks.close)
+        said = np.array(estimator.forecast(horizon=self.horizon, xs=path), np.float64)
+        if said.shape != (self.horizon,):
+            raise ValueError(f"it forecasts {said.shape} for {self.horizon} candles")
+        return said / _PER_CENT - math.log(self.ticks.close)
 
 
 class CalibratedRegressor(Conformal):
     """A regressor of River's, cloned for each of some horizons; interpolated between these.
 
     ``x`` are the features of an origin by name, and its clock (`models.features`), ``y`` is the log
-    return from there to the horizon in standard deviations.
+    return from there to the horizon in standard deviations, eight at most.
     """
 
     _width = INPUTS + len(NAMES) + len(CLOCK)
@@ -70,24 +78,25 @@ class CalibratedRegressor(Conformal):
         known: Slots,
         due: Array,
     ) -> None:
-        for place in known:
-            x = _named(due[place, INPUTS:])
-            self.estimators[place].learn_one(x, float(returns[place]))
+        for place in known:  # each by itself: one that raises holds up no other
+            x, y = _named(due[place, INPUTS:]), float(returns[place])
+            self.attempt(self.estimators[place].learn_one, x, y)
 
     def _expect(self, inputs: Array) -> Array:
-        x = _named(inputs)
-        said = np.array([estimator.predict_one(x) for estimator in self.estimators], np.float64)
-        return np.asarray(self.between @ said * self.deviation)
+        said = [estimator.predict_one(_named(inputs)) for estimator in self.estimators]
+        return np.asarray(self.between @ np.array(said, np.float64) * self.deviation)
 
 
 def calibrated(estimator: Any, *, version: int = 1) -> Model:
     """Return a River model as an entry of the catalog, with calibrated bands.
 
+    Its parameters are part of its fingerprint, to the last bit.
+
     Parameters
     ----------
     estimator
         A forecaster of ``river.time_series``, or a regressor: of River's, or of one's own with its
-        methods. What it is made of is part of its fingerprint, by its ``repr``.
+        methods.
     version
         To be raised where code of one's own changes so that saved states no longer continue.
 
@@ -110,7 +119,64 @@ def calibrated(estimator: Any, *, version: int = 1) -> Model:
     def create(timeframe: Timeframe, horizon: int) -> Conformal:
         return kind(timeframe.ms, horizon, estimator)
 
-    return Model(version=version, create=create, parameters={"estimator": repr(estimator)})
+    return Model(version=version, create=create, parameters={"estimator": _digest(estimator)})
+
+
+def _digest(estimator: base.Estimator) -> str:
+    """Return what tells an estimator from others of other parameters, to the last bit."""
+    return hashlib.sha256(json.dumps(_spelled(estimator)).encode()).hexdigest()
+
+
+@singledispatch
+def _spelled(value: Any) -> Any:
+    """Spell a parameter the same in every process."""
+    if callable(value):
+        return _name_of(value)
+    remedy = "a parameter has to be a number, a text, a collection of such, or of River's"
+    raise InvalidValue("model", repr(value), remedy)
+
+
+@_spelled.register
+def _(value: bool | int | str | None) -> Any:  # noqa: FBT001
+    return value
+
+
+@_spelled.register
+def _(value: float) -> Any:
+    return value.hex()
+
+
+@_spelled.register
+def _(value: list | tuple) -> Any:  # type: ignore[type-arg]
+    return [_spelled(one) for one in value]
+
+
+@_spelled.register
+def _(value: set | frozenset) -> Any:  # type: ignore[type-arg]
+    return sorted(json.dumps(_spelled(one)) for one in value)
+
+
+@_spelled.register
+def _(value: np.ndarray) -> Any:
+    return [str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).hexdigest()]
+
+
+@_spelled.register
+def _(value: Mapping) -> Any:  # type: ignore[type-arg]
+    return [[_spelled(name), _spelled(one)] for name, one in value.items()]
+
+
+@_spelled.register
+def _(value: base.Base) -> Any:
+    names = signature(type(value)).parameters
+    return [_name_of(type(value)), {name: _spelled(getattr(value, name)) for name in names}]
+
+
+def _name_of(value: Any) -> str:
+    name = getattr(value, "__qualname__", None)
+    if name is None:
+        raise InvalidValue("model", repr(value), "a parameter has to be a value, or have a name")
+    return f"{value.__module__}.{name}"
 
 
 def _clock(open_time: int) -> dict[str, float]:

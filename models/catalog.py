@@ -1,5 +1,6 @@
 """The models by name: the one place to add one."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -17,8 +18,8 @@ from models.forecaster import QuantileForecaster, ScaleMixtureForecaster
 from shared.candle import Timeframe
 from shared.errors import InvalidValue
 
+_OURS = ("api", "candlecast", "config", "models", "producers", "shared", "worker")
 _AT, _AND = "@", "+"
-_ADDRESS = " at 0x"
 
 
 def _scale_mixture(timeframe: Timeframe, horizon: int, **prior: Any) -> ScaleMixtureForecaster:
@@ -99,15 +100,33 @@ def is_own(name: str) -> bool:
     return any("." in role.partition(_AT)[0] for role in roles(name))
 
 
+def paths(name: str) -> list[str]:
+    """Return the paths of the user's models that a name holds."""
+    return [role.partition(_AT)[0] for role in roles(name) if is_own(role)]
+
+
 def sources(name: str) -> list[Path]:
     """Return the files or folders of a user's models, to travel with what they have learned."""
-    tops = {role.replace(":", ".").partition(".")[0] for role in roles(name) if is_own(role)}
-    specs = [find_spec(top) for top in sorted(tops - {__package__})]
-    return [
-        Path(next(iter(spec.submodule_search_locations or [spec.origin or ""])))
-        for spec in specs
-        if spec
-    ]
+    tops = {path.replace(":", ".").partition(".")[0] for path in paths(name)}
+    own = {_source(top) for top in tops - {__package__}}
+    # What lies beside a model and was imported, as a rule by it.
+    beside = {
+        source
+        for top in {module.partition(".")[0] for module in [*sys.modules]}
+        if (source := _source(top)) and source.parent in {one.parent for one in own if one}
+    }
+    return sorted(one for one in {*own, *beside} if one and one.stem not in _OURS)
+
+
+@cache
+def _source(top: str) -> Path | None:
+    """Return the file or the folder of a module at the top."""
+    try:
+        spec = find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    places = spec and [*(spec.submodule_search_locations or []), spec.origin or ""]
+    return Path(places[0]) if places and Path(places[0]).exists() else None
 
 
 @cache
@@ -124,14 +143,14 @@ def _own(path: str) -> Model:
         raise InvalidValue("model", path, f"use one of {names}, or package.module.name")
     try:
         found = resolve_name(path)
-    except (AttributeError, ImportError, ValueError) as error:
+        return found if isinstance(found, Model) else calibrated(found)
+    except InvalidValue:
+        raise
+    except ImportError as error:
         remedy = f"{error}: install its package, or set PYTHONPATH to its folder"
         raise InvalidValue("model", path, remedy) from error
-    entry = found if isinstance(found, Model) else calibrated(found)
-    if _ADDRESS in str(entry.parameters):
-        remedy = f"its repr differs from process to process: {dict(entry.parameters)}"
-        raise InvalidValue("model", path, remedy)
-    return entry
+    except Exception as error:  # whatever a module of the user's makes of being imported
+        raise InvalidValue("model", path, f"{type(error).__name__}: {error}") from error
 
 
 def prior_of(name: str) -> str:

@@ -23,16 +23,12 @@ _SPAN = 32
 # Errors of many candles ahead overlap: as many more of them say as much.
 _FIRST, _BIAS_SPAN = 100, 2_000
 _LEAST_VARIANCE = 1e-10
+_OUTLIER, _LARGEST_LABEL = 2.0, 8.0
 _LONGEST_FAULT = 200
 _VARIANCE_AN_HOUR = 1e-4
 _LARGEST_RETURN = 100.0
 # So many standard deviations away lies no close that somebody has reason to expect.
 _ABSURD = 1_000.0
-# Errors that are a model's own; those of the system, of memory and of time-outs are nobody's.
-_OF_THE_MODEL = (
-    *(ArithmeticError, AssertionError, AttributeError, LookupError, NameError),
-    *(RuntimeError, TypeError, ValueError),
-)
 
 
 class Conformal(Memory):
@@ -121,8 +117,10 @@ class Conformal(Memory):
         known = known * np.isfinite(errors)
         self.tracker.learn_one(errors - due[:, _BIAS], known)
         rates = known / np.minimum(self.candles + _FIRST * self.steps, _BIAS_SPAN * self.steps)
-        self.bias += rates * (np.where(known > 0, errors, 0.0) - self.bias)
-        self._attempt(self._teach, move, open_time, returns, completed, due)
+        # One error out of a still market may be a thousand times what is usual.
+        most = _OUTLIER * self.tracker.sizes[:, -1]
+        self.bias += rates * bounded(np.where(known > 0, errors, 0.0) - self.bias, most)
+        self._teach(move, open_time, bounded(returns, _LARGEST_LABEL), completed, due)
         self.ticks.learn_one(y)
         self.log_close = move.log_close
         self.candles += 1
@@ -156,6 +154,12 @@ class Conformal(Memory):
         self.ticks.snap(returns)
         return to_prices(at_levels(returns, levels), self.ticks.close)[:horizon]
 
+    def forget_unless(self, can_be_read: Callable[[Any], str]) -> None:
+        """Begin anew with estimators that hold what could not be read back; say so."""
+        if why := can_be_read(self.estimators):
+            self.estimators = self._new_estimators()
+            self.fault = f"{type(self.estimator).__name__} begins anew: {why}"[:_LONGEST_FAULT]
+
     def _take_in(self, open_time: int, move: Move) -> None:
         """Take in when the candle opened, and how lively it was."""
         self.hours.learn_one(open_time)
@@ -174,7 +178,7 @@ class Conformal(Memory):
         kept[:, _DEVIATION] = self.deviation[self.last]
         kept[:, INPUTS:] = self._inputs(move, open_time, ahead)
         self.centre[:] = np.nan
-        self._attempt(self._hear, kept[0, INPUTS:])
+        self.attempt(self._hear, kept[0, INPUTS:])
         kept[:, _CENTRE] = self.centre[self.last]
         kept[:, _BIAS] = self.bias
         return kept
@@ -186,11 +190,13 @@ class Conformal(Memory):
             raise ValueError(f"it expects a log return of {worst:g}")
         self.centre[:] = centre
 
-    def _attempt(self, work: Callable[..., None], *args: Any) -> None:
+    def attempt(self, work: Callable[..., None], *args: Any) -> None:
         """Do what is the user's; what goes wrong there is noted and harms nobody."""
         try:
             work(*args)
-        except _OF_THE_MODEL as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- all that is done there is the user's
             kind = type(self.estimator).__name__
             self.fault = self.fault or f"{kind}: {type(error).__name__}: {error}"[:_LONGEST_FAULT]
 

@@ -6,8 +6,7 @@ import numpy as np
 
 from models.memory import Array, Memory
 
-KEPT = 300
-"""Candles that are looked back on."""
+_KEPT, _TARGETS = 300, 12
 
 
 class Contest(Memory):
@@ -20,8 +19,10 @@ class Contest(Memory):
 
     Attributes
     ----------
+    kept
+        Candles that are looked back on: 300, or twelve times the longest horizon.
     losses
-        CRPS of the log return of both, shape (2, 300, m); NaN where one of them is unknown.
+        CRPS of the log return of both, shape (2, kept, m); NaN where one of them is unknown.
     """
 
     _learned = ("candles",)
@@ -29,13 +30,14 @@ class Contest(Memory):
     def __init__(self, horizons: tuple[int, ...] = (1,)) -> None:
         self.horizons = horizons
         self.candles = 0
-        self._remember(losses=(2, KEPT, len(horizons)))
+        self.kept = max(_KEPT, _TARGETS * horizons[-1])
+        self._remember(losses=(2, self.kept, len(horizons)))
         self.losses: Array
         self.losses[:] = np.nan
 
     def take_in(self, speaker: Array, challenger: Array) -> None:
         """Take in what the forecasts of some candles were worth, shape (candles, m) each."""
-        places = (self.candles + np.arange(len(speaker))) % KEPT
+        places = (self.candles + np.arange(len(speaker))) % self.kept
         both = np.stack((speaker, challenger))
         both[:, np.isnan(both).any(0)] = np.nan
         self.losses[:, places] = both
@@ -50,7 +52,7 @@ class Contest(Memory):
         """
         from models.evaluation import diebold_mariano  # noqa: PLC0415 -- SciPy, for a contest only
 
-        speaker, challenger = np.roll(self.losses, -self.candles % KEPT, axis=1)
+        speaker, challenger = np.roll(self.losses, -self.candles % self.kept, axis=1)
         standing = {}
         for place, horizon in enumerate(self.horizons):
             losses = challenger[:, place], speaker[:, place]

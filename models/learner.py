@@ -1,6 +1,6 @@
 """One series' learner: forecaster, baseline, prequential skill and fallback."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -117,6 +117,13 @@ class Learner(Memory):
         if other.shadow and (known := here.get(challenger)):
             other.shadow.take_over(known)
         return other
+
+    def forget_unless(self, can_be_read: Callable[[Any], str]) -> None:
+        """Begin anew with estimators of the user's that hold what could not be read back."""
+        for one in (self, self.shadow):
+            forget = getattr(one and one.forecaster, "forget_unless", None)
+            if forget:
+                forget(can_be_read)
 
     def take_over(self, other: "Learner") -> None:
         """Know what another of the same model knows, challengers left out."""

@@ -17,7 +17,7 @@ Array: TypeAlias = NDArray[np.float64]
 MemoryT = TypeVar("MemoryT", bound="Memory")
 
 
-def bounded(values: Array, limit: float) -> Array:
+def bounded(values: Array, limit: float | Array) -> Array:
     """Return the values within [-limit, limit]; three times as fast as ``clip`` on a few."""
     return np.minimum(np.maximum(values, -limit), limit)
 

@@ -8,8 +8,8 @@ from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StateError
 
 _SERIES = Series.parse("proof:BTC/USDT:1h")
-_HORIZON = 3
-_BEFORE, _AFTER = 150, 50
+_HORIZON = 24
+_BEFORE, _AFTER = 400, 100
 CANDLES = 2 * (_BEFORE + _AFTER)
 """Candles that are learned to show it."""
 
@@ -48,6 +48,10 @@ def prove(model: str, signer: state.Signer) -> None:
     for learner in (one, loaded):
         learner.learn_many(candles[_BEFORE:])
     _compare(one, loaded, model, "goes on otherwise from what it saved")
+    scores = one.scores()
+    for fault in (scores["fault"], scores.get("challenger", {}).get("fault")):
+        if fault:
+            raise InvalidValue("model", model, f"after {_BEFORE + _AFTER} candles: {fault}")
 
 
 def _compare(one: Learner, other: Learner, model: str, fault: str) -> None:

@@ -6,15 +6,16 @@ import hmac
 import io
 import json
 import pickle
+import sys
 from collections.abc import Collection
 from functools import cache
 from typing import Any
 
 import numpy as np
 from river.__version__ import __version__ as river_version
-from river.base import Base
 
 from models import catalog
+from models.allowed import is_in, is_its_own, may_name
 from models.learner import Learner
 from shared.candle import Series
 from shared.errors import OtherModel, StateError
@@ -25,25 +26,6 @@ FORMAT = 4
 
 _VERSIONS = {"numpy": np.__version__, "river": river_version}
 
-# All that a state may name when it is read: our estimators and values, River's, NumPy's arrays.
-_PACKAGES = ("models.", "river.")
-_BUILTINS = ("bytearray", "complex", "float", "frozenset", "int", "range", "set", "slice")
-_LEVELS = ("AdditiveLevel", "MultiplicativeLevel", "AdditiveSeason", "MultiplicativeSeason")
-_GLOBALS = (
-    {("builtins", name) for name in _BUILTINS}
-    | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
-    | {
-        ("numpy", "dtype"),
-        ("numpy", "ndarray"),
-        ("numpy._core.numeric", "_frombuffer"),
-        ("numpy._core.multiarray", "_reconstruct"),
-        ("numpy._core.multiarray", "scalar"),
-        ("random", "Random"),
-        ("river._river_rust.vectordict", "VectorDict"),  # weights of its linear models
-        ("river.time_series.snarimax", "Differencer"),
-    }
-    | {("river.time_series.holt_winters", name) for name in (*_LEVELS, "Trend")}
-)
 # Not of the bytes' making: to learn a series again would throw away what is in them.
 _SURROUNDINGS = (MemoryError, OSError)
 
@@ -136,12 +118,27 @@ def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
     Laid out as `shared.header` says; in the header are format, fingerprint, series, key and library
     versions.
     """
-    return sealed(body(learner), learner, signer, series)
+    return sealed(body(learner, signer.modules), learner, signer, series)
 
 
-def body(learner: Learner) -> bytes:
-    """Return the learner as bytes for this process alone: nobody else must take them up."""
+def body(learner: Learner, modules: Collection[str] = ()) -> bytes:
+    """Return the learner as bytes for this process alone: nobody else must take them up.
+
+    What a user's estimators hold that could not be read back is forgotten, and they begin anew.
+    """
+    learner.forget_unless(lambda value: _can_be_read(value, modules))
     return pickle.dumps(learner.__getstate__(), protocol=5)
+
+
+def _can_be_read(value: Any, modules: Collection[str]) -> str:
+    """Return why something could not be read back from a state; nothing where it could."""
+    try:
+        _Unpickler(io.BytesIO(pickle.dumps(value, protocol=5)), modules).load()
+    except _SURROUNDINGS:
+        raise
+    except Exception as error:  # noqa: BLE001 -- whatever it is made of
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def sealed(body: bytes, learner: Learner, signer: Signer, series: Series) -> bytes:
@@ -195,7 +192,8 @@ def load(
         raise signer.refusal(content)
     body = _body(content, signer, fingerprint, str(series))
     try:
-        return _take_up(_Unpickler(io.BytesIO(body), signer.modules).load(), into)
+        held = _Unpickler(io.BytesIO(body), signer.modules).load()
+        return _take_up(held, into, signer.modules)
     except _SURROUNDINGS:
         raise
     except Exception as error:  # whatever classes of another version make of what was theirs
@@ -237,11 +235,22 @@ def _body(content: bytes, signer: Signer, fingerprint: str | None, series: str) 
     return body
 
 
-def _take_up(held: Any, into: Learner | None) -> Learner:
+def _check_model(name: str, modules: Collection[str]) -> None:
+    """Refuse to import what a state names as its model, unless it is allowed or there already."""
+    for path in catalog.paths(name):
+        module = path.replace(":", ".").rpartition(".")[0]
+        if module not in sys.modules and not is_in(module, modules):
+            raise StateError(
+                f"its model {path} is in no package that CANDLECAST_STATE_MODULES names"
+            )
+
+
+def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> Learner:
     if not isinstance(held, tuple):
         raise TypeError(f"it holds a {type(held).__name__}, not a learner's parameters and memory")
     parameters, memory = held
     if into is None or into.parameters != parameters:
+        _check_model(parameters["model"], modules)
         into = Learner(**parameters)
     into.recall(memory)
     return into
@@ -259,20 +268,8 @@ class _Unpickler(pickle.Unpickler):
         self._modules = modules
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _GLOBALS:
-            return super().find_class(module, name)
-        # A dot would lead through what a module has imported to any other.
-        if "." not in name and (module == "shared.candle" or module.startswith(_PACKAGES)):
+        if may_name(module, name, self._modules):
             found = super().find_class(module, name)
-            if isinstance(found, type) and found.__module__ == module and _is_estimator(found):
-                return found
-        if "." not in name and any(f"{module}.".startswith(f"{one}.") for one in self._modules):
-            found = super().find_class(module, name)
-            if getattr(found, "__module__", None) == module:
+            if is_its_own(found, module, name, self._modules):
                 return found
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a state")
-
-
-def _is_estimator(found: type) -> bool:
-    """Whether a class is ours, or a part of an estimator of River's."""
-    return not found.__module__.startswith("river.") or issubclass(found, Base)

@@ -25,6 +25,7 @@ from worker.teaching import Model
 from worker.update import Updater
 
 if TYPE_CHECKING:
+    from models.learner import Learner
     from worker.judge import Judge
     from worker.lifecycle import Restorer
     from worker.pictures import Gallery
@@ -174,10 +175,15 @@ def restorer() -> "Restorer":
 
     name, horizon = model().name, model().horizon
 
-    def of(model: str) -> Callable[[Series], str]:
-        return lambda series: state.fingerprint(model, horizon(str(series)))
+    def fingerprint(series: Series) -> str:
+        return state.fingerprint(name, horizon(str(series)))
 
-    return Restorer(store(), registry(), signer(), of(name), of(catalog.roles(name)[0]))
+    def goes_on(series: Series, learner: "Learner") -> bool:
+        """Whoever challenged it then, and does now."""
+        is_same = catalog.roles(learner.model)[0] == catalog.roles(name)[0]
+        return is_same and learner.horizon == horizon(str(series))
+
+    return Restorer(store(), registry(), signer(), fingerprint, goes_on)
 
 
 def update_pending() -> dict[str, int]:

@@ -62,8 +62,8 @@ class Restorer:
         Checks the states of versions, and signs those that are made of another series'.
     fingerprint
         Of the model that the workers run, by series: they would learn any other anew.
-    speaker
-        Of the same without its challenger, with which they go on too.
+    goes_on
+        Whether they go on all the same from what a learner knows.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class Restorer:
         versions: Versions,
         signer: state.Signer,
         fingerprint: Callable[[Series], str],
-        speaker: Callable[[Series], str] | None = None,
+        goes_on: Callable[[Series, Learner], bool] = lambda _series, _learner: False,
     ) -> None:
         self._store = store
         self._versions = versions
         self._signer = signer
         self._fingerprint = fingerprint
-        self._speaker = speaker or fingerprint
+        self._goes_on = goes_on
 
     def find(self, series: Series, number: int | None = None) -> Restore:
         """Load a version, checked; without a number the champion.
@@ -102,14 +102,14 @@ class Restorer:
             raise InvalidValue("version", wanted, f"{series} has none such; versions: {there}")
         (version,) = chosen
         now = self._fingerprint(series)
-        if version.fingerprint not in {now, self._speaker(series)}:
+        raw = self._versions.state(series, version.number)
+        learner = state.load(raw, self._signer, version.fingerprint, series)
+        if version.fingerprint != now and not self._goes_on(series, learner):
             raise StateError(
                 f"version {version.number} of {series} is of model {version.fingerprint}, the "
                 f"workers run {now}: set CANDLECAST_MODEL, _CHALLENGER, _PRIOR and "
                 "_HORIZONS as they were, restart the workers, and try again"
             )
-        raw = self._versions.state(series, version.number)
-        learner = state.load(raw, self._signer, version.fingerprint, series)
         knows = learner.hours.open_time or 0
         # Candles may have been buried after the last one that was learned.
         if learner.sequence != version.sequence or knows > version.cursor:

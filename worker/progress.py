@@ -86,7 +86,7 @@ class Progress:
         if not self.learned and self.body is None and not self.claim.behind:
             self.saved = self.claim.state or b""
             return
-        body = state.body(self.learner)
+        body = state.body(self.learner, signer.modules)
         if self.learned:
             self.scores = self.scores or self.learner.scores()
         # What raises has to do so before the learner is kept in place of that which was claimed.

@@ -74,6 +74,17 @@ def _signature() -> ModelSignature:
     return ModelSignature(inputs=Schema([*candles]), outputs=Schema([*table]))
 
 
+def _all_but_code(folder: str, names: list[str]) -> set[str]:
+    """Leave out of a user's package what is no module: data, secrets, other people's folders."""
+    kept = {
+        name
+        for name in names
+        if (name.endswith(".py") or Path(folder, name).is_dir())
+        and not name.startswith((".", "__py"))
+    }
+    return {*names} - kept
+
+
 def _ship(folder: Path, model: str) -> Path:
     """Gather what forecasts, in one file: each file is an upload for each version.
 
@@ -94,7 +105,7 @@ def _ship(folder: Path, model: str) -> Path:
     shutil.copytree(models.__path__[0], ours[0], ignore=left_out, copy_function=copy)
     for own in catalog.sources(model):
         if own.is_dir():
-            shutil.copytree(own, folder / own.name, ignore=left_out, copy_function=copy)
+            shutil.copytree(own, folder / own.name, ignore=_all_but_code, copy_function=copy)
         else:
             shutil.copyfile(own, folder / own.name)
     for prior in {catalog.prior_of(role) for role in catalog.roles(model)} - {"", constants.NONE}:

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import pytest
 
-from models import catalog, entry, state
+from models import allowed, catalog, entry, state
 from models.baseline import RandomWalk
 from models.learner import Learner
 from shared.candle import Candle, Series
@@ -43,7 +43,7 @@ def updater(store: Store, monkeypatch: pytest.MonkeyPatch) -> Updater:
     """An updater whose time passes only while its model learns."""
     scripted = entry.Model(version=1, create=lambda _timeframe, _horizon: Scripted())
     monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "scripted": scripted})
-    monkeypatch.setattr(state, "_PACKAGES", (*state._PACKAGES, Scripted.__module__))
+    monkeypatch.setattr(allowed, "_PACKAGES", (*allowed._PACKAGES, Scripted.__module__))
     for name in ("now", "takes_s", "raises"):
         monkeypatch.setattr(Scripted, name, getattr(Scripted, name))
     model = Model("scripted", SIGNER, _horizon, FLEET)

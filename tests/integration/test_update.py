@@ -2,7 +2,7 @@
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models import catalog, entry, state
+from models import allowed, catalog, entry, state
 from models.baseline import RandomWalk
 from models.learner import Learner
 from models.learners import Learners
@@ -51,7 +51,7 @@ def updater(store: Store, monkeypatch: pytest.MonkeyPatch) -> Updater:
     """An updater with a model that raises at one price."""
     touchy = entry.Model(version=1, create=lambda _timeframe, _horizon: Touchy())
     monkeypatch.setattr(catalog, "MODELS", {**catalog.MODELS, "touchy": touchy})
-    monkeypatch.setattr(state, "_PACKAGES", (*state._PACKAGES, Touchy.__module__))
+    monkeypatch.setattr(allowed, "_PACKAGES", (*allowed._PACKAGES, Touchy.__module__))
     model = Model("touchy", state.Signer(b"k" * 32), lambda _series: 3, FLEET)
     return Updater(store, model)
 
@@ -171,10 +171,10 @@ def test_a_series_of_which_nothing_can_ever_be_kept_holds_up_nobody(
     other = Series.parse("other:BTC/USDT:1h")
     body = state.body
 
-    def fail(learner: Learner) -> bytes:
+    def fail(learner: Learner, modules: Collection[str]) -> bytes:
         if 102 < learner.close < 200:
             raise error("not today")
-        return body(learner)
+        return body(learner, modules)
 
     monkeypatch.setattr(state, "body", fail)
     third = Series.parse("third:BTC/USDT:1h")

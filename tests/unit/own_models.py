@@ -2,11 +2,25 @@
 # ruff: noqa: ARG002 -- the methods are River's
 
 import random
+from datetime import timedelta
 from typing import Any
 
 from river import base, compose, preprocessing, time_series
 
 from models.calibrated import calibrated
+
+
+class Unheard(Exception):
+    """An error of somebody's own."""
+
+
+ERRORS: dict[str, BaseException] = {
+    "value": ValueError("no idea"),
+    "own": Unheard("of nobody's"),
+    "stop": StopIteration(),
+    "file": FileNotFoundError("no such file"),
+    "memory": MemoryError(),
+}
 
 
 class Stubborn(time_series.base.Forecaster):
@@ -28,7 +42,7 @@ class Stubborn(time_series.base.Forecaster):
         """The last value, but where it goes wrong."""
         if self.wrong_at in (self.count, -1):
             if self.error:
-                raise {"value": ValueError("no idea"), "memory": MemoryError()}[self.error]
+                raise ERRORS[self.error]
             return [self.last + self.says] * horizon
         return [self.last] * horizon
 
@@ -60,6 +74,24 @@ class Forgetful(Stubborn):
         return {**self.__dict__, "count": 0}
 
 
+class Hoarder(Stubborn):
+    """Holds, from some candle on, what no state may name."""
+
+    def learn_one(self, y: float, x: dict[str, Any] | None = None) -> None:
+        """Remember the time that has passed."""
+        super().learn_one(y, x)
+        if self.count > 700:
+            self.passed = timedelta(hours=self.count)
+
+
+class Deaf(Stubborn):
+    """Does not take what it is given."""
+
+    def forecast(self, horizon: int) -> list[float]:  # type: ignore[override]
+        """Without the arguments that River's have."""
+        return [self.last] * horizon
+
+
 class Witness(base.Regressor):
     """Remembers what it was taught, and says nothing."""
 
@@ -75,22 +107,22 @@ class Witness(base.Regressor):
         return 0.0
 
 
-class Nameless(Stubborn):
-    """Its repr is the usual one of Python."""
-
-    def __repr__(self) -> str:
-        return object.__repr__(self)
-
-
 good = Stubborn()
 biased = Biased()
+hoarder = Hoarder()
+deaf = Deaf()
+fine = Stubborn(says=1.5e-5)
+finer = Stubborn(says=2.4e-5)
 gambler = Gambler()
 forgetful = Forgetful()
-nameless = Nameless()
+dated = Stubborn(says=timedelta(1))  # type: ignore[arg-type]
 witness = Witness()
 raising = Stubborn(wrong_at=120, error="value")
 absurd = Stubborn(says=1e9, wrong_at=120)
 silent = Stubborn(says=float("nan"), wrong_at=120)
+own_error = Stubborn(wrong_at=120, error="own")
+stopping = Stubborn(wrong_at=120, error="stop")
+missing_file = Stubborn(wrong_at=120, error="file")
 starved = Stubborn(wrong_at=120, error="memory")
 scaler = preprocessing.StandardScaler()
 closure = compose.FuncTransformer(lambda x: x) | Witness()

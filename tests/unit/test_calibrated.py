@@ -1,5 +1,8 @@
 """River models with bands that hold what they claim."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -8,11 +11,12 @@ from models.conformal import Conformal
 from models.features import CLOCK, NAMES
 from models.learner import Learner
 from models.proof import prove
-from shared.candle import Timeframe
-from shared.errors import InvalidValue
+from shared.candle import Series, Timeframe
+from shared.errors import InvalidValue, StateError
 from tests.unit.test_learner import candles, check
 
 HERE = "tests.unit.own_models"
+SERIES = Series.parse("x:BTC/USDT:1h")
 EXAMPLES = ("snarimax", "holt-winters", "regression")
 SIGNER = state.Signer(b"k" * 32)
 OWN = state.Signer(b"k" * 32, modules=[HERE])
@@ -73,6 +77,7 @@ def test_those_of_the_catalog_can_be_saved(name: str) -> None:
         ("closure", "its state cannot be saved .*lambda"),
         ("gambler", "learns otherwise from the same candles: .*seeded"),
         ("forgetful", "goes on otherwise from what it saved"),
+        ("deaf", "after 500 candles: Deaf: TypeError"),
     ],
 )
 def test_what_cannot_be_saved_exactly_is_refused_with_the_reason(name: str, says: str) -> None:
@@ -97,6 +102,9 @@ def test_a_state_names_only_modules_that_are_allowed() -> None:
         ("raising", "Stubborn: ValueError: no idea"),
         ("absurd", "Stubborn: ValueError: it expects a log return of"),
         ("silent", "Stubborn: ValueError: it expects a log return of nan"),
+        ("own_error", "Stubborn: Unheard: of nobody's"),
+        ("stopping", "Stubborn: StopIteration"),
+        ("missing_file", "Stubborn: FileNotFoundError: no such file"),
     ],
 )
 def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
@@ -112,6 +120,45 @@ def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
     check(one.outlook(), 6)
     assert (one.outlook().status, one.scores()["fault"]) == ("live", "")
     assert np.isfinite(forecaster(one).tracker.sizes).all()
+
+
+@pytest.mark.parametrize("name", [*EXAMPLES, "default"])
+def test_a_still_market_that_moves_spoils_nothing(name: str) -> None:
+    """One error of a thousand standard deviations is one error."""
+    stream = candles(1_000)
+    still = [replace(c, open=100.0, high=100.0, low=100.0, close=100.0) for c in stream[:200]]
+    factor = 103 / stream[200].open
+    prices = ("open", "high", "low", "close")
+    moving = [replace(c, **{one: factor * getattr(c, one) for one in prices}) for c in stream[200:]]
+    one = Learner(Timeframe("1h"), 6, name)
+    one.learn_many([*still, *moving])
+    recent = [group["recent"]["crps_skill"] for group in one.scores()["horizons"].values()]
+
+    assert min(recent) > -0.1
+
+
+def test_what_could_not_be_read_back_is_forgotten() -> None:
+    """Before it is written; the model begins anew, and its series goes on."""
+    one, stream = learner("hoarder"), candles(720)
+    one.learn_many(stream[:700])
+    before = state.load(state.dump(one, OWN, SERIES), OWN, state.fingerprint(one.model, 6), SERIES)
+    one.learn_many(stream[700:])
+    raw = state.dump(one, OWN, SERIES)
+    again = state.load(raw, OWN, state.fingerprint(one.model, 6), SERIES)
+
+    assert forecaster(before).estimators[0].count == 700
+    assert forecaster(again).estimators[0].count == 0
+    assert "Hoarder begins anew: UnpicklingError: datetime.timedelta" in again.scores()["fault"]
+    assert again.sequence == 720
+
+
+def test_a_state_imports_no_model_that_is_not_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though whoever wrote it has the key."""
+    raw = state.dump(learner("good"), OWN, SERIES)
+    monkeypatch.delitem(sys.modules, HERE)
+    with pytest.raises(StateError, match=r"is not allowed|is in no package"):
+        state.load(raw, SIGNER, state.fingerprint(f"{HERE}.good", 6), SERIES)
+    assert HERE not in sys.modules
 
 
 def test_an_error_of_the_system_is_nobodys() -> None:
@@ -149,7 +196,7 @@ def test_a_regressor_is_taught_what_came_of_each_origin() -> None:
         ("nobody_has.this", "PYTHONPATH"),
         (f"{HERE}.number", "an estimator of River's"),
         (f"{HERE}.scaler", "neither a forecaster nor a regressor"),
-        (f"{HERE}.nameless", "repr differs from process to process"),
+        (f"{HERE}.dated", "a parameter has to be a number, a text"),
         ("magic", "use one of default, random-walk, snarimax, holt-winters, regression, or pack"),
     ],
 )
@@ -161,9 +208,10 @@ def test_what_is_no_model_is_refused(name: str, says: str) -> None:
 
 def test_what_a_model_is_made_of_is_part_of_its_fingerprint() -> None:
     """And so is the version that its author gives it."""
-    names = [f"{HERE}.{name}" for name in ("good", "biased", "raising", "second")]
+    own = ("good", "biased", "raising", "second", "fine", "finer")
+    names = [f"{HERE}.{name}" for name in own]
 
-    assert len({state.fingerprint(name, 24) for name in names}) == 4
+    assert len({state.fingerprint(name, 24) for name in names}) == len(own)
     assert catalog.model(names[3]).version == 2
     assert [path.name for path in catalog.sources(names[0])] == ["tests"]
     assert [catalog.sources(name) for name in ("default", "snarimax", "models.examples.x")] == [

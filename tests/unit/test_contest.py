@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from models import catalog, state
-from models.contest import KEPT, Contest
+from models.contest import Contest
 from models.evaluation import diebold_mariano
 from models.learner import Learner
 from models.learners import Learners
@@ -77,18 +77,18 @@ def test_the_contest_is_over_the_same_candles(stream: list[Candle]) -> None:
 
 def test_a_contest_looks_back_on_so_many_candles() -> None:
     """In their order, where both are known."""
-    rng = np.random.default_rng(1)
-    losses = rng.uniform(1, 2, (2, 2 * KEPT + 50, 1))
+    rng, kept_candles = np.random.default_rng(1), Contest((3,)).kept
+    losses = rng.uniform(1, 2, (2, 2 * kept_candles + 50, 1))
     losses[1] *= 1.1
     losses[0, -5] = np.nan
     contest = Contest((3,))
     for start in range(0, losses.shape[1], 50):
         contest.take_in(*losses[:, start : start + 50])
-    kept: Array = losses[:, -KEPT:, 0]
+    kept: Array = losses[:, -kept_candles:, 0]
     wanted = diebold_mariano(kept[1], kept[0], 3)
     found = contest.standing()["3"]
 
-    assert found == {"candles": KEPT - 1, **wanted._asdict()}
+    assert found == {"candles": kept_candles - 1, **wanted._asdict()}
     assert found["ratio"] > 1
     assert found["p_value"] < 0.05
     assert Contest((3,)).standing()["3"] == {
@@ -209,3 +209,15 @@ def test_what_is_of_rivers_has_the_default_model_behind_it() -> None:
     names = ("my.own", "snarimax", "default", "default@none", "random-walk")
 
     assert [catalog.stand_in(name) for name in names] == ["default", "default", "", "", ""]
+
+
+@pytest.mark.parametrize("wrong", ["own_error", "stopping", "missing_file", "hoarder"])
+def test_a_challenger_that_fails_harms_nobody(wrong: str) -> None:
+    """Whatever it raises: the model that speaks says and learns what it would alone."""
+    own = state.Signer(b"k" * 32, modules=[HERE])
+    pair, long = f"default+{HERE}.{wrong}", candles(720)
+    learner = taught(long, pair)
+    raw = state.dump(learner, own, SERIES)
+    again = state.load(raw, own, state.fingerprint(pair, 6), SERIES)
+
+    assert same(again, taught(long, "default"))
