@@ -1,6 +1,6 @@
 """Learners that workers keep: what is written less often is never lost, doubled or out of date."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from unittest.mock import Mock
 
@@ -192,11 +192,11 @@ def test_one_that_raises_among_those_kept_is_taken_up_again(
     store.append(OTHER, WALK[:1])
     failed: list[Learner] = []
 
-    def fails_once(learner: Learner) -> bytes:
+    def fails_once(learner: Learner, modules: Collection[str]) -> bytes:
         if learner.sequence == 6 and not failed:
             failed.append(learner)
             raise ArithmeticError("not today")
-        return body(learner)
+        return body(learner, modules)
 
     with monkeypatch.context() as patched:
         patched.setattr(state, "body", fails_once)
