@@ -120,8 +120,11 @@ function told(state, error) {
 function describe() {
   const row = table.rows.get(chosen());
   find("chosen").hidden = !row;
-  if (!row) {
+  if (!row?.status) {
     find("details").hidden = true;
+    if (chart.known) chart.forget();
+  }
+  if (!row) {
     document.title = "Candlecast";
     return;
   }

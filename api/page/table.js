@@ -156,9 +156,12 @@ export class SeriesTable {
   }
 }
 
-/** A series that begins anew has earlier candles: what was said last counts. */
+/**
+ * A series that begins anew has earlier candles, and is said later; where the server's clock has stepped back, what is said
+ * next has later candles.
+ */
 function take(row, forecast) {
-  if (forecast.issued_at < (row.issued_at ?? 0)) return;
+  if (forecast.issued_at < (row.issued_at ?? 0) && forecast.candle_close_time <= row.candle_close_time) return;
   row.forecast = forecast;
   const { status, last_close, candle_close_time, issued_at, valid_until, skill } = forecast;
   Object.assign(row, { status, last_close, candle_close_time, issued_at, valid_until, skill });

@@ -81,3 +81,34 @@ def test_a_series_that_begins_anew_shows_what_is_said_now(
     expect(page.get_by_role("heading", name="No series yet")).to_be_visible()
     expect(page.locator("#details")).to_be_hidden()
     expect(page).to_have_title("Candlecast")
+    store.append(SERIES, WALK[:1])
+    expect(page.locator("#summary")).to_contain_text("No forecast yet")
+    expect(page.locator("#details")).to_be_hidden()
+    assert traces(page) == {}
+    # A picture under way asked for what was gone.
+    visitor.complaints = [one for one in visitor.complaints if "status of 404" not in one]
+
+
+def test_a_clock_that_steps_back_hides_no_forecast(
+    store: Store, server: Server, site: Site, visitor: Visitor
+) -> None:
+    """What is of later candles is shown, whatever its time."""
+    learn(store, SERIES, MORE)
+    last = ForecastReader(server.url).latest(NAME)
+    page = visitor.open(site.begin(), NAME)
+    page.wait_for_selector("#steps td")
+    step = SERIES.timeframe.ms
+    for place, (ahead_ms, close) in enumerate(((600_000, 111.0), (1_000, 222.0))):
+        moved = {
+            "issued_at": last.issued_at + ahead_ms,
+            "last_close": close,
+            "revision": last.revision + place + 1,
+            "candle_open_time": last.candle_open_time + place * step,
+            "candle_close_time": last.candle_close_time + place * step,
+            "target_times": tuple(time + place * step for time in last.target_times),
+            "valid_until": last.valid_until + place * step,
+        }
+        publish(store, last.model_copy(update=moved))
+        expect(page.locator("#summary")).to_contain_text(f"Close {close:.4f}")
+    page.wait_for_timeout(17_000)  # all rows are asked for every 15 s
+    expect(page.locator("#summary")).to_contain_text("Close 222.0000")
