@@ -101,7 +101,8 @@ export class SeriesTable {
     for (const [name, row] of this.rows) {
       const forecast = before.get(name)?.forecast;
       // While the stream is away, what is asked for may be newer than it.
-      if (forecast && row.status) take(row, forecast);
+      // Where one is said later and the other is of later candles, what was asked for counts.
+      if (forecast && row.status && !isBehind(forecast, row)) take(row, forecast);
     }
   }
 
@@ -155,6 +156,8 @@ export class SeriesTable {
     return line;
   }
 }
+
+const isBehind = (a, b) => a.issued_at < b.issued_at || a.candle_close_time < b.candle_close_time;
 
 /**
  * A series that begins anew has earlier candles, and is said later; where the server's clock has stepped back, what is said

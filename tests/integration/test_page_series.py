@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from shared.candle import Candle
@@ -87,6 +88,40 @@ def test_a_series_that_begins_anew_shows_what_is_said_now(
     assert traces(page) == {}
     # A picture under way asked for what was gone.
     visitor.complaints = [one for one in visitor.complaints if "status of 404" not in one]
+
+
+@pytest.mark.parametrize(
+    ("kept", "asked", "shown"),
+    [
+        ((1_000, 60), (900, 50), "kept"),  # a late answer
+        ((900, 50), (1_000, 60), "asked"),
+        ((900, 60), (1_000, 50), "asked"),  # begun anew while the stream was away
+        ((1_000, 50), (900, 60), "asked"),  # a clock has stepped back meanwhile
+    ],
+)
+def test_of_what_was_sent_and_what_was_asked_for_the_newer_is_shown(
+    visitor: Visitor, site: Site, kept: tuple[int, int], asked: tuple[int, int], shown: str
+) -> None:
+    """By when it was said and by its candle; where these differ, what was asked for."""
+    page = visitor.open(site.begin())
+    said = page.evaluate(
+        """async ([kept, asked]) => {
+            const { SeriesTable } = await import("/page/table.js");
+            const make = ([issued_at, candle_close_time], last_close) => ({
+                series: "a", status: "live", issued_at, candle_close_time, last_close, skill: [],
+            });
+            const place = document.createElement("table");
+            place.append(document.createElement("thead"), document.createElement("tbody"));
+            const table = new SeriesTable(place, () => {});
+            table.replace([{ series: "a", status: null, skill: [] }]);
+            table.take(make(kept, "kept"));
+            table.replace([make(asked, "asked")]);
+            return table.rows.get("a").last_close;
+        }""",
+        [kept, asked],
+    )
+
+    assert said == shown
 
 
 def test_a_clock_that_steps_back_hides_no_forecast(
