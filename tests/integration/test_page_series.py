@@ -100,7 +100,7 @@ def test_a_series_that_begins_anew_shows_what_is_said_now(
     ],
 )
 def test_of_what_was_sent_and_what_was_asked_for_the_newer_is_shown(
-    visitor: Visitor, site: Site, kept: tuple[int, int], asked: tuple[int, int], shown: str
+    site: Site, visitor: Visitor, kept: tuple[int, int], asked: tuple[int, int], shown: str
 ) -> None:
     """By when it was said and by its candle; where these differ, what was asked for."""
     page = visitor.open(site.begin())
