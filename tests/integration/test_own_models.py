@@ -41,7 +41,7 @@ unsaved = Momentum(share=lambda: 0)
 class Slow(Momentum):
     def forecast(self, horizon, xs=None):
         import time
-        time.sleep(0.02)
+        time.sleep(0.004)
         return super().forecast(horizon, xs)
 
 slow = Slow()
@@ -115,11 +115,11 @@ def test_what_cannot_be_saved_is_refused_at_the_start(
     ideas |= {"CANDLECAST_MODEL": "my_ideas.momentum", "CANDLECAST_STATE_MODULES": ""}
     forbidden = candlecast("config", "check", **ideas)
 
-    monkeypatch.setattr(jobs, "_SLOWEST_S", 0.015)
+    monkeypatch.setattr(jobs, "_SLOWEST_S", 0.003)
     monkeypatch.syspath_prepend(ideas["PYTHONPATH"])
     monkeypatch.setattr(jobs, "signer", lambda: state.Signer(b"k" * 32, modules=["my_ideas"]))
 
-    with pytest.raises(InvalidValue, match=r"a candle takes it .* ms here, 15 at most"):
+    with pytest.raises(InvalidValue, match=r"a candle takes it .* ms here, 3 at most"):
         jobs._prove("my_ideas.slow")
     assert (unsaved.returncode, forbidden.returncode) == (2, 2)
     assert "its state cannot be saved" in unsaved.stderr
