@@ -18,6 +18,7 @@ from models.forecaster import QuantileForecaster, ScaleMixtureForecaster
 from shared.candle import Timeframe
 from shared.errors import InvalidValue
 
+_INSTALLED = ("site-packages", "dist-packages")
 _OURS = ("api", "candlecast", "config", "models", "producers", "shared", "worker")
 _AT, _AND = "@", "+"
 
@@ -106,16 +107,21 @@ def paths(name: str) -> list[str]:
 
 
 def sources(name: str) -> list[Path]:
-    """Return the files or folders of a user's models, to travel with what they have learned."""
+    """Return the files or folders of a user's models, to travel with what they have learned.
+
+    With a model goes what was imported from beside it, as a rule by it; what is installed stays.
+    """
     tops = {path.replace(":", ".").partition(".")[0] for path in paths(name)}
-    own = {_source(top) for top in tops - {__package__}}
-    # What lies beside a model and was imported, as a rule by it.
-    beside = {
-        source
-        for top in {module.partition(".")[0] for module in [*sys.modules]}
-        if (source := _source(top)) and source.parent in {one.parent for one in own if one}
-    }
-    return sorted(one for one in {*own, *beside} if one and one.stem not in _OURS)
+    homes = {own.parent for top in tops if (own := _source(top)) and top not in _OURS}
+    found = {_source(module.partition(".")[0]) for module in [*sys.modules]}
+    return sorted(
+        one
+        for one in found
+        if one
+        and one.parent in homes
+        and one.parent.name not in _INSTALLED
+        and one.stem not in _OURS
+    )
 
 
 @cache
