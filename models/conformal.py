@@ -11,9 +11,10 @@ from models.distribution import at_levels, to_prices
 from models.ewma import Ewma
 from models.features import Features
 from models.hours import HOUR_MS, TradingHours
-from models.memory import Array, Memory, bounded
+from models.memory import Array, bounded
 from models.moves import Move, measure
 from models.pending import Pending, Slots, between, knots
+from models.prices import PriceForecaster
 from models.quantiles import QuantileTracker
 from models.ticks import TickGrid
 from shared.errors import InvalidValue
@@ -31,7 +32,7 @@ _LARGEST_RETURN = 100.0
 _ABSURD = 1_000.0
 
 
-class Conformal(Memory):
+class Conformal(PriceForecaster):
     r"""A River model says where the price will be; how far it errs is learned around it.
 
     The error at each horizon is standardised by a scale (a short mean of the variance, with the
@@ -126,33 +127,13 @@ class Conformal(Memory):
         self.candles += 1
         self.pending.put(slots, self.hours.path[self.last], self._look_ahead(move, open_time))
 
-    def forecast(
-        self,
-        horizon: int,
-        xs: Sequence[Mapping[str, Any]] | None = None,  # noqa: ARG002 - River's signature
-    ) -> list[float]:
-        """Return the median close price of each of the next ``horizon`` candles."""
-        return [float(price) for price in self.forecast_quantiles(horizon, (0.5,))[:, 0]]
-
-    def forecast_quantiles(self, horizon: int, levels: Sequence[float]) -> Array:
-        """Return quantiles of the close prices, shape (horizon, len(levels)); NaN after a fault.
-
-        Raises
-        ------
-        InvalidValue
-            When the horizon is too long, a level is not within (0, 1), or no candle has been
-            learned yet.
-        """
-        if not 1 <= horizon <= self.horizon:
-            raise InvalidValue("horizon", horizon, f"use 1 to {self.horizon}")
-        if self.log_close is None:
-            raise InvalidValue("candles", 0, "learn a candle before forecasting")
+    def _quantiles(self, levels: Sequence[float]) -> Array:
         errors = self.between @ (self.bias[:, None] + self.tracker.predict_one())
         returns = self.centre[:, None] + errors * self.deviation[:, None]
         np.maximum.accumulate(returns, axis=1, out=returns)
         returns = bounded(returns, _LARGEST_RETURN)
         self.ticks.snap(returns)
-        return to_prices(at_levels(returns, levels), self.ticks.close)[:horizon]
+        return to_prices(at_levels(returns, levels), self.ticks.close)
 
     def forget_unless(self, can_be_read: Callable[[Any], str]) -> None:
         """Begin anew with estimators that hold what could not be read back; say so."""
@@ -162,10 +143,7 @@ class Conformal(Memory):
 
     def _take_in(self, open_time: int, move: Move) -> None:
         """Take in when the candle opened, and how lively it was."""
-        self.hours.learn_one(open_time)
-        if self.hours.is_session and not self.calendar.starts_anew:
-            self.calendar.start_anew()
-        self.calendar.learn_one(open_time, move.variance)
+        self._pass_time(open_time, move.variance)
         self.features.learn_one(move, self.calendar.now)
         self.scale.update(move.variance * math.exp(-self.calendar.now) + _LEAST_VARIANCE)
 

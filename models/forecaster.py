@@ -13,11 +13,12 @@ from models.constants import HORIZONS, Prior
 from models.ewma import Ewma
 from models.features import Features
 from models.hours import HOUR_MS, TradingHours
-from models.memory import Array, Memory
+from models.memory import Array
 from models.mixture import GradientMixture
 from models.moves import Move, measure
 from models.network import PooledNetwork
 from models.pending import Pending, between, knots
+from models.prices import PriceForecaster
 from models.quantiles import QuantileTracker
 from models.scale import RecursiveLeastSquares, ScaleExpert, SlowLevel
 from models.stillness import SETTLED, TickHistogram
@@ -51,7 +52,7 @@ _STILL = 0
 _VARIANCE_AN_HOUR = 1e-4
 
 
-class ScaleMixtureForecaster(Memory):
+class ScaleMixtureForecaster(PriceForecaster):
     """The default forecaster: a scale from several experts, times tracked quantiles.
 
     The variance of the next h candles is forecast, not their direction, which in liquid markets
@@ -141,40 +142,8 @@ class ScaleMixtureForecaster(Memory):
             raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
         self.alone.learn((y,), (x,))
 
-    def forecast(
-        self,
-        horizon: int,
-        xs: Sequence[Mapping[str, Any]] | None = None,  # noqa: ARG002 - River's signature
-    ) -> list[float]:
-        """Return the median close price of each of the next ``horizon`` candles."""
-        return [float(price) for price in self.forecast_quantiles(horizon, (0.5,))[:, 0]]
-
-    def forecast_quantiles(self, horizon: int, levels: Sequence[float]) -> Array:
-        """Return quantiles of the close prices.
-
-        Parameters
-        ----------
-        horizon
-            Number of candles ahead, up to the forecaster's own.
-        levels
-            Probabilities within (0, 1), rising; the nine of `shared.forecast` are tracked, others
-            interpolated.
-
-        Returns
-        -------
-        Prices, shape (horizon, len(levels)): positive, finite, non-decreasing along the levels.
-
-        Raises
-        ------
-        InvalidValue
-            When the horizon is too long, a level is not within (0, 1), or no candle has been
-            learned yet.
-        """
-        if not 1 <= horizon <= self.horizon:
-            raise InvalidValue("horizon", horizon, f"use 1 to {self.horizon}")
-        if not self.candles:
-            raise InvalidValue("candles", 0, "learn a candle before forecasting")
-        return np.asarray(self.alone.forecast_quantiles(levels)[:horizon])
+    def _quantiles(self, levels: Sequence[float]) -> Array:
+        return self.alone.forecast_quantiles(levels)
 
     @cached_property
     def alone(self) -> Cohort:
@@ -190,10 +159,7 @@ class ScaleMixtureForecaster(Memory):
         """Take in when a candle opened and how lively it was."""
         open_time = x["open_time"]
         move = self._tempered(measure(x, self.log_close))
-        self.hours.learn_one(open_time)
-        if self.hours.is_session and not self.calendar.starts_anew:
-            self.calendar.start_anew()
-        self.calendar.learn_one(open_time, move.variance)
+        self._pass_time(open_time, move.variance)
         return move
 
     def end(self, y: float, move: Move) -> None:
