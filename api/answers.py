@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.alert import Alert
-from shared.forecast import Forecast, Skill, Status
+from shared.forecast import Drift, Forecast, Skill, Status
 
 TimeMs = Annotated[int, Field(description="UTC milliseconds")]
 
@@ -40,7 +40,8 @@ class SeriesRow(BaseModel):
     issued_at: TimeMs | None
     valid_until: TimeMs | None
     skill: list[Skill]
-    drift_since: TimeMs | None = Field(
+    drift: Drift | None = Field(description="the newest, and how many there were; null if none")
+    below_champion_since: TimeMs | None = Field(
         description="when the model was first seen to do worse than its champion; null if it is not"
     )
 
@@ -69,6 +70,14 @@ EXAMPLE: dict[str, Any] = {
     "volatility": [0.00467],
     "prob_up": [0.502],
     "skill": [{"horizon": 1, "candles": 999, "crps": 0.031, "coverage_90": 0.902, "mae": 0.001}],
+    "drift": {
+        "count": 2,
+        "signal": "error",
+        "since": 1_729_728_000_000,
+        "found_at": 1_730_188_800_000,
+        "before": 0.742,
+        "after": 0.951,
+    },
     "status": "live",
     "model": {
         "name": "default",

@@ -140,6 +140,11 @@ def _print_status(state: "dict[str, Any]") -> None:
             f"  CRPS skill {skill or 'not scored yet'}; model version {_version(row)}; "
             f"memory {row['memory_bytes'] / 1_024:.0f} KB"
         )
+        if drift := row["drift"]:
+            _print_folded(
+                f"  drifts {drift['count']}; the newest since {_utc(drift['since'])} UTC: "
+                f"{drift['signal']} from {drift['before']:.3g} to {drift['after']:.3g}"
+            )
         if row["challenger"]:
             _print_folded(f"  challenger {_challenger(row['challenger'])}")
     for series, why in state["unreadable"].items():

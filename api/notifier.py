@@ -57,7 +57,7 @@ class Notifier:
         self._following = Following(())
         self._names: set[str] | None = None
         self._exist: set[str] = set()
-        self._drifts: dict[str, int | None] = {}
+        self._below: dict[str, int | None] = {}
         # A forecast is judged with those before it.
         self._said: dict[str, deque[Forecast]] = defaultdict(
             lambda: deque(maxlen=self._longest + 1)
@@ -130,9 +130,9 @@ class Notifier:
         series = self._view.series()
         spoilt = self._view.faults(series)
         models = self._view.models([one for one in series if one not in spoilt])
-        self._drifts = {str(model.series): model.below_since for model in models}
+        self._below = {str(model.series): model.below_since for model in models}
         self._exist = {str(one) for one in series}
-        return {*self._drifts}
+        return {*self._below}
 
     def _judge_all(self, now_ms: int) -> None:
         """Judge each new forecast, and now and then all series by the clock."""
@@ -162,8 +162,8 @@ class Notifier:
         if series not in (self._names or ()) or not self._said[series]:
             return
         *earlier, forecast = self._said[series]
-        drift_since = self._drifts.get(series)
-        seen = Seen(forecast=forecast, earlier=earlier, now_ms=now_ms, drift_since=drift_since)
+        below_since = self._below.get(series)
+        seen = Seen(forecast=forecast, earlier=earlier, now_ms=now_ms, below_since=below_since)
         # While a model catches up it speaks of what has been decided long ago.
         was_late = forecast.is_stale(forecast.issued_at)
         for rule in self._rules:

@@ -135,7 +135,8 @@ def _row(record: ModelRecord, newest: Forecast | None, now_ms: int) -> SeriesRow
         issued_at=newest.issued_at if newest else None,
         valid_until=newest.valid_until if newest else None,
         skill=list(newest.skill) if newest else [],
-        drift_since=record.below_since,
+        drift=newest.drift if newest else None,
+        below_champion_since=record.below_since,
     )
 
 

@@ -85,6 +85,7 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, A
         "issued_at": said and said.issued_at,
         "latency_ms": said and said.latency_ms,
         "skill": [skill.model_dump() for skill in said.skill] if said else [],
+        "drift": said and said.drift and said.drift.model_dump(),
         "fault": str(record.scores.get("fault") or ""),
         "challenger": _challenger(record.scores.get("challenger")),
         "revision": record.revision,

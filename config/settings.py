@@ -170,7 +170,7 @@ class Settings(BaseSettings):
         default=(), description="origins whose pages may ask from a browser"
     )
     alerts: list[dict[str, Any]] = Field(
-        default=[{"kind": "stale"}, {"kind": "fallback"}, {"kind": "drift"}],
+        default=[{"kind": "stale"}, {"kind": "fallback"}, {"kind": "below-champion"}],
         description="rules of `candlecast notify`, as JSON",
     )
     alerts_webhook: spelling.Url = Field(default="", repr=False, description="they go there too")

@@ -7,6 +7,7 @@ from typing import Any
 from models import catalog
 from models.baseline import RandomWalk
 from models.contest import Contest
+from models.drift import DriftDetector
 from models.forecaster import QuantileForecaster
 from models.hours import TradingHours
 from models.learners import Learners, Outlook
@@ -16,7 +17,9 @@ from shared.candle import Candle, Timeframe
 from shared.errors import InvalidValue
 
 LONGEST_HORIZON = 64
-_OWN: tuple[str, ...] = ("sequence", "close", "hours", "forecaster", "baseline", "prequential")
+_OWN: tuple[str, ...] = (
+    *("sequence", "close", "hours", "forecaster", "baseline", "prequential", "drift"),
+)
 
 
 class Learner(Memory):
@@ -35,6 +38,8 @@ class Learner(Memory):
     ----------
     sequence
         Candles that its series has learned.
+    drift
+        Whether its model errs otherwise than it did.
     shadow
         The challenger's learner, which is never heard; None without one.
     contest
@@ -61,6 +66,7 @@ class Learner(Memory):
         self.forecaster: QuantileForecaster = catalog.model(speaker).create(timeframe, horizon)
         self.baseline = RandomWalk()
         self.prequential = Prequential(horizon)
+        self.drift = DriftDetector()
         self.shadow: Learner | None = None
         if challenger:
             self.shadow = Learner(timeframe, horizon, challenger)

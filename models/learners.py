@@ -9,19 +9,20 @@ import numpy as np
 
 from models.cohort import Cohort
 from models.distribution import chance_of_rise, deviation
+from models.drift import signals
 from models.forecaster import ScaleMixtureForecaster
 from models.memory import Array, column, each, rows, stacked
 from models.moves import fields_of
 from models.pending import Whole
 from shared.candle import Candle
 from shared.errors import InvalidValue
-from shared.forecast import MEDIAN, QUANTILE_LEVELS, Skill, Status
+from shared.forecast import MEDIAN, QUANTILE_LEVELS, Drift, Skill, Status
 
 if TYPE_CHECKING:
     from models.learner import Learner
 
 Voice = Literal["model", "challenger", "baseline"]
-_Arrived = tuple[Array, Array, float | Array]
+_Arrived = tuple[Array, Array, float | Array, int | Whole]
 _WARM = 100
 _SCORED_AT_ONCE = 64
 
@@ -47,6 +48,8 @@ class Outlook:
     skill
         Recent skill of the model (never of the fallback) at the scored horizons: of what it said,
         forecasts that are not finite left out.
+    drift
+        The newest change in how the model (never the fallback) errs; None before the first.
     voice
         Who says it: the model, its challenger or the baseline.
     """
@@ -58,6 +61,7 @@ class Outlook:
     prob_up: Array
     status: Status
     skill: tuple[Skill, ...]
+    drift: Drift | None
     voice: Voice
 
 
@@ -114,12 +118,12 @@ class Learners:
             for group, parts in zip(groups, zip(*arrived, strict=True), strict=True)
         ]
         if len(losses) > 1:
-            both = zip(*(each(loss, self.members) for loss in losses), strict=True)
+            both = zip(*losses, strict=True)
             for member, (own, other) in zip(self.members, both, strict=True):
                 member.contest.take_in(own, other)
 
     def arrive(self, candles: Sequence[Candle]) -> _Arrived:
-        """Learn the next candle of each; return what was forecast for them, and their closes."""
+        """Learn the next candle of each; return what was forecast for them, closes and times."""
         members = self.members
         for member, candle in zip(members, candles, strict=True):
             member.hours.learn_one(candle.open_time)
@@ -136,12 +140,20 @@ class Learners:
             member.sequence += 1
         self._forecast()
         self.keep(position, closes)
-        return forecast, known, closes
+        return forecast, known, closes, times
 
     def score(self, arrived: Sequence[_Arrived]) -> Array:
-        """Score; return the CRPS, shape (n, candles, m), or (candles, m) of one alone."""
-        forecasts, known, closes = (np.array(parts) for parts in zip(*arrived, strict=True))
-        return self._prequential.score(forecasts, known, closes.reshape(*known.shape[:-1], 1))
+        """Score, and watch for drift; return the CRPS, shape (n, candles, m)."""
+        forecasts, known, closes, times = (np.array(parts) for parts in zip(*arrived, strict=True))
+        closes = closes.reshape(*known.shape[:-1], 1)
+        losses = self._prequential.score(forecasts, known, closes)
+        watched = signals(forecasts, known, closes, losses)
+        shape = len(arrived), len(self.members)
+        watched = watched.reshape(*shape, -1).swapaxes(0, 1)
+        columns = self.members, times.reshape(shape).T.tolist(), watched.tolist()
+        for member, own_times, own in zip(*columns, strict=True):
+            member.drift.learn_many(own_times, own)
+        return losses[..., 0, :].reshape(*shape, -1).swapaxes(0, 1)
 
     def outlooks(self) -> list[Outlook]:
         """Return what each says now; defined from the first candle on."""
@@ -166,6 +178,7 @@ class Learners:
                 prob_up=prob_up,
                 status=_status(member, voice),
                 skill=skill,
+                drift=member.drift.found,
                 voice=voice,
             )
             for member, voice, own, volatility, prob_up, skill in columns
@@ -202,6 +215,7 @@ class Learners:
                 "finite": member.said is not None or not member.sequence,
                 "fault": getattr(member.forecaster, "fault", ""),
                 "worse_than_baseline": is_worse,
+                "drift": member.drift.newest,
                 "horizons": scores,
                 **self._challenge(member),
             }

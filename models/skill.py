@@ -44,6 +44,7 @@ _OVER, _OF = (np.array([ROW[pair[side]] for pair in _MEANS.values()]) for side i
 _IS_SKILL = np.array([float(name.endswith("_skill")) for name in _MEANS])
 _PUBLISHED = itemgetter(*map(list(_MEANS).index, ("crps_skill", "coverage_90", "mae_skill")))
 _NAMES = ("candles", *_MEANS)
+_CRPS = [ROW["crps"], ROW["crps_baseline"]]
 
 DECAY = 0.999
 """What the weight of a score falls by with each candle."""
@@ -54,7 +55,6 @@ _STANDARD_ERRORS = 3.0
 _LEAST_SUM = 1e-300
 # Before that many candles there is no variance to speak of, and QLIKE says nothing.
 _SETTLED = 100
-_ONE_SERIES = 2  # axes of what one alone returns
 
 
 class Prequential(Memory):
@@ -115,7 +115,7 @@ class Prequential(Memory):
 
         Returns
         -------
-        The CRPS of each, shape (candles, m), NaN where unknown; of several series (n, candles, m).
+        The CRPS of each and of its baseline, shape (candles, 2, m), NaN where unknown.
         """
         known = known[..., None, :]
         scores = scores_of(rows, closes) * known
@@ -124,8 +124,7 @@ class Prequential(Memory):
             self.recent *= decay
             self.recent += score
             self.total += score
-        losses = np.where(known > 0, scores, np.nan)[..., ROW["crps"], :]
-        return losses.swapaxes(0, 1) if losses.ndim > _ONE_SERIES else losses
+        return np.where(known > 0, scores[..., _CRPS, :], np.nan)
 
     def take_in(self, close: float) -> None:
         """Count a candle and its step."""

@@ -21,7 +21,7 @@ from shared.candle import Series
 from shared.errors import OtherModel, StateError
 from shared.header import LENGTH, MAGIC, START, split
 
-FORMAT = 4
+FORMAT = 5
 """Version of the bytes; part of the fingerprint."""
 
 _VERSIONS = {"numpy": np.__version__, "river": river_version}

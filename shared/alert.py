@@ -26,14 +26,14 @@ class Seen:
         Those before it, as far as they are kept.
     now_ms
         UTC milliseconds, by Redis's clock.
-    drift_since
+    below_since
         When its model was first seen to do worse than its champion, UTC milliseconds.
     """
 
     forecast: Forecast
     earlier: Sequence[Forecast] = ()
     now_ms: int
-    drift_since: int | None = None
+    below_since: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +148,31 @@ class StaleRule(_Rule):
 
 
 class DriftRule(_Rule):
+    """The model errs otherwise than it did, as some of the newest candles have shown."""
+
+    kind: Literal["drift"]
+    candles: int = Field(default=24, ge=1)
+
+    def judge(self, seen: Seen) -> Verdict:
+        """Judge the newest forecast."""
+        drift = seen.forecast.drift
+        if drift is None:
+            return Verdict(is_raised=False, text="no drift so far")
+        candle, close = seen.forecast.candle_open_time, seen.forecast.candle_close_time
+        text = f"{drift.signal} from {drift.before:.3g} to {drift.after:.3g}, {drift.count} so far"
+        is_raised = candle - drift.found_at < self.candles * (close - candle)
+        return Verdict(is_raised, text, drift.after, drift.before)
+
+
+class BelowChampionRule(_Rule):
     """The model does worse than its champion did."""
 
     judges_the_past: ClassVar[bool] = True
-    kind: Literal["drift"]
+    kind: Literal["below-champion"]
 
     def judge(self, seen: Seen) -> Verdict:
         """Judge the model."""
-        is_raised = seen.drift_since is not None
+        is_raised = seen.below_since is not None
         return Verdict(is_raised, f"the model does {'worse' if is_raised else 'as well'} as before")
 
 
@@ -169,7 +186,15 @@ class FallbackRule(_Rule):
         return Verdict(seen.forecast.status == "fallback", f"{seen.forecast.status} speaks")
 
 
-Rule = PriceRule | OutsideRule | VolatilityRule | StaleRule | DriftRule | FallbackRule
+Rule = (
+    PriceRule
+    | OutsideRule
+    | VolatilityRule
+    | StaleRule
+    | DriftRule
+    | BelowChampionRule
+    | FallbackRule
+)
 _RULES: TypeAdapter[list[Rule]] = TypeAdapter(list[Annotated[Rule, Field(discriminator="kind")]])
 
 

@@ -40,6 +40,24 @@ class Skill(_Value):
     mae: Finite | None
 
 
+class Drift(_Value):
+    """The newest change in how the model errs, and how many were found so far.
+
+    Of the forecasts for the next candle. ``signal`` is what changed: ``error``, the distance of
+    the median from the close in forecast standard deviations, or ``score``, the model's part of the
+    CRPS of both itself and the baseline. ``before`` and ``after`` are its means on both sides,
+    ``since`` is the open time of the first candle after it, ``found_at`` that of the candle that
+    showed it.
+    """
+
+    count: int = Field(ge=1)
+    signal: Literal["error", "score"]
+    since: TimeMs
+    found_at: TimeMs
+    before: Finite
+    after: Finite
+
+
 class Snapshot(_Value):
     """The newest MLflow version of the series' model."""
 
@@ -89,6 +107,7 @@ class Forecast(_Value):
     volatility: tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]
     prob_up: tuple[Share, ...]
     skill: tuple[Skill, ...]
+    drift: Drift | None = None
     status: Status
     model: ModelName
 

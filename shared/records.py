@@ -195,6 +195,13 @@ class Commit:
     etag: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Token of the series from then on."""
 
+    @property
+    def new_drift(self) -> Mapping[str, Any] | None:
+        """The newest drift of the model, if one of these candles has shown it."""
+        drift: Mapping[str, Any] | None = (self.scores or {}).get("drift")
+        first = self.entries[0][0].partition(b"-")[0]
+        return drift if drift and drift["found_at"] >= int(first) else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:

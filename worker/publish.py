@@ -67,6 +67,7 @@ def forecast_of(  # noqa: PLR0913 -- a forecast says where all of it comes from
         volatility=outlook.volatility.tolist(),
         prob_up=outlook.prob_up.tolist(),
         skill=outlook.skill,
+        drift=outlook.drift,
         status=outlook.status,
         model=ModelName(
             name=model,

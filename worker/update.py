@@ -30,6 +30,8 @@ class Tally:
     commits: int = 0
     conflicts: int = 0
     dead_letters: int = 0
+    drifts: int = 0
+    """Commits whose candles showed that a model errs otherwise than it did."""
     rebuilds: int = 0
     released: int = 0
     withheld: int = 0
@@ -113,6 +115,9 @@ class Updater:
             tally.candles += commit.learned
             sequence = commit.claim.sequence + commit.learned
             log.debug("committed", series=str(commit.claim.series), sequence=sequence)
+            if drift := commit.new_drift:
+                tally.drifts += 1
+                log.warning("drift", series=str(commit.claim.series), **drift)
             if commit.dead_letter:
                 tally.dead_letters += 1
                 log.error(

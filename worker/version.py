@@ -163,7 +163,7 @@ def metrics_of(scores: Mapping[str, Any]) -> dict[str, float]:
 
     ``crps_h6`` is the recent score 6 candles ahead, ``crps_total_h6`` that over all candles,
     ``crps`` the mean of the recent ones over the scored horizons; ``challenger_…`` are those of a
-    challenger, ``contest_…`` say how it stands.
+    challenger, ``contest_…`` say how it stands; ``drifts`` were found so far.
 
     >>> recent = {"1": {"recent": {"mape": 0.01}}, "6": {"recent": {"mape": 0.03, "mae": None}}}
     >>> metrics_of({"horizons": recent})
@@ -183,6 +183,8 @@ def metrics_of(scores: Mapping[str, Any]) -> dict[str, float]:
         ]
         if known:
             metrics[name] = sum(known) / len(known)
+    if drift := scores.get("drift"):
+        metrics["drifts"] = float(drift["count"])
     if other := scores.get("challenger"):
         metrics |= {f"challenger_{name}": value for name, value in metrics_of(other).items()}
         metrics |= {

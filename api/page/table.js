@@ -3,6 +3,7 @@
 import { element, gain, price, quantile, share, span, time } from "./text.js";
 
 const MOST_SHOWN = 100; // one stream follows so many
+const RECENT = 24; // candles for which a drift is marked
 
 export const stale = (row, now) => row.valid_until != null && now > row.valid_until;
 const status = (row, { now }) => {
@@ -10,6 +11,7 @@ const status = (row, { now }) => {
   if (!row.status) return "no forecast";
   return stale(row, now) ? "STALE" : row.status.replace("_", " ");
 };
+const candle = (row) => row.valid_until - row.candle_close_time;
 const scored = (row, horizon) => row.skill.find((one) => one.horizon === horizon);
 const says = (row, horizon) => row.forecast && horizon <= row.forecast.median.length;
 const median = (row, { horizon }) => (says(row, horizon) ? row.forecast.median[horizon - 1] : null);
@@ -59,9 +61,15 @@ const COLUMNS = [
   },
   {
     name: "Drift",
-    text: (row) => (row.drift_since == null ? "none" : `since ${time(row.drift_since)}`),
-    value: (row) => row.drift_since,
-    alarm: (row) => row.drift_since != null,
+    text: (row) => (row.drift ? `${row.drift.count}, last since ${time(row.drift.since)}` : "none"),
+    value: (row) => row.drift?.found_at,
+    alarm: (row) => row.drift && row.candle_close_time - row.drift.found_at < RECENT * candle(row),
+  },
+  {
+    name: "Champion",
+    text: (row) => (row.below_champion_since == null ? "–" : `below it since ${time(row.below_champion_since)}`),
+    value: (row) => row.below_champion_since,
+    alarm: (row) => row.below_champion_since != null,
   },
 ];
 
@@ -166,8 +174,8 @@ const isBehind = (a, b) => a.issued_at < b.issued_at || a.candle_close_time < b.
 function take(row, forecast) {
   if (forecast.issued_at < (row.issued_at ?? 0) && forecast.candle_close_time <= row.candle_close_time) return;
   row.forecast = forecast;
-  const { status, last_close, candle_close_time, issued_at, valid_until, skill } = forecast;
-  Object.assign(row, { status, last_close, candle_close_time, issued_at, valid_until, skill });
+  const { status, last_close, candle_close_time, issued_at, valid_until, skill, drift } = forecast;
+  Object.assign(row, { status, last_close, candle_close_time, issued_at, valid_until, skill, drift });
 }
 
 function newLine(series) {

@@ -30,6 +30,7 @@ def outlook(close: float, spreads: list[float]) -> Outlook:
         prob_up=np.full(horizon, 0.5),
         status="live",
         skill=(),
+        drift=None,
         voice="model",
     )
 

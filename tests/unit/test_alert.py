@@ -9,6 +9,14 @@ from shared.alert import Rule, Seen, Verdict, read_rules
 from shared.errors import InvalidValue
 from tests.unit.forecasts import HOUR, T0, forecast
 
+DRIFT = {
+    "count": 1,
+    "signal": "error",
+    "before": 0.7,
+    "after": 1.1,
+    "since": T0 - 40 * HOUR,
+    "found_at": T0 - HOUR,
+}
 # The forecast by hand says 92 to 108 two candles ahead, four quantiles on each side of 100.
 
 
@@ -69,7 +77,10 @@ def test_a_close_outside_of_what_was_said(close: float, holds: bool) -> None:  #
         (rule("stale", for_s=60), {"now_ms": T0 + 2 * HOUR + 65_000}, False),
         (rule("stale", for_s=60), {"now_ms": T0 + 2 * HOUR + 65_001}, True),
         (rule("drift"), {}, False),
-        (rule("drift"), {"drift_since": T0}, True),
+        (rule("drift", candles=2), {"forecast": forecast(drift=DRIFT)}, True),
+        (rule("drift", candles=1), {"forecast": forecast(drift=DRIFT)}, False),
+        (rule("below-champion"), {}, False),
+        (rule("below-champion"), {"below_since": T0}, True),
         (rule("fallback"), {}, False),
         (rule("fallback"), {"forecast": forecast(status="fallback")}, True),
     ],
