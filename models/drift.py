@@ -138,10 +138,11 @@ def signals(rows: Array, known: Array, closes: Array, losses: Array) -> Array:
     -------
     Error and score, shape (..., 2); NaN where unknown.
     """
-    next_one, crps, naive = rows[..., 0, :], losses[..., 0, 0], losses[..., 1, 0]
-    quantiles = next_one[..., QUANTILES:]
-    error = abs(np.log(closes[..., 0]) - next_one[..., LOG_CLOSE] - quantiles[..., MEDIAN])
+    # With an axis for one horizon: of many candles at once products would be rounded otherwise.
+    rows, crps, naive = rows[..., :1, :], losses[..., 0, :1], losses[..., 1, :1]
+    quantiles = rows[..., QUANTILES:]
+    error = abs(np.log(closes) - rows[..., LOG_CLOSE] - quantiles[..., MEDIAN])
     error /= np.maximum(deviation(quantiles), _LEAST_DEVIATION)
     score = crps / np.maximum(crps + naive, _LEAST_SUM)
-    both = np.stack((np.minimum(error, _LARGEST_ERROR), score), axis=-1)
+    both = np.concatenate((np.minimum(error, _LARGEST_ERROR), score), axis=-1)
     return np.where(known[..., :1] > 0, both, np.nan)
