@@ -5,24 +5,43 @@ from typing import Any
 
 from river.base import Base
 
-# Our estimators and values, River's, NumPy's arrays.
-_PACKAGES = ("models.", "river.")
-_BUILTINS = ("bytearray", "complex", "float", "frozenset", "int", "range", "set", "slice")
-_LEVELS = ("AdditiveLevel", "MultiplicativeLevel", "AdditiveSeason", "MultiplicativeSeason")
+# River's packages that only compute: not its streams, caches, data sets and evaluations, which
+# read and write files and the network.
+_OF_RIVER = tuple(
+    f"river.{name}"
+    for name in (
+        *("_river_rust", "anomaly", "base", "cluster", "compose", "conf", "covariance", "drift"),
+        *("dummy", "ensemble", "facto", "feature_extraction", "feature_selection", "forest"),
+        *("linear_model", "metrics", "misc", "model_selection", "multioutput", "naive_bayes"),
+        *("neighbors", "optim", "preprocessing", "proba", "rules", "sketch", "stats"),
+        *("time_series", "tree", "utils"),
+    )
+)
+_PACKAGES = ("models", *_OF_RIVER)
+_BUILTINS = (
+    *("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list", "range", "set"),
+    *("slice", "str", "tuple"),
+)
 _GLOBALS = (
     {("builtins", name) for name in _BUILTINS}
     | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
     | {
+        ("copy", "deepcopy"),
+        ("functools", "partial"),  # of what else may be named
         ("numpy", "dtype"),
         ("numpy", "ndarray"),
         ("numpy._core.numeric", "_frombuffer"),
         ("numpy._core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "scalar"),
+        ("numpy.random._mt19937", "MT19937"),
+        ("numpy.random._pcg64", "PCG64"),
+        ("numpy.random._pickle", "__bit_generator_ctor"),
+        ("numpy.random._pickle", "__generator_ctor"),
+        ("numpy.random._pickle", "__randomstate_ctor"),
         ("random", "Random"),
-        ("river._river_rust.vectordict", "VectorDict"),  # weights of its linear models
-        ("river.time_series.snarimax", "Differencer"),
+        ("river._river_rust.vectordict", "euclidean_distance_tuple"),
+        ("statistics", "NormalDist"),
     }
-    | {("river.time_series.holt_winters", name) for name in (*_LEVELS, "Trend")}
 )
 
 
@@ -35,18 +54,22 @@ def may_name(module: str, name: str, packages: Collection[str]) -> bool:
     """Whether a state may name something there, if it is of that module's own."""
     if (module, name) in _GLOBALS:
         return True
-    # A dot would lead through what a module has imported to any other.
-    return "." not in name and (
-        module == "shared.candle" or module.startswith(_PACKAGES) or is_in(module, packages)
-    )
+    return module == "shared.candle" or is_in(module, _PACKAGES) or is_in(module, packages)
 
 
 def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) -> bool:
-    """Whether what was found is what may be named: of ours and River's only estimators."""
+    """Whether what was found is what may be named: of ours and River's only classes, and theirs."""
     if (module, name) in _GLOBALS:
         return True
-    if getattr(found, "__module__", None) != module:
+    # A dot may lead through what a module has imported to any other, or to a class's function.
+    if (getattr(found, "__module__", ""), getattr(found, "__qualname__", "")) != (module, name):
         return False
-    is_of_river = module.startswith("river.")
-    is_part = isinstance(found, type) and (not is_of_river or issubclass(found, Base))
-    return is_part or is_in(module, packages)
+    return isinstance(found, type) or "." in name or is_in(module, packages)
+
+
+def method_of(owner: Any, name: str) -> Any:
+    """Return a method of an estimator: for this alone may a state ask for an attribute."""
+    found = getattr(owner, name) if isinstance(owner, Base) and name[:2] != "__" else None
+    if found is None or getattr(found, "__self__", None) is not owner:
+        raise ValueError(f"{name} of {type(owner).__name__} is not allowed in a state")
+    return found

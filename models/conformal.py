@@ -1,6 +1,7 @@
 """Bands that hold what they claim, around whatever says where the price will be."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ _FIRST, _BIAS_SPAN = 100, 2_000
 _LEAST_VARIANCE = 1e-10
 _OUTLIER, _LARGEST_LABEL = 2.0, 8.0
 _LONGEST_FAULT = 200
+# As long as a worker's claim of a series: after that it is learned by another too.
+_SLOW_S = 2.0
+_RESTED = 100
 _VARIANCE_AN_HOUR = 1e-4
 _LARGEST_RETURN = 100.0
 # So many standard deviations away lies no close that somebody has reason to expect.
@@ -40,7 +44,8 @@ class Conformal(PriceForecaster):
     the bands hold what they claim, whatever the model says.
 
     An estimator that raises is asked again with the next candle; until then nothing is said, and
-    so it is where what it says is not finite, or beyond all reason.
+    so it is where what it says is not finite, or beyond all reason. One that takes two seconds
+    a candle rests for the next hundred: it is taught nothing, and not asked.
 
     Parameters
     ----------
@@ -71,7 +76,7 @@ class Conformal(PriceForecaster):
 
     _learned = (
         *("hours", "calendar", "tracker", "ticks", "pending", "features", "scale"),
-        *("estimators", "fault", "candles", "log_close"),
+        *("estimators", "fault", "candles", "log_close", "resting", "tired"),
     )
     _width = INPUTS
 
@@ -96,6 +101,8 @@ class Conformal(PriceForecaster):
         self.scale.update(_VARIANCE_AN_HOUR * timeframe_ms / HOUR_MS)
         self.estimators = self._new_estimators()
         self.fault = ""
+        self.resting = 0
+        self.tired = ""
         self.candles = 0
         self.log_close: float | None = None
         self._remember(centre=(horizon,), deviation=(horizon,), bias=(len(self.knots),))
@@ -107,7 +114,9 @@ class Conformal(PriceForecaster):
         """Learn the next candle: first the labels it completes, then what the model says now."""
         if x is None:
             raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
-        move, open_time, self.fault = measure(x, self.log_close), x["open_time"], ""
+        began, self.resting = time.perf_counter(), max(0, self.resting - 1)
+        move, open_time = measure(x, self.log_close), x["open_time"]
+        self.fault = self.tired if self.resting else ""
         self._take_in(open_time, move)
         slots = self.pending.slots(self.hours.position)
         due, known = self.pending.due(slots, open_time)
@@ -126,6 +135,8 @@ class Conformal(PriceForecaster):
         self.log_close = move.log_close
         self.candles += 1
         self.pending.put(slots, self.hours.path[self.last], self._look_ahead(move, open_time))
+        if (took_s := time.perf_counter() - began) > _SLOW_S:
+            self.rest(f"a candle took it {took_s:.1f} s")
 
     def _quantiles(self, levels: Sequence[float]) -> Array:
         errors = self.between @ (self.bias[:, None] + self.tracker.predict_one())
@@ -134,6 +145,14 @@ class Conformal(PriceForecaster):
         returns = bounded(returns, _LARGEST_RETURN)
         self.ticks.snap(returns)
         return to_prices(at_levels(returns, levels), self.ticks.close)
+
+    def rest(self, why: str) -> bool:
+        """Leave the estimators alone for a hundred candles; return whether they were not."""
+        if self.resting:
+            return False
+        name = type(self.estimator).__name__
+        self.resting, self.tired = _RESTED + 1, f"{name} rests for {_RESTED} candles: {why}"
+        return True
 
     def forget_unless(self, can_be_read: Callable[[Any], str]) -> None:
         """Begin anew with estimators that hold what could not be read back; say so."""
@@ -170,6 +189,8 @@ class Conformal(PriceForecaster):
 
     def attempt(self, work: Callable[..., None], *args: Any) -> None:
         """Do what is the user's; what goes wrong there is noted and harms nobody."""
+        if self.resting:
+            return
         try:
             work(*args)
         except MemoryError:

@@ -131,6 +131,12 @@ class Learner(Memory):
             if forget:
                 forget(can_be_read)
 
+    def rest(self, why: str) -> bool:
+        """Leave estimators of the user's alone for a while; return whether there were any to."""
+        both = [one.forecaster for one in (self, self.shadow) if one]
+        rests = (getattr(forecaster, "rest", None) for forecaster in both)
+        return sum(bool(rest(why)) for rest in rests if rest) > 0
+
     def take_over(self, other: "Learner") -> None:
         """Know what another of the same model knows, challengers left out."""
         for name in _OWN:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 # A hundred series of one minute would take a worker nearly all its time.
 _SLOWEST_S = 0.5
+_LARGE = 1 << 20
 
 log = structlog.get_logger(__name__)
 
@@ -99,9 +100,13 @@ def _with_challenger(speaker: str, read: settings.Settings) -> str:
 def _prove(name: str) -> None:
     """Refuse a model of the user's that cannot be saved, or is so slow that candles would wait."""
     began = time.perf_counter()
-    prove(name, signer())
+    size = prove(name, signer())
     took_s = (time.perf_counter() - began) / CANDLES
-    log.info("model_proved", model=name, candle_ms=round(1_000 * took_s, 3))
+    facts = {"candle_ms": round(1_000 * took_s, 3), "state_kb": size >> 10}
+    log.info("model_proved", model=name, **facts)
+    if size > _LARGE:
+        says = "each series takes as much of Redis, and of the time it takes to write that"
+        log.warning("model_is_large", model=name, state_kb=size >> 10, says=says)
     if took_s > _SLOWEST_S:
         remedy = f"a candle takes it {1_000 * took_s:.0f} ms here, {1_000 * _SLOWEST_S:.0f} at most"
         raise InvalidValue("model", name, remedy)

@@ -22,7 +22,7 @@ from worker.spares import Spares
 NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
 # A candle is condemned after three claims of it alone. Where three that were only to bury it have
 # died too, it is not the candle that does the harm.
-_HOPELESS = 6
+_CONDEMNED, _HOPELESS = 3, 6
 # Spare learners, in claims: as many kinds of series can have a turn each.
 _SPARES = 4
 
@@ -186,7 +186,7 @@ class Teacher:
     def _alone(self, work: Progress, entries: Sequence[Entry] | None = None) -> Progress:
         """Learn entries in order until one raises or the series' time is over."""
         claim = work.claim
-        if claim.condemned:
+        if claim.condemned and not self._spared(work):
             work.bury(claim.entries[0], "kills workers", "three claims of it alone died")
             return work
         deadline = self._clock() + self._series_s
@@ -206,6 +206,11 @@ class Teacher:
             if self._clock() > deadline:
                 break
         return work
+
+    def _spared(self, work: Progress) -> bool:
+        """Let a River model rest that may be what kills, once, before its candle is buried."""
+        died = "three claims of one candle alone died"
+        return work.claim.attempts == _CONDEMNED and work.learner.rest(died)
 
     def saved(self, work: Progress, *, keep: bool) -> Progress:
         """Save what was learned, or as much of it as leaves a state that can be saved.

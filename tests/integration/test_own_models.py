@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from models.learner import Learner
 from shared.errors import InvalidValue
 from shared.reader import ForecastReader
 from shared.store import Store
+from shared.wire import decode_forecast
 from tests.conftest import ROOT, Server
-from tests.integration.steps import FLEET, SERIES, walk
+from tests.integration.steps import FLEET, SERIES, hasty, walk
 from tests.integration.test_snapshot import FORECAST, elsewhere
 from tests.integration.test_snapshot import NAME as SNAPSHOT_NAME
 from worker import backtest, jobs
@@ -45,6 +47,15 @@ class Slow(Momentum):
         return super().forecast(horizon, xs)
 
 slow = Slow()
+
+class Deadly(Momentum):
+    def learn_one(self, y, x=None):
+        import math, os, signal
+        if y > 100 * math.log(700):
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().learn_one(y=y, x=x)
+
+deadly = Deadly()
 """
 Run = Callable[..., Any]
 Start = Callable[..., Any]
@@ -187,6 +198,45 @@ def test_from_challenger_to_speaker_and_back(
             alone.learn_many(WALK[:sequence])
             quantiles = significant(alone.outlook().quantiles).tolist()
             assert quantiles == [list(row) for row in said[sequence].quantiles]
+
+
+def test_one_that_may_kill_rests_before_its_candle_is_buried(store: Store) -> None:
+    """Once: where claims die all the same, it was the candle."""
+    model = Model("holt-winters+default", state.Signer(b"k" * 32), lambda _: 3, FLEET)
+    updater = Updater(hasty(store), model)
+    store.append(SERIES, WALK[:50])
+    store.tick(FLEET)
+    updater.run()
+    for candle, deaths in ((WALK[50], 5), (WALK[51], 6)):
+        store.append(SERIES, [candle])
+        for _ in range(deaths):
+            hasty(store).claim(FLEET)
+        updater.run()
+        record = store.model(SERIES)
+        fault = record.scores["fault"]
+        assert fault.startswith("HoltWinters rests for 100 candles: three claims of one candle")
+
+    assert (record.sequence, record.dead_letters, record.rebuilds) == (51, 1, 0)
+    (row,) = store.forecasts([SERIES])
+    assert decode_forecast(row or b"").model.name == "default"
+
+
+@pytest.mark.at_length
+def test_one_that_kills_its_workers_rests(
+    store: Store, server: Server, candlecast: Run, start: Start, ideas: dict[str, str]
+) -> None:
+    """The candle is learned all the same, by the model that stands in; so are those after it."""
+    high = replace(WALK[60], high=777.0, close=777.0)
+    ideas["CANDLECAST_MODEL"] = "my_ideas.deadly"
+    store.append(SERIES, [*WALK[:60], high, *WALK[61:80]])
+    start("worker", **ideas)
+    eventually_learned(store)
+    said, record = ForecastReader(server.url).latest(NAME), store.model(SERIES)
+    status = json.loads(candlecast("status", "--json", **ideas).stdout)["series"][0]
+
+    assert (record.sequence, record.dead_letters, record.rebuilds) == (80, 0, 0)
+    assert (said.status, said.model.name, said.sequence) == ("fallback", "default", 80)
+    assert status["fault"].startswith("Deadly rests for 100 candles: three claims of one candle")
 
 
 def eventually_learned(store: Store) -> None:

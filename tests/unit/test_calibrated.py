@@ -5,20 +5,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from river import base
 
-from models import catalog, state
+from models import catalog, conformal, state
 from models.conformal import Conformal
 from models.features import CLOCK, NAMES
 from models.learner import Learner
 from models.proof import prove
 from shared.candle import Series, Timeframe
 from shared.errors import InvalidValue, StateError
+from tests.unit import rivers
 from tests.unit.test_learner import candles, check
 
 HERE = "tests.unit.own_models"
 SERIES = Series.parse("x:BTC/USDT:1h")
 EXAMPLES = ("snarimax", "holt-winters", "regression")
 SIGNER = state.Signer(b"k" * 32)
+RIVERS = [name for name, one in vars(rivers).items() if isinstance(one, base.Estimator)]
 OWN = state.Signer(b"k" * 32, modules=[HERE])
 
 
@@ -77,7 +80,7 @@ def test_those_of_the_catalog_can_be_saved(name: str) -> None:
         ("closure", "its state cannot be saved .*lambda"),
         ("gambler", "learns otherwise from the same candles: .*seeded"),
         ("forgetful", "goes on otherwise from what it saved"),
-        ("deaf", "after 500 candles: Deaf: TypeError"),
+        ("deaf", "after 400 candles: Deaf: TypeError"),
     ],
 )
 def test_what_cannot_be_saved_exactly_is_refused_with_the_reason(name: str, says: str) -> None:
@@ -120,6 +123,68 @@ def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
     check(one.outlook(), 6)
     assert (one.outlook().status, one.scores()["fault"]) == ("live", "")
     assert np.isfinite(forecaster(one).tracker.sizes).all()
+
+
+def test_a_model_that_is_slow_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named, another speaks for a hundred candles, and then it is heard again."""
+    one, stream = learner("good"), candles(222)
+    one.learn_many(stream[:120])
+    monkeypatch.setattr(conformal, "_SLOW_S", -1.0)
+    one.learn_one(stream[120])
+    monkeypatch.undo()
+    one.learn_many(stream[121:150])
+    raw = state.dump(one, OWN, SERIES)
+    one = state.load(raw, OWN, state.fingerprint(one.model, 6), SERIES)
+    resting = one.outlook(), one.scores()["fault"], one.rest("again")
+    one.learn_many(stream[150:221])
+    tired = forecaster(one).estimators[0].count, one.outlook().status
+    one.learn_one(stream[221])
+
+    assert resting[0].status == "fallback"
+    assert resting[1].startswith("Stubborn rests for 100 candles: a candle took it 0.0 s")
+    assert resting[2] is False
+    assert tired == (121, "fallback")
+    assert (forecaster(one).estimators[0].count, one.outlook().status) == (122, "live")
+    assert one.scores()["fault"] == ""
+
+
+def test_a_model_of_ours_cannot_rest() -> None:
+    """What kills there is the candle; where there is a River model beside it, that may be it."""
+    assert not Learner(Timeframe("1h"), 6).rest("it may be it")
+    assert Learner(Timeframe("1h"), 6, f"default+{HERE}.good").rest("it may be it")
+
+
+def test_a_model_that_grows_without_bounds_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it is written; and it is refused at the start, where it shows there."""
+    one, stream = learner("witness"), candles(200)
+    one.learn_many(stream[:100])
+    state.dump(one, OWN, SERIES)
+    kept = len(forecaster(one).estimators[0].lessons)
+    monkeypatch.setattr(state, "_LARGEST", 100_000)
+    one.learn_many(stream[100:])
+    state.dump(one, OWN, SERIES)
+
+    assert kept == 99
+    assert forecaster(one).estimators[0].lessons == []
+    assert one.scores()["fault"].startswith("Witness begins anew: it takes 0 MB of a state")
+    with pytest.raises(InvalidValue, match="after 400 candles: Witness begins anew"):
+        prove(f"{HERE}.witness", OWN)
+
+
+@pytest.mark.parametrize("name", RIVERS)
+def test_of_rivers_models_there_are_few_that_cannot_be_saved(name: str) -> None:
+    """Trees, forests, neighbours and rules, that lean on much that no estimator is."""
+    path = f"tests.unit.rivers.{name}"
+    stream = candles(160)
+    one = Learner(Timeframe("1h"), 1, path)
+    one.learn_many(stream[:150])
+    again = state.load(state.dump(one, SIGNER, SERIES), SIGNER, None, SERIES)
+    for each in (one, again):
+        each.learn_many(stream[150:])
+
+    assert one.scores()["fault"] == ""
+    assert one.scores() == again.scores()
+    assert np.array_equal(one.outlook().quantiles, again.outlook().quantiles)
 
 
 @pytest.mark.parametrize("name", [*EXAMPLES, "default"])
