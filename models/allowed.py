@@ -54,7 +54,9 @@ def may_name(module: str, name: str, packages: Collection[str]) -> bool:
     """Whether a state may name something there, if it is of that module's own."""
     if (module, name) in _GLOBALS:
         return True
-    return module == "shared.candle" or is_in(module, _PACKAGES) or is_in(module, packages)
+    return name.count(".") <= 1 and (
+        module == "shared.candle" or is_in(module, _PACKAGES) or is_in(module, packages)
+    )
 
 
 def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) -> bool:

@@ -1,7 +1,6 @@
 """Bands that hold what they claim, around whatever says where the price will be."""
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,8 +26,6 @@ _FIRST, _BIAS_SPAN = 100, 2_000
 _LEAST_VARIANCE = 1e-10
 _OUTLIER, _LARGEST_LABEL = 2.0, 8.0
 _LONGEST_FAULT = 200
-# As long as a worker's claim of a series: after that it is learned by another too.
-_SLOW_S = 2.0
 _RESTED = 100
 _VARIANCE_AN_HOUR = 1e-4
 _LARGEST_RETURN = 100.0
@@ -44,8 +41,8 @@ class Conformal(PriceForecaster):
     the bands hold what they claim, whatever the model says.
 
     An estimator that raises is asked again with the next candle; until then nothing is said, and
-    so it is where what it says is not finite, or beyond all reason. One that takes two seconds
-    a candle rests for the next hundred: it is taught nothing, and not asked.
+    so it is where what it says is not finite, or beyond all reason. One that rests is taught
+    nothing, and not asked.
 
     Parameters
     ----------
@@ -114,8 +111,8 @@ class Conformal(PriceForecaster):
         """Learn the next candle: first the labels it completes, then what the model says now."""
         if x is None:
             raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
-        began, self.resting = time.perf_counter(), max(0, self.resting - 1)
         move, open_time = measure(x, self.log_close), x["open_time"]
+        self.resting = max(0, self.resting - 1)
         self.fault = self.tired if self.resting else ""
         self._take_in(open_time, move)
         slots = self.pending.slots(self.hours.position)
@@ -135,8 +132,6 @@ class Conformal(PriceForecaster):
         self.log_close = move.log_close
         self.candles += 1
         self.pending.put(slots, self.hours.path[self.last], self._look_ahead(move, open_time))
-        if (took_s := time.perf_counter() - began) > _SLOW_S:
-            self.rest(f"a candle took it {took_s:.1f} s")
 
     def _quantiles(self, levels: Sequence[float]) -> Array:
         errors = self.between @ (self.bias[:, None] + self.tracker.predict_one())

@@ -25,7 +25,7 @@ from tests.conftest import ROOT, Server
 from tests.integration.steps import FLEET, SERIES, hasty, walk
 from tests.integration.test_snapshot import FORECAST, elsewhere
 from tests.integration.test_snapshot import NAME as SNAPSHOT_NAME
-from worker import backtest, jobs
+from worker import backtest, jobs, teaching
 from worker.publish import significant
 from worker.teaching import Model
 from worker.update import Updater
@@ -219,6 +219,28 @@ def test_one_that_may_kill_rests_before_its_candle_is_buried(store: Store) -> No
     assert (record.sequence, record.dead_letters, record.rebuilds) == (51, 1, 0)
     (row,) = store.forecasts([SERIES])
     assert decode_forecast(row or b"").model.name == "default"
+
+
+@pytest.mark.parametrize("model", ["holt-winters+default", "default+holt-winters"])
+def test_one_that_is_slow_rests_before_others_wait_for_it(
+    store: Store, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it speaks or challenges."""
+    parts = Model(model, state.Signer(b"k" * 32), lambda _: 3, FLEET)
+    store.append(SERIES, WALK[:50])
+    store.tick(FLEET)
+    updater = Updater(store, parts)
+    updater.run()
+    monkeypatch.setattr(teaching, "_SLOW_S", -1.0)
+    faults = []
+    for candle in WALK[50:52]:
+        store.append(SERIES, [candle])
+        updater.run()
+        scores = store.model(SERIES).scores
+        faults.append(scores["fault"] or scores["challenger"]["fault"])
+
+    assert faults == ["", "HoltWinters rests for 100 candles: a candle took it 0.0 s"]
+    assert (store.model(SERIES).sequence, store.model(SERIES).dead_letters) == (52, 0)
 
 
 @pytest.mark.at_length

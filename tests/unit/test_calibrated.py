@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from river import base
 
-from models import catalog, conformal, state
+from models import catalog, state
 from models.conformal import Conformal
 from models.features import CLOCK, NAMES
 from models.learner import Learner
@@ -125,13 +125,11 @@ def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
     assert np.isfinite(forecaster(one).tracker.sizes).all()
 
 
-def test_a_model_that_is_slow_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_rests_is_neither_taught_nor_heard() -> None:
     """It is named, another speaks for a hundred candles, and then it is heard again."""
     one, stream = learner("good"), candles(222)
-    one.learn_many(stream[:120])
-    monkeypatch.setattr(conformal, "_SLOW_S", -1.0)
-    one.learn_one(stream[120])
-    monkeypatch.undo()
+    one.learn_many(stream[:121])
+    assert one.rest("it is slow")
     one.learn_many(stream[121:150])
     raw = state.dump(one, OWN, SERIES)
     one = state.load(raw, OWN, state.fingerprint(one.model, 6), SERIES)
@@ -141,7 +139,7 @@ def test_a_model_that_is_slow_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     one.learn_one(stream[221])
 
     assert resting[0].status == "fallback"
-    assert resting[1].startswith("Stubborn rests for 100 candles: a candle took it 0.0 s")
+    assert resting[1].startswith("Stubborn rests for 100 candles: it is slow")
     assert resting[2] is False
     assert tired == (121, "fallback")
     assert (forecaster(one).estimators[0].count, one.outlook().status) == (122, "live")
