@@ -104,6 +104,7 @@ def create(
         redoc_url=None,
     )
     app.include_router(_health(queries))
+    app.include_router(_metrics(queries))
     app.include_router(_forecasts(queries))
     app.include_router(_series(queries))
     app.include_router(_stream(queries))
@@ -135,6 +136,17 @@ def _health(queries: Queries) -> APIRouter:
         """Say that Redis answers it."""
         queries.ping()
         return Health()
+
+    return routes
+
+
+def _metrics(queries: Queries) -> APIRouter:
+    routes = APIRouter()
+
+    @routes.get("/metrics", include_in_schema=False)
+    def metrics(accept: Annotated[str, Header()] = "") -> Response:
+        content, kind = queries.metrics(accept)
+        return Response(content, media_type=kind)
 
     return routes
 

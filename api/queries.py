@@ -5,10 +5,11 @@ from dataclasses import asdict
 from typing import Any
 
 from api.answers import AlertsRow, ModelRow, Outlook, Overlay, Said, SeriesRow
+from api.metrics import Metrics
 from api.overlay import overlay
+from api.readable import decoded
 from shared.alerts import Alerts
 from shared.candle import Candle, Series
-from shared.errors import DecodeError
 from shared.forecast import Forecast
 from shared.model_record import ModelRecord
 from shared.reader import ForecastReader, UnknownSeries, neighbours
@@ -35,10 +36,15 @@ class Queries:
         self._view = view
         self._reader = reader
         self._alerts = Alerts(view.link)
+        self._metrics = Metrics(view)
 
     def ping(self) -> None:
         """Ask whether Redis is there."""
         self._view.link.now_ms()
+
+    def metrics(self, accept: str) -> tuple[bytes, str]:
+        """Return metrics for Prometheus in a format that is accepted, and its content type."""
+        return self._metrics.render(accept)
 
     def rows(self) -> list[SeriesRow]:
         """Return how each series stands; one that cannot be read is as one without a forecast."""
@@ -47,7 +53,7 @@ class Queries:
         names = [series for series in names if series not in spoilt]
         pairs = zip(self._view.models(names), self._view.forecasts(names), strict=True)
         now_ms = _now_ms()
-        return [_row(record, _decoded(raw), now_ms) for record, raw in pairs]
+        return [_row(record, decoded(raw), now_ms) for record, raw in pairs]
 
     def history(self, name: str, since: int) -> list[Forecast]:
         """Return what was said since a time (UTC milliseconds), by revision."""
@@ -138,13 +144,6 @@ def _row(record: ModelRecord, newest: Forecast | None, now_ms: int) -> SeriesRow
         drift=newest.drift if newest else None,
         below_champion_since=record.below_since,
     )
-
-
-def _decoded(raw: bytes | None) -> Forecast | None:
-    try:
-        return decode_forecast(raw) if raw else None
-    except DecodeError:
-        return None
 
 
 def said(forecast: Forecast) -> Said:

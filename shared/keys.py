@@ -64,6 +64,11 @@ class Keys:
         return f"{self.prefix}events"
 
     @property
+    def totals(self) -> str:
+        """Hash: what has been counted of all series together."""
+        return f"{self.prefix}totals"
+
+    @property
     def alerts(self) -> str:
         """Capped stream of the alerts that were raised and cleared."""
         return f"{self.prefix}alerts"
@@ -120,7 +125,7 @@ class Keys:
             *(self.pending, self.rq_queue(CANDLES_QUEUE), self.series, self.dead_letters),
             *(self.candles(""), self.model(""), self.forecast(""), self.forecasts("")),
             *(self.forecast_channel(""), self.fleet, self.tick, self.housekeeping),
-            *(self.rq_queue(HOUSEKEEPING_QUEUE), self.events),
+            *(self.rq_queue(HOUSEKEEPING_QUEUE), self.events, self.totals),
         ]
 
     def queue(self, name: str) -> str:
@@ -135,3 +140,11 @@ class Keys:
     def rq_queue(self, name: str) -> str:
         """RQ's own list of a queue's job ids; its length is what `ring` is measured against."""
         return f"rq:queue:{self.queue(name)}"
+
+    def rq_workers(self, name: str) -> str:
+        """RQ's own set of the workers of a queue."""
+        return f"rq:workers:{self.queue(name)}"
+
+    def rq_failed(self, name: str) -> str:
+        """RQ's own sorted set of a queue's failed jobs."""
+        return f"rq:failed:{self.queue(name)}"

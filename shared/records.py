@@ -194,6 +194,8 @@ class Commit:
     """Name of the worker that keeps what was learned in its memory."""
     etag: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Token of the series from then on."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What its forecast adds to the totals: see `shared.totals`."""
 
     @property
     def new_drift(self) -> Mapping[str, Any] | None:
@@ -201,6 +203,11 @@ class Commit:
         drift: Mapping[str, Any] | None = (self.scores or {}).get("drift")
         first = self.entries[0][0].partition(b"-")[0]
         return drift if drift and drift["found_at"] >= int(first) else None
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """All that it adds to the totals beside what the script counts itself."""
+        return {**self.counts, "drifts": 1} if self.new_drift else self.counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ class Rounds:
             with redis.pipeline(transaction=True) as pipe:
                 pipe.delete(self._link.keys.rounds)
                 pipe.hset(self._link.keys.rounds, "ended_at", now)
+                pipe.hincrby(self._link.keys.totals, "rounds", 1)
                 pipe.execute()
 
     def failed(self, error: str) -> int:
@@ -50,6 +51,7 @@ class Rounds:
             tries, now = redis.hincrby(key, "tries", 1), self._link.now_ms()
             wait_ms = min(_FIRST_WAIT_MS << min(tries - 1, 16), self._limits.snapshot_period_ms)
             with redis.pipeline(transaction=True) as pipe:
+                pipe.hincrby(self._link.keys.totals, "rounds_failed", 1)
                 pipe.hsetnx(key, "failing_since", now)
                 pipe.hset(key, mapping={"error": error[:_LONGEST_TEXT], "next_at": now + wait_ms})
                 # While this is there, no tick rings.

@@ -11,11 +11,12 @@ from shared.errors import DecodeError
 from shared.header import key_of
 from shared.keys import DEFAULT_PREFIX, RQ_SUSPENDED, Keys
 from shared.limits import Limits
-from shared.link import Link
+from shared.link import Link, time_ms
 from shared.model_record import MODEL_FIELDS, ModelRecord
 from shared.producers import Producers
 from shared.records import parsed_series
 from shared.rounds import Rounds
+from shared.totals import Totals
 from shared.wire import decode_candle
 
 # How much is read at once: Redis does nothing else meanwhile.
@@ -49,6 +50,7 @@ class View:
         self.dead_letters = DeadLetters(link, self.limits)
         self.rounds = Rounds(link, self.limits)
         self.producers = Producers(link)
+        self.totals = Totals(link)
 
     @classmethod
     def connect(
@@ -190,20 +192,32 @@ class View:
         return info["used_memory"] / limit if limit else 0.0
 
     def overview(self) -> dict[str, Any]:
-        """Return what concerns all series: fleet, marks, jobs, dead letters, `rq suspend`."""
+        """Return what concerns all series: fleet, marks, jobs, dead letters, `rq suspend`.
+
+        ``due_for_ms`` is how long the series has been due that has waited longest.
+        """
+        keys, queues = self.keys, doorbell.QUEUES
         with self.link.translated() as redis, redis.pipeline(transaction=True) as pipe:
             pipe.get(self.keys.fleet)
             pipe.zcard(self.keys.pending)
             pipe.xlen(self.keys.dead_letters)
             pipe.exists(RQ_SUSPENDED)
-            for name in doorbell.QUEUES:
-                pipe.llen(self.keys.rq_queue(name))
-            fleet, pending, dead_letters, suspended, *jobs = pipe.execute()
+            pipe.zrange(keys.pending, 0, 0, withscores=True)
+            pipe.time()
+            for name in queues:
+                pipe.llen(keys.rq_queue(name)).scard(keys.rq_workers(name))
+                pipe.zcard(keys.rq_failed(name))
+            fleet, pending, dead_letters, suspended, first, now, *counts = pipe.execute()
+        due_at = first[0][1] if first else time_ms(now)
         return {
             "redis": self.link.address,
             "fleet": fleet.decode(errors="replace") if fleet else None,
             "pending": pending,
             "dead_letters": dead_letters,
             "suspended": bool(suspended),
-            "jobs": dict(zip(doorbell.QUEUES, jobs, strict=True)),
+            "due_for_ms": max(0, time_ms(now) - int(due_at)),
+            **{
+                name: dict(zip(queues, counts[at::3], strict=True))
+                for at, name in enumerate(("jobs", "workers", "failed_jobs"))
+            },
         }

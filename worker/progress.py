@@ -108,8 +108,8 @@ class Progress:
         turns = [(number + offset) // every for number in (self.claim.sequence, self.sequence)]
         return not self.claim.is_kept or self.dead_letter is not None or turns[0] != turns[1]
 
-    def commit(self, forecast: bytes | None, worker: str) -> Commit:
-        """Return what is to be made durable, and published with it."""
+    def commit(self, forecast: bytes | None, counts: Mapping[str, int], worker: str) -> Commit:
+        """Return what is to be made durable, published with it, and counted."""
         return Commit(
             claim=self.claim,
             entries=self.entries,
@@ -122,4 +122,5 @@ class Progress:
             dead_letter=self.dead_letter,
             keeper=worker if self.is_kept else "",
             etag=self.etag,
+            counts=counts,
         )

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, takewhile
 
@@ -10,8 +10,10 @@ import structlog
 
 from models import catalog, state
 from shared.errors import StateError, StoreError
+from shared.forecast import Forecast
 from shared.records import Claim, Commit
 from shared.store import Store
+from shared.totals import counted
 from shared.wire import encode_forecast
 from worker.progress import Progress
 from worker.publish import forecast_of
@@ -149,7 +151,7 @@ class Updater:
         named = bool(self.worker)
         saved = [self._teacher.saved(work, keep=named) for work in self._teacher.taught(begun)]
         commits = [
-            work.commit(self._publishable(work, offset, tally), self.worker) for work in saved
+            work.commit(*self._publishable(work, offset, tally), self.worker) for work in saved
         ]
         self._teacher.done()
         return commits
@@ -165,10 +167,13 @@ class Updater:
             self._rebuild(claim, str(error), tally)
             return None
 
-    def _publishable(self, work: Progress, offset: float, tally: Tally) -> bytes | None:
-        """Return the forecast; None where the model says what cannot be published."""
+    def _publishable(
+        self, work: Progress, offset: float, tally: Tally
+    ) -> tuple[bytes | None, Mapping[str, int]]:
+        """Return the forecast, None where the model says what cannot be published; and counts."""
         try:
-            return self._forecast(work, offset)
+            forecast = self._forecast(work, offset)
+            return (encode_forecast(forecast), counted(forecast)) if forecast else (None, {})
         except NEVER_THE_CANDLES_FAULT:
             raise
         except Exception:  # one series' nonsense must not cost its neighbours their commits
@@ -176,9 +181,9 @@ class Updater:
             log.exception(
                 "forecast withheld", series=str(work.claim.series), sequence=work.sequence
             )
-            return None
+            return None, {"withheld": 1}
 
-    def _forecast(self, work: Progress, offset: float) -> bytes | None:
+    def _forecast(self, work: Progress, offset: float) -> Forecast | None:
         claim = work.claim
         if work.last is None or work.since is None:
             return None
@@ -186,7 +191,7 @@ class Updater:
         outlook = work.said or work.learner.outlook()
         speaker, challenger = catalog.roles(self.model.name)
         live = len(claim.entries) == 1 and not claim.suspect and claim.appended_at is not None
-        forecast = forecast_of(
+        return forecast_of(
             claim.series,
             work.last,
             outlook,
@@ -201,7 +206,6 @@ class Updater:
             if live and claim.appended_at
             else None,
         )
-        return encode_forecast(forecast)
 
     def _rebuild(self, claim: Claim, why: str, tally: Tally) -> None:
         """Start the series again before its first retained candle: never guess at a state."""

@@ -7,18 +7,24 @@ local forecast, forecast_ttl, history = ARGV[13], ARGV[14], ARGV[15]
 local retention_ms, cap = tonumber(ARGV[16]), ARGV[17]
 local dead_candle, dead_reason, dead_error = ARGV[18], ARGV[19], ARGV[20]
 local keeper, is_saved = ARGV[21], ARGV[22] == '1'
+local COUNTS = 23
 local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
+local function lose()
+  add_up(TOTALS, 'conflicts', 1)
+  return {0, ring(now, per_claim)}
+end
+
 -- The token undoes losers, the slice proves that the log still says what was learned.
-if redis.call('HGET', model, 'etag') ~= etag then return {0, ring(now, per_claim)} end
+if redis.call('HGET', model, 'etag') ~= etag then return lose() end
 local parts, settled = {}, 0
 for _, entry in ipairs(redis.call('XRANGE', log, old_cursor ~= '' and '(' .. old_cursor .. '-0' or '-', cursor .. '-0')) do
   parts[#parts + 1] = entry[1]
   for _, value in ipairs(entry[2]) do parts[#parts + 1] = value end
   settled = settled + 1
 end
-if redis.sha1hex(table.concat(parts)) ~= digest then return {0, ring(now, per_claim)} end
+if redis.sha1hex(table.concat(parts)) ~= digest then return lose() end
 
 -- The letter comes first: were it refused, a candle would be passed over that is nowhere.
 if dead_reason ~= '' then bury(series, dead_candle, dead_reason, dead_error, cap) end
@@ -30,6 +36,7 @@ redis.call('HDEL', model, 'attempts', 'until')
 count(model, 'revision', 1)
 count(model, 'sequence', learned)
 count(model, 'settled', settled)
+for i = COUNTS, #ARGV, 2 do add_up(TOTALS, ARGV[i], ARGV[i + 1]) end
 local suspect = tonumber(redis.call('HGET', model, 'suspect') or nil)
 if suspect and tonumber(cursor) >= suspect then redis.call('HDEL', model, 'suspect') end
 

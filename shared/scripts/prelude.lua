@@ -1,9 +1,9 @@
--- Put before every script. KEYS are always the same fourteen, in the order of keys.py;
+-- Put before every script. KEYS are always the same fifteen, in the order of keys.py;
 -- a name ending in a colon is completed with the series.
 local PENDING, QUEUE, SERIES, DEAD_LETTERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local LOG, MODEL, FORECAST, FORECASTS, CHANNEL = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local FLEET, TICK, HOUSEKEEPING, HOUSEKEEPING_QUEUE = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local EVENTS = KEYS[14]
+local EVENTS, TOTALS = KEYS[14], KEYS[15]
 
 -- Only Redis's clock decides anything.
 local function now_ms()
@@ -32,9 +32,15 @@ end
 
 -- A counter that somebody else wrote into starts again: nothing may stop half-way over it, nor may
 -- it stay what no claim takes for a number.
+local function add_up(hash, name, by)
+  local answer = redis.pcall('HINCRBY', hash, name, by)
+  if type(answer) == 'table' or not is_whole(text(answer)) then redis.pcall('HSET', hash, name, by) end
+end
+
+-- Of one series, and of all together: these never fall, whatever is restored, rebuilt or retired.
 local function count(model, name, by)
-  local answer = redis.pcall('HINCRBY', model, name, by)
-  if type(answer) == 'table' or not is_whole(text(answer)) then redis.call('HSET', model, name, by) end
+  add_up(model, name, by)
+  add_up(TOTALS, name, by)
 end
 
 -- Open time of the log's last candle, or nil.
@@ -75,4 +81,5 @@ local function bury(series, candle, reason, message, cap)
   redis.call('XADD', DEAD_LETTERS, 'MAXLEN', '~', cap, '*', 'series', series, 'candle', candle,
     'reason', reason, 'error', message)
   count(MODEL .. series, 'dead_letters', 1)
+  add_up(TOTALS, 'dead_letters:' .. reason, 1)
 end

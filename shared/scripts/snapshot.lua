@@ -8,6 +8,7 @@ local held = redis.call('HGET', model, 'revision')
 if is_whole(held) and tonumber(held or 0) < tonumber(revision) then return end
 redis.call('HSET', model, 'snapshot_version', version, 'snapshot_alias', alias, 'snapshot_revision', revision,
   'snapshot_at', text(now_ms()))
+add_up(TOTALS, 'snapshots', 1)
 if champion ~= '' then
   redis.call('HSET', model, 'champion', champion)
 else

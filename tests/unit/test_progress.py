@@ -50,7 +50,7 @@ def test_what_cannot_be_kept_is_written(*, keeps: bool) -> None:
     work.learn(ENTRY)
 
     work.save(SIGNER, lambda _etag, _body: keeps, 1_000_000)
-    commit = work.commit(b"{}", "worker")
+    commit = work.commit(b"{}", {}, "worker")
 
     if keeps:
         assert (commit.state, commit.keeper) == (None, "worker")
