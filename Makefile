@@ -25,9 +25,10 @@ demo: setup  ## everything in one: make demo ARGS="--seconds 60"
 test: setup  ## tests that need nothing but Python, but for long ones: make test ARGS="-k candle"
 	@$(BIN)/pytest --numprocesses 4 --dist worksteal $(ARGS)
 
-test-system: setup  ## tests with Debian's Redis and Chromium, which it installs
-	@command -v redis-server >/dev/null && command -v chromium >/dev/null || { $(AS_ROOT) apt-get update -q && \
-	$(AS_ROOT) apt-get install -qy --no-install-recommends redis-server chromium; }
+test-system: setup  ## tests with Debian's Redis, Chromium and Prometheus, which it installs
+	@command -v redis-server >/dev/null && command -v chromium >/dev/null && command -v promtool >/dev/null || { \
+	$(AS_ROOT) apt-get update -q && \
+	$(AS_ROOT) apt-get install -qy --no-install-recommends redis-server chromium prometheus; }
 	@$(BIN)/pytest -m system $(ARGS)
 
 faults: setup  ## the long tests; faults at length, then a table: make faults ARGS="-k redis"

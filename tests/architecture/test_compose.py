@@ -1,6 +1,8 @@
 """`docker-compose.yml`: the services, what they open, and that no secret stands in it."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,19 @@ import yaml
 from config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
 # Candle workers carry the core alone; what speaks to MLflow or draws pages needs more.
 TARGETS = {"worker": "worker"} | dict.fromkeys(
     ("producer", "housekeeping", "mlflow", "api", "notify", "rq-dashboard"), "full"
 )
+IMAGES = ("redis", "prometheus", "grafana")
 every_service = pytest.mark.parametrize("name", SERVICES)
 
 
 def test_services() -> None:
     """Everything the system is made of, and nothing else."""
-    assert set(SERVICES) == {*TARGETS, "redis"}
+    assert set(SERVICES) == {*TARGETS, *IMAGES}
     assert {
         name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service
     } == TARGETS
@@ -51,6 +55,40 @@ def test_privileges_are_dropped(name: str) -> None:
     assert "build" in service or service["user"] != "root"
 
 
+@every_service
+def test_nothing_is_written_but_to_volumes(name: str) -> None:
+    """And to a folder in memory; what is shared with this machine is only read."""
+    service = SERVICES[name]
+    volumes = [volume.split(":") for volume in service.get("volumes", [])]
+
+    assert (service["read_only"], service["tmpfs"]) == (True, ["/tmp"])  # noqa: S108
+    assert all(rest[-1] == "ro" for place, *rest in volumes if place.startswith("."))
+    assert {place for place, *_ in volumes if not place.startswith(".")} <= {*COMPOSE["volumes"]}
+
+
+def test_it_is_what_compose_understands() -> None:
+    """By the specification's schema."""
+    check = str(Path(sys.executable).parent / "check-jsonschema")
+    done = subprocess.run(
+        [check, "--builtin-schema", "vendor.compose-spec", str(ROOT / "docker-compose.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_example_starts_nothing() -> None:
+    """Every secret has to be set: the example leaves each empty, and compose refuses that."""
+    wanted = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    example = (ROOT / ".env.example").read_text()
+
+    assert wanted >= {"REDIS_PASSWORD", "GRAFANA_PASSWORD", "CANDLECAST_STATE_KEY"}
+    for name in (*wanted, "METRICS_TOKEN"):
+        assert re.findall(rf"^(?:# )?{name}=(.*)$", example, re.MULTILINE) == [""], name
+
+
 def test_images_do_not_run_as_root() -> None:
     """Every image that is built ends as the unprivileged user."""
     stages = (ROOT / "Dockerfile").read_text().split("\nFROM base AS ")[1:]
@@ -66,7 +104,7 @@ def test_images_are_pinned() -> None:
     images = [service["image"] for service in SERVICES.values() if "image" in service]
 
     assert bases
-    assert [i for i in bases + images if not re.search(r":\d+\.\d+\.\d+-[a-z-]+$", i)] == []
+    assert [i for i in bases + images if not re.search(r":v?\d+\.\d+\.\d+(-[a-z-]+)?$", i)] == []
 
 
 @every_service
@@ -80,7 +118,7 @@ def test_secrets_come_from_outside(name: str) -> None:
     }
 
     assert [key for key, value in secrets.items() if not re.search(r"\$\{\w+:\?", value)] == []
-    assert [part for part in SERVICES[name]["command"] if re.search(r"\w:\w+@", part)] == []
+    assert [part for part in SERVICES[name].get("command", []) if re.search(r"\w:\w+@", part)] == []
 
 
 @every_service

