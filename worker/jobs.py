@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 # A hundred series of one minute would take a worker nearly all its time.
 _SLOWEST_S = 0.5
 _LARGE = 1 << 20
+_NAMED = 3
 
 log = structlog.get_logger(__name__)
 
@@ -193,11 +194,19 @@ def restorer() -> "Restorer":
 
 def update_pending() -> dict[str, int]:
     """Learn what is due (queue ``candles``)."""
+    working = updater()
     with _named():
-        tally = dataclasses.asdict(updater().run())
-        if any(tally.values()):
-            log.info("learned", **tally)
-    return tally
+        try:
+            tally = working.run()
+        except Exception:
+            _describe(f"failed with {_listed(working.in_hand)} in hand")
+            raise
+        counts = dataclasses.asdict(tally)
+        if any(counts.values()):
+            log.info("learned", **counts)
+            last = _listed(working.in_hand)
+            _describe(f"learned {tally.candles} candles in {tally.commits} commits, last of {last}")
+    return counts
 
 
 def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
@@ -211,6 +220,8 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
             return {"skipped": "another round of snapshots is under way"}
         try:
             done = _round(renew)
+            counts = (len(done["written"]), len(done["failed"]), done["left"])
+            _describe("{} versions written, {} series failed, {} left".format(*counts))
         except StoreError:
             raise
         except Exception as error:
@@ -262,3 +273,14 @@ def _named() -> AbstractContextManager[None]:
     """Name the job in the log lines of its time, and in no later ones."""
     job = get_current_job()
     return structlog.contextvars.bound_contextvars(job=job.id if job else None)
+
+
+def _describe(text: str) -> None:
+    """Say what the job did, for whoever looks at it in rq-dashboard or `rq info`."""
+    if job := get_current_job():
+        job.description = text
+
+
+def _listed(series: Sequence[Series]) -> str:
+    names = ", ".join(map(str, series[:_NAMED])) or "nothing"
+    return f"{names} and {len(series) - _NAMED} more" if len(series) > _NAMED else names

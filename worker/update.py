@@ -9,6 +9,7 @@ from itertools import islice, takewhile
 import structlog
 
 from models import catalog, state
+from shared.candle import Series
 from shared.errors import StateError, StoreError
 from shared.forecast import Forecast
 from shared.records import Claim, Commit
@@ -48,6 +49,8 @@ class Updater:
     worker
         Name that its claims bear, so that they can be given back when it is known to have died, and
         under which it keeps learners; without one it keeps none.
+    in_hand
+        Series of its newest claim.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Updater:
         self.store = store
         self.model = model
         self.worker = ""
+        self.in_hand: list[Series] = []
         self._clock = clock
         self._flush_s = store.limits.flush_ms / 1_000
         self._together = 1
@@ -74,6 +78,7 @@ class Updater:
             batch = self.store.claim(self.model.fleet, self.worker)
             if batch.holder != self.model.fleet or not batch.claims:
                 return tally
+            self.in_hand = [claim.series for claim in batch.claims]
             offset = batch.now - self._clock() * 1_000
             try:
                 ring = self._work(batch.claims, offset, deadline, tally)

@@ -12,15 +12,20 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from models import state
 from shared.keys import CANDLES_QUEUE, UPDATE_JOB
 from shared.store import Store
+from tests.integration.steps import FLEET, SERIES, walk
 from worker.candle_worker import CandleWorker
+from worker.teaching import Model, Teacher
+from worker.update import Updater
 
 DASHBOARD = str(Path(sys.executable).with_name("rq-dashboard"))
 Ask = Callable[..., Any]
@@ -65,6 +70,43 @@ def busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[CandleWorker
     worker.prepare_execution(queue.jobs[0])
     yield worker
     worker.register_death()  # type: ignore[no-untyped-call]
+
+
+def work(store: Store) -> None:
+    """Work until the queue is empty, as a worker of RQ's."""
+    client = store.link.redis
+    queue = Queue(CANDLES_QUEUE, connection=client, serializer=JSONSerializer)
+    CandleWorker([queue], connection=client).work(burst=True, logging_level="CRITICAL")
+
+
+def test_an_operator_reads_what_failed_and_requeues_it(
+    store: Store, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Descriptions say series and counts; the requeued job learns what is left, each once."""
+    model = Model("default", state.Signer(b"k" * 32), lambda _: 3, FLEET)
+    updater = Updater(store, model)
+    monkeypatch.setattr("worker.jobs.store", lambda: store)
+    monkeypatch.setattr("worker.jobs.updater", lambda: updater)
+    store.append(SERIES, walk(5))
+    with monkeypatch.context() as broken:
+        broken.setattr(Teacher, "start", Mock(side_effect=MemoryError("no room")))
+        work(store)
+    rows = ask("/0/data/jobs/candles/failed/8/asc/1.json")["jobs"]
+    (failed,) = [row for row in rows if "no room" in row["exc_info"]]
+
+    assert failed["description"] == f"failed with {SERIES} in hand"
+    assert 0 < store.link.redis.ttl(f"rq:job:{failed['id']}") <= 3_600
+    assert ask("/0/data/workers.json")["workers"] == []
+    queues = {row["name"]: row for row in ask("/0/data/queues.json")["queues"]}
+    assert queues["candles"]["failed_job_registry_count"] == 1
+    assert ask(f"/job/{failed['id']}/requeue", b"")["status"] == "OK"
+    store.link.redis.zadd(store.keys.pending, {str(SERIES): 0})
+    work(store)
+    finished = ask("/0/data/jobs/candles/finished/8/asc/1.json")["jobs"]
+    says = f"learned 5 candles in 1 commits, last of {SERIES}"
+    assert says in [row["description"] for row in finished]
+    assert (store.model(SERIES).sequence, store.model(SERIES).lost) == (5, 0)
+    assert ask("/0/data/jobs/candles/failed/8/asc/1.json")["jobs"] == []
 
 
 class Charge:
