@@ -6,18 +6,17 @@ from typing import Any
 from river.base import Base
 
 # River's packages that only compute: not its streams, caches, data sets and evaluations, which
-# read and write files and the network.
-_OF_RIVER = tuple(
+# read and write files and the network. Of ours nothing: what a learner is made of it derives from
+# its parameters.
+_PACKAGES = tuple(
     f"river.{name}"
     for name in (
-        *("_river_rust", "anomaly", "base", "cluster", "compose", "conf", "covariance", "drift"),
-        *("dummy", "ensemble", "facto", "feature_extraction", "feature_selection", "forest"),
-        *("linear_model", "metrics", "misc", "model_selection", "multioutput", "naive_bayes"),
-        *("neighbors", "optim", "preprocessing", "proba", "rules", "sketch", "stats"),
-        *("time_series", "tree", "utils"),
+        *("_river_rust", "anomaly", "base", "compose", "covariance", "drift", "dummy", "ensemble"),
+        *("facto", "feature_extraction", "feature_selection", "forest", "linear_model", "metrics"),
+        *("multioutput", "neighbors", "optim", "preprocessing", "proba", "rules", "stats"),
+        *("time_series", "tree"),
     )
 )
-_PACKAGES = ("models", *_OF_RIVER)
 _BUILTINS = (
     *("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list", "range", "set"),
     *("slice", "str", "tuple"),
@@ -40,6 +39,8 @@ _GLOBALS = (
         ("numpy.random._pickle", "__randomstate_ctor"),
         ("random", "Random"),
         ("river._river_rust.vectordict", "euclidean_distance_tuple"),
+        ("river.forest.online_extra_trees", "ExtraTrees._detection_mode_all"),
+        ("river.tree.splitter.ebst_splitter", "EBSTNode._update_estimator_univariate"),
         ("statistics", "NormalDist"),
     }
 )
@@ -54,19 +55,19 @@ def may_name(module: str, name: str, packages: Collection[str]) -> bool:
     """Whether a state may name something there, if it is of that module's own."""
     if (module, name) in _GLOBALS:
         return True
-    return name.count(".") <= 1 and (
+    # A dot would lead through what a module has imported, or a class, to any other.
+    return "." not in name and (
         module == "shared.candle" or is_in(module, _PACKAGES) or is_in(module, packages)
     )
 
 
 def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) -> bool:
-    """Whether what was found is what may be named: of ours and River's only classes, and theirs."""
+    """Whether what was found is what may be named: of River's only classes."""
     if (module, name) in _GLOBALS:
         return True
-    # A dot may lead through what a module has imported to any other, or to a class's function.
-    if (getattr(found, "__module__", ""), getattr(found, "__qualname__", "")) != (module, name):
+    if getattr(found, "__module__", None) != module:
         return False
-    return isinstance(found, type) or "." in name or is_in(module, packages)
+    return isinstance(found, type) or is_in(module, packages)
 
 
 def method_of(owner: Any, name: str) -> Any:

@@ -26,11 +26,33 @@ _FIRST, _BIAS_SPAN = 100, 2_000
 _LEAST_VARIANCE = 1e-10
 _OUTLIER, _LARGEST_LABEL = 2.0, 8.0
 _LONGEST_FAULT = 200
-_RESTED = 100
+# Candles for which a model rests: twice as many each time, unless it was awake for long between.
+_RESTED, _MOST_DOUBLED, _LONG = 16, 6, 1_000
+# So many slow candles in a row are the model's, and not the machine's.
+_PATIENCE = 2
 _VARIANCE_AN_HOUR = 1e-4
 _LARGEST_RETURN = 100.0
 # So many standard deviations away lies no close that somebody has reason to expect.
 _ABSURD = 1_000.0
+
+
+class Stopwatch:
+    """Tells how long estimators take; it stands still until somebody gives it a clock."""
+
+    def __init__(self) -> None:
+        self.read: Callable[[], float] = float
+
+
+STOPWATCH = Stopwatch()
+
+
+def told_of(error: BaseException) -> str:
+    """Return what an error of anybody's says, as text that can be kept anywhere."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001 -- its text is the user's too
+        text = type(error).__name__
+    return text.encode(errors="replace").decode()
 
 
 class Conformal(PriceForecaster):
@@ -57,6 +79,8 @@ class Conformal(PriceForecaster):
     ----------
     fault
         What was wrong with the estimator at the newest candle; empty where nothing was.
+    faults, last_fault, last_fault_at
+        At how many candles something was, what was at the last of them, and when that opened.
     centre
         Log return that it expects to each of the next candles, shape (H,); NaN after a fault.
     deviation
@@ -73,7 +97,8 @@ class Conformal(PriceForecaster):
 
     _learned = (
         *("hours", "calendar", "tracker", "ticks", "pending", "features", "scale"),
-        *("estimators", "fault", "candles", "log_close", "resting", "tired"),
+        *("estimators", "fault", "faults", "last_fault", "last_fault_at", "candles", "log_close"),
+        *("resting", "rests", "awake", "tired", "slow"),
     )
     _width = INPUTS
 
@@ -83,6 +108,8 @@ class Conformal(PriceForecaster):
         self.timeframe_ms = timeframe_ms
         self.horizon = horizon
         self.estimator = estimator
+        steps = getattr(estimator, "steps", None)  # of a pipeline what ends it says most
+        self._name = type([*steps.values()][-1] if steps else estimator).__name__
         self.knots = knots(horizon)
         self.steps = np.array(self.knots)
         self.last = self.steps - 1
@@ -98,8 +125,13 @@ class Conformal(PriceForecaster):
         self.scale.update(_VARIANCE_AN_HOUR * timeframe_ms / HOUR_MS)
         self.estimators = self._new_estimators()
         self.fault = ""
-        self.resting = 0
+        self.faults = 0
+        self.last_fault = ""
+        self.last_fault_at: int | None = None
+        self.resting = self.rests = self.awake = self.slow = 0
         self.tired = ""
+        self.spent_s = 0.0
+        self.is_news = False
         self.candles = 0
         self.log_close: float | None = None
         self._remember(centre=(horizon,), deviation=(horizon,), bias=(len(self.knots),))
@@ -112,8 +144,7 @@ class Conformal(PriceForecaster):
         if x is None:
             raise InvalidValue("x", x, "pass the candle's open_time, open, high, low and volume")
         move, open_time = measure(x, self.log_close), x["open_time"]
-        self.resting = max(0, self.resting - 1)
-        self.fault = self.tired if self.resting else ""
+        self._wake()
         self._take_in(open_time, move)
         slots = self.pending.slots(self.hours.position)
         due, known = self.pending.due(slots, open_time)
@@ -142,18 +173,46 @@ class Conformal(PriceForecaster):
         return to_prices(at_levels(returns, levels), self.ticks.close)
 
     def rest(self, why: str) -> bool:
-        """Leave the estimators alone for a hundred candles; return whether they were not."""
-        if self.resting:
+        """Leave the estimators alone for some candles; return whether they were to be used."""
+        if self.resting > 1:
             return False
-        name = type(self.estimator).__name__
-        self.resting, self.tired = _RESTED + 1, f"{name} rests for {_RESTED} candles: {why}"
+        span = _RESTED << min(self.rests, _MOST_DOUBLED)
+        self.resting, self.rests, self.awake = span + 1, self.rests + 1, 0
+        self.is_news = True
+        self._blame(f" rests for {span} candles: {why}")
+        self.tired = self.last_fault
         return True
+
+    def tire(self, limit_s: float) -> None:
+        """Rest where that many seconds were too few for two candles in a row."""
+        self.slow = self.slow + 1 if self.spent_s > limit_s else 0
+        if self.slow >= _PATIENCE:
+            self.slow = 0
+            self.rest(f"a candle took it {self.spent_s:.1f} s")
+
+    def _wake(self) -> None:
+        """Begin a candle: at rest, or with nothing wrong so far."""
+        self.spent_s = 0.0
+        self.resting = max(0, self.resting - 1)
+        self.fault = self.tired if self.resting else ""
+        self.awake += not self.resting
+        if self.awake > _LONG:
+            self.rests = 0
+
+    def _blame(self, what: str) -> None:
+        """Note what is wrong with the estimator: the first thing of a candle."""
+        told = f"{self._name}{what}"[:_LONGEST_FAULT]
+        if not self.fault:
+            self.faults += 1
+            self.fault = told
+        self.last_fault, self.last_fault_at = told, self.hours.open_time
 
     def forget_unless(self, can_be_read: Callable[[Any], str]) -> None:
         """Begin anew with estimators that hold what could not be read back; say so."""
         if why := can_be_read(self.estimators):
             self.estimators = self._new_estimators()
-            self.fault = f"{type(self.estimator).__name__} begins anew: {why}"[:_LONGEST_FAULT]
+            self.is_news = True
+            self._blame(f" begins anew: {why}")
 
     def _take_in(self, open_time: int, move: Move) -> None:
         """Take in when the candle opened, and how lively it was."""
@@ -170,7 +229,8 @@ class Conformal(PriceForecaster):
         kept[:, _DEVIATION] = self.deviation[self.last]
         kept[:, INPUTS:] = self._inputs(move, open_time, ahead)
         self.centre[:] = np.nan
-        self.attempt(self._hear, kept[0, INPUTS:])
+        if not self.fault:  # one that could not learn does not know what it says
+            self.attempt(self._hear, kept[0, INPUTS:])
         kept[:, _CENTRE] = self.centre[self.last]
         kept[:, _BIAS] = self.bias
         return kept
@@ -186,13 +246,14 @@ class Conformal(PriceForecaster):
         """Do what is the user's; what goes wrong there is noted and harms nobody."""
         if self.resting:
             return
+        began = STOPWATCH.read()
         try:
             work(*args)
-        except MemoryError:
+        except (MemoryError, KeyboardInterrupt):
             raise
-        except Exception as error:  # noqa: BLE001 -- all that is done there is the user's
-            kind = type(self.estimator).__name__
-            self.fault = self.fault or f"{kind}: {type(error).__name__}: {error}"[:_LONGEST_FAULT]
+        except BaseException as error:  # noqa: BLE001 -- all that is done there is the user's
+            self._blame(f": {told_of(error)}")
+        self.spent_s += STOPWATCH.read() - began
 
     def _new_estimators(self) -> list[Any]:
         return [self.estimator.clone()]

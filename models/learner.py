@@ -6,6 +6,7 @@ from typing import Any
 
 from models import catalog
 from models.baseline import RandomWalk
+from models.conformal import Conformal
 from models.contest import Contest
 from models.drift import DriftDetector
 from models.forecaster import QuantileForecaster
@@ -107,35 +108,59 @@ class Learner(Memory):
         """Do for each candle in turn what `learn_one` does, to the same bits, in less time."""
         self.alone.learn_many((candle,) for candle in candles)
 
-    def recast(self, model: str) -> "Learner | None":
-        """Return a learner of another pair that goes on from this one; None if it cannot.
+    @cached_property
+    def shares(self) -> tuple[tuple[int, int], ...]:
+        """How many numbers and how many other values of its memory are the speaker's, and so on.
 
-        What speaks there has to be one of both here. A challenger that is not begins anew.
+        Those of the speaker come first, then the challenger's.
         """
-        here = dict(zip(catalog.roles(self.model), (self, self.shadow), strict=False))
-        other = Learner(self.timeframe, self.horizon, model)
-        speaker, challenger = catalog.roles(model)
-        found = here.get(speaker)
-        if found is None:
-            return None
-        other.take_over(found)
-        other.sequence = self.sequence  # of the series, though it may have come later
-        if other.shadow and (known := here.get(challenger)):
-            other.shadow.take_over(known)
-        return other
+        if not self.shadow:
+            return ((self.extent, len(self.holders)),)
+        ((numbers, values),) = self.shadow.shares
+        contest = self.contest.extent, len(self.contest.holders)
+        own = self.extent - numbers - contest[0], len(self.holders) - values - contest[1]
+        return own, (numbers, values)
+
+    @cached_property
+    def _rivers(self) -> list[Conformal]:
+        """What holds estimators of a user's: of the challenger, then of the speaker."""
+        both = [one.forecaster for one in (self.shadow, self) if one]
+        return [forecaster for forecaster in both if isinstance(forecaster, Conformal)]
+
+    @property
+    def faults(self) -> int:
+        """At how many candles estimators of a user's have failed."""
+        return sum(river.faults for river in self._rivers)
+
+    def pop_news(self) -> bool:
+        """Whether one has begun to rest, or anew, since this was asked last."""
+        news = any(river.is_news for river in self._rivers)
+        for river in self._rivers:
+            river.is_news = False
+        return news
+
+    @cached_property
+    def is_ours(self) -> bool:
+        """Whether it holds no estimators of a user's."""
+        return not self._rivers
 
     def forget_unless(self, can_be_read: Callable[[Any], str]) -> None:
         """Begin anew with estimators of the user's that hold what could not be read back."""
-        for one in (self, self.shadow):
-            forget = getattr(one and one.forecaster, "forget_unless", None)
-            if forget:
-                forget(can_be_read)
+        for river in self._rivers:
+            river.forget_unless(can_be_read)
 
-    def rest(self, why: str) -> bool:
-        """Leave estimators of the user's alone for a while; return whether there were any to."""
-        both = [one.forecaster for one in (self, self.shadow) if one]
-        rests = (getattr(forecaster, "rest", None) for forecaster in both)
-        return sum(bool(rest(why)) for rest in rests if rest) > 0
+    def rest(self, why: str, *, all_of_them: bool = True) -> bool:
+        """Leave estimators of the user's alone for a while; return whether there were any to.
+
+        Not all of them means the challenger's, where there are two.
+        """
+        wanted = self._rivers if all_of_them else self._rivers[:1]
+        return sum(river.rest(why) for river in wanted) > 0
+
+    def tire(self, limit_s: float) -> None:
+        """Have a rest those that have taken longer, for two candles in a row."""
+        for river in self._rivers:
+            river.tire(limit_s)
 
     def take_over(self, other: "Learner") -> None:
         """Know what another of the same model knows, challengers left out."""

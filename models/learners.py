@@ -213,7 +213,7 @@ class Learners:
             {
                 "sequence": member.prequential.candles,
                 "finite": member.said is not None or not member.sequence,
-                "fault": getattr(member.forecaster, "fault", ""),
+                **_faults(member),
                 "worse_than_baseline": is_worse,
                 "drift": member.drift.newest,
                 "horizons": scores,
@@ -272,6 +272,12 @@ class Learners:
             column([member.baseline.volatility for member in heard]),
             column([member.prequential.least_variance(member.close) for member in heard]),
         )
+
+
+def _faults(member: "Learner") -> dict[str, Any]:
+    """Say what is wrong with a River model of a user's, and what was last, when and how often."""
+    names = {"fault": "", "faults": 0, "last_fault": "", "last_fault_at": None}
+    return {name: getattr(member.forecaster, name, nothing) for name, nothing in names.items()}
 
 
 def _baseline_of(member: "Learner") -> Array:

@@ -104,7 +104,7 @@ class Memory(base.Estimator):
             arrays = self.whole.tobytes()
         else:
             arrays = b"".join(part.buffer.tobytes() for part in self.all_parts)
-        return arrays, *[part.read_plain(part) for part in self._holders]
+        return arrays, *[part.read_plain(part) for part in self.holders]
 
     def recall(self, memory: Sequence[Any]) -> None:
         """Put back what `memory` returned."""
@@ -117,7 +117,7 @@ class Memory(base.Estimator):
         else:
             for part, own in zip(self.all_parts, self._split(whole), strict=True):
                 part.buffer[:] = own
-        for part, own in zip(self._holders, values, strict=True):
+        for part, own in zip(self.holders, values, strict=True):
             for name, value in zip(part.plain, own, strict=True):
                 setattr(part, name, value)
         for part in self.all_parts:
@@ -143,7 +143,7 @@ class Memory(base.Estimator):
         return [name for name in self._learned if isinstance(getattr(self, name), Memory)]
 
     @cached_property
-    def _holders(self) -> list["Memory"]:
+    def holders(self) -> list["Memory"]:
         """Those of all parts that have other values than arrays."""
         return [part for part in self.all_parts if part.plain]
 

@@ -1,30 +1,24 @@
 """A learner as signed, versioned bytes: exact, and never unpickled unsigned."""
 
-import contextlib
-import hashlib
-import hmac
 import io
-import json
 import pickle
 import sys
 from collections.abc import Collection
-from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from river.__version__ import __version__ as river_version
 
 from models import catalog
 from models.allowed import is_in, is_its_own, may_name, method_of
+from models.conformal import told_of
+from models.envelope import FORMAT, VERSIONS, fingerprint, header, inside, verified
 from models.learner import Learner
+from models.signer import Signer
 from shared.candle import Series
 from shared.errors import OtherModel, StateError
-from shared.header import LENGTH, MAGIC, START, split
+from shared.header import MAGIC, split
 
-FORMAT = 5
-"""Version of the bytes; part of the fingerprint."""
-
-_VERSIONS = {"numpy": np.__version__, "river": river_version}
+__all__ = ["FORMAT", "Signer", "body", "dump", "fingerprint", "load", "recast", "sealed", "take_up"]
 
 # What a user's estimators may take of a state: it is written to Redis every few candles.
 _LARGEST = 16 << 20
@@ -33,104 +27,42 @@ _LARGEST = 16 << 20
 _SURROUNDINGS = (MemoryError, OSError)
 
 
-class Signer:
-    """Signs states with a secret key, and checks them with it or the one before.
-
-    Parameters
-    ----------
-    key
-        Secret of this installation.
-    previous
-        The key before it, accepted but not signed with: so a key rotates without loss.
-    modules
-        Packages whose classes and functions a state may name, beside ours and River's.
-
-    Attributes
-    ----------
-    key_id
-        Public name of the key: the first 8 hex digits of its SHA-256.
-    """
-
-    def __init__(
-        self, key: bytes, previous: bytes | None = None, modules: Collection[str] = ()
-    ) -> None:
-        if not key:
-            raise StateError("the state key is empty: set CANDLECAST_STATE_KEY")
-        self.key_id = _key_id(key)
-        self.modules = frozenset(modules)
-        self._key = key
-        self._keys = {_key_id(secret): secret for secret in (key, previous) if secret}
-
-    def sign(self, content: bytes) -> bytes:
-        """Return the HMAC-SHA256 of the content, 32 bytes."""
-        return hmac.digest(self._key, content, "sha256")
-
-    def knows(self, content: bytes, signature: bytes) -> bool:
-        """Whether a known key made this signature; the content itself is not looked at."""
-        return any(
-            hmac.compare_digest(hmac.digest(key, content, "sha256"), signature)
-            for key in self._keys.values()
-        )
-
-    def refusal(self, content: bytes) -> StateError:
-        """Return why `knows` may have said no, by what the content claims of itself."""
-        key_id = None
-        with contextlib.suppress(StateError):
-            key_id = split(content)[0].get("key")
-        if not isinstance(key_id, str):
-            return StateError("state is cut short or changed: its header cannot be read")
-        if key_id in self._keys:
-            return StateError(
-                f"state does not match its signature by key {key_id}: it was changed or cut short"
-            )
-        return StateError(
-            f"state signed with key {key_id[:8]!r}, known are {', '.join(self._keys)}: set "
-            "CANDLECAST_STATE_KEY_PREVIOUS to the key before, or let the series be rebuilt"
-        )
-
-
-@cache
-def fingerprint(model: str, horizon: int) -> str:
-    """Return 16 hex digits that name what a state belongs to.
-
-    Model name and version, its parameters, the horizon, the hash of the shipped constants and the
-    format of the state; neither the release of the code nor the versions of the libraries.
-    """
-    speaker, challenger = catalog.roles(model)
-    entry = catalog.model(speaker)
-    facts = [speaker, entry.version, dict(entry.parameters), horizon, entry.constants, FORMAT]
-    facts += [fingerprint(challenger, horizon)] if challenger else []
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-@cache
-def _facts(fingerprint: str, key_id: str) -> str:
-    """Return what the headers of many series have in common: JSON but for its last brace."""
-    facts = {"format": FORMAT, "fingerprint": fingerprint, "key": key_id, "libraries": _VERSIONS}
-    return json.dumps(facts)[:-1]
-
-
-def _header(fingerprint: str, key_id: str, series: str) -> bytes:
-    header = f'{_facts(fingerprint, key_id)}, "series": {json.dumps(series)}}}'.encode()
-    return LENGTH.pack(len(header)) + header
-
-
 def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
     """Return the learner as signed bytes that continue bit-identically when loaded.
 
     Laid out as `shared.header` says; in the header are format, fingerprint, series, key and library
     versions.
     """
-    return sealed(body(learner, signer.modules), learner, signer, series)
+    return sealed(body(learner, signer.modules, to_be_read=True), learner, signer, series)
 
 
-def body(learner: Learner, modules: Collection[str] = ()) -> bytes:
-    """Return the learner as bytes for this process alone: nobody else must take them up.
+def body(learner: Learner, modules: Collection[str] = (), *, to_be_read: bool = False) -> bytes:
+    """Return the learner as bytes for this process alone, unless it is to be read by others too.
 
-    What a user's estimators hold that could not be read back is forgotten, and they begin anew.
+    What a user's estimators hold that could not be saved, or then not be read back, is forgotten,
+    and they begin anew.
     """
+    if learner.is_ours:
+        return _pickled(learner)
+    try:
+        raw = _pickled(learner)
+        is_sound = len(raw) <= _LARGEST
+        if is_sound and to_be_read:
+            _Unpickler(io.BytesIO(raw), modules).load()
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 -- whatever a user's estimators are made of
+        is_sound = False
+    if is_sound:
+        return raw
     learner.forget_unless(lambda value: _can_be_read(value, modules))
-    return pickle.dumps(learner.__getstate__(), protocol=5)
+    return _pickled(learner)
+
+
+def _pickled(learner: Learner) -> bytes:
+    roles = zip(catalog.roles(learner.model), learner.shares, strict=False)
+    parts = [(fingerprint(name, learner.horizon), *share) for name, share in roles]
+    return pickle.dumps((*learner.__getstate__(), parts), protocol=5)
 
 
 def _can_be_read(value: Any, modules: Collection[str]) -> str:
@@ -138,10 +70,10 @@ def _can_be_read(value: Any, modules: Collection[str]) -> str:
     try:
         raw = pickle.dumps(value, protocol=5)
         _Unpickler(io.BytesIO(raw), modules).load()
-    except _SURROUNDINGS:
+    except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 -- whatever it is made of
-        return f"{type(error).__name__}: {error}"
+    except Exception as error:  # noqa: BLE001 -- whatever it is made of; no file of ours is read
+        return told_of(error)
     if len(raw) > _LARGEST:
         return f"it takes {len(raw) >> 20} MB of a state, {_LARGEST >> 20} at most"
     return ""
@@ -150,7 +82,7 @@ def _can_be_read(value: Any, modules: Collection[str]) -> str:
 def sealed(body: bytes, learner: Learner, signer: Signer, series: Series) -> bytes:
     """Return what `dump` does, of a learner whose body is there already."""
     print_ = fingerprint(learner.model, learner.horizon)
-    content = _header(print_, signer.key_id, str(series)) + body
+    content = header(print_, signer.key_id, str(series)) + body
     return MAGIC + signer.sign(content) + content
 
 
@@ -191,12 +123,8 @@ def load(
         When the bytes are no state, not signed by a known key, of another series or format, or
         cannot be read.
     """
-    signature, content = raw[len(MAGIC) : START], raw[START:]
-    if not raw.startswith(MAGIC):
-        raise StateError(f"not a saved state: it begins with {raw[:8]!r}")
-    if not signer.knows(content, signature):
-        raise signer.refusal(content)
-    body = _body(content, signer, fingerprint, str(series))
+    content = verified(raw, signer)
+    body = inside(content, signer, fingerprint, str(series))
     try:
         held = _Unpickler(io.BytesIO(body), signer.modules).load()
         return _take_up(held, into, signer.modules)
@@ -205,40 +133,60 @@ def load(
     except Exception as error:  # whatever classes of another version make of what was theirs
         raise StateError(
             f"state cannot be read ({type(error).__name__}: {error}); it was written with "
-            f"{split(content)[0].get('libraries')}, here are {_VERSIONS}"
+            f"{split(content)[0].get('libraries')}, here are {VERSIONS}"
         ) from error
 
 
 def recast(raw: bytes, signer: Signer, series: Series, into: Learner) -> Learner:
     """Go on from a state of another pair of models, where what speaks now is one of both there.
 
+    A challenger that is not, or has changed, begins anew. What is not wanted is not even imported.
+
     Raises
     ------
     StateError
-        As `load` does, or where it is not.
+        As `load` does, or where what speaks is neither, or has changed.
     """
-    found = load(raw, signer, None, series)
-    is_known = split(raw[START:])[0]["fingerprint"] == fingerprint(found.model, found.horizon)
-    other = found.recast(into.model) if is_known and found.kind == into.kind else None
+    body = inside(verified(raw, signer), signer, None, str(series))
+    try:
+        parameters, (arrays, *plain), parts = _Lenient(io.BytesIO(body), signer.modules).load()
+        found = _shared_out(parameters["model"], np.frombuffer(arrays), plain, parts)
+        is_of_kind = (parameters["timeframe"], parameters["horizon"]) == into.kind
+        other = _from_parts(into, found) if is_of_kind else None
+    except _SURROUNDINGS:
+        raise
+    except Exception as error:
+        raise StateError(told_of(error)) from error
     if other is None:
-        raise OtherModel(f"state of {found.model}, wanted {into.model}")
+        names = f"state of {parameters['model']}, wanted {into.model}"
+        raise OtherModel(f"{names}: what is to speak is not there, or has changed")
+    other.sequence = plain[0][0]  # of the series, though what speaks may have come later
     into.recall(other.memory())
     return into
 
 
-def _body(content: bytes, signer: Signer, fingerprint: str | None, series: str) -> bytes:
-    """Return the pickle behind the header, if that names what is wanted."""
-    # As a rule it was written just like this; then it need not be read.
-    usual = _header(fingerprint or "", signer.key_id, series)
-    if content.startswith(usual):
-        return content[len(usual) :]
-    header, body = split(content)
-    wanted = {"format": FORMAT, "fingerprint": fingerprint, "series": series}
-    for name, value in wanted.items():
-        if value is not None and header.get(name) != value:
-            kind = OtherModel if name == "fingerprint" else StateError
-            raise kind(f"state of {name} {header.get(name)}, wanted {value}")
-    return body
+def _from_parts(like: Learner, found: dict[Any, Any]) -> Learner | None:
+    """Return a new learner that knows what is found of its models; None if the first is not."""
+    other = Learner(**like.parameters)
+    for role, name in zip((other, other.shadow), catalog.roles(like.model), strict=True):
+        memory = role and found.get((name, fingerprint(name, like.horizon)))
+        if role and memory:
+            alone = Learner(like.timeframe, like.horizon, name)
+            alone.recall(memory)
+            role.take_over(alone)
+        elif role is other:
+            return None
+    return other
+
+
+def _shared_out(model: str, arrays: Any, plain: list[Any], parts: list[Any]) -> dict[Any, Any]:
+    """Return the memory of each model of a pair, by its name and fingerprint."""
+    found, at, place = {}, 0, 0
+    for name, (print_, numbers, values) in zip(catalog.roles(model), parts, strict=False):
+        own = plain[place : place + values]
+        found[name, print_] = (arrays[at : at + numbers].tobytes(), *own)
+        at, place = at + numbers, place + values
+    return found
 
 
 def _check_model(name: str, modules: Collection[str]) -> None:
@@ -254,16 +202,12 @@ def _check_model(name: str, modules: Collection[str]) -> None:
 def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> Learner:
     if not isinstance(held, tuple):
         raise TypeError(f"it holds a {type(held).__name__}, not a learner's parameters and memory")
-    parameters, memory = held
+    parameters, memory, _ = held
     if into is None or into.parameters != parameters:
         _check_model(parameters["model"], modules)
         into = Learner(**parameters)
     into.recall(memory)
     return into
-
-
-def _key_id(key: bytes) -> str:
-    return hashlib.sha256(key).hexdigest()[:8]
 
 
 class _Unpickler(pickle.Unpickler):
@@ -281,3 +225,31 @@ class _Unpickler(pickle.Unpickler):
             if is_its_own(found, module, name, self._modules):
                 return found
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a state")
+
+
+class _Gone:
+    """Stands for what a state names that nobody wants to have."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        return super().__new__(cls)
+
+    def __setstate__(self, _: Any) -> None:
+        """Forget it."""
+
+    def __setitem__(self, _: Any, __: Any) -> None:
+        """Forget it."""
+
+    def extend(self, _: Any) -> None:
+        """Forget them."""
+
+    append = add = extend
+
+
+class _Lenient(_Unpickler):
+    """Reads a state all the same where it names what cannot be had."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        try:
+            return super().find_class(module, name)
+        except Exception:  # noqa: BLE001 -- a module of a user's may fail in any way
+            return _Gone

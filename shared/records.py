@@ -195,19 +195,7 @@ class Commit:
     etag: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Token of the series from then on."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """What its forecast adds to the totals: see `shared.totals`."""
-
-    @property
-    def new_drift(self) -> Mapping[str, Any] | None:
-        """The newest drift of the model, if one of these candles has shown it."""
-        drift: Mapping[str, Any] | None = (self.scores or {}).get("drift")
-        first = self.entries[0][0].partition(b"-")[0]
-        return drift if drift and drift["found_at"] >= int(first) else None
-
-    @property
-    def totals(self) -> Mapping[str, int]:
-        """All that it adds to the totals beside what the script counts itself."""
-        return {**self.counts, "drifts": 1} if self.new_drift else self.counts
+    """What is added to the totals with it, beside what the script counts: `shared.totals`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

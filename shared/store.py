@@ -153,7 +153,7 @@ class Store(View):
             *((limits.retention - 1) * frame_ms, limits.dead_letters),
             *(dead.fields.values() if dead else ("", "", "")),
             *(commit.keeper, int(commit.state is not None)),
-            *(part for pair in commit.totals.items() for part in pair),
+            *(part for pair in commit.counts.items() for part in pair),
         ]
 
     def with_state(self, claim: Claim) -> Claim:

@@ -14,6 +14,7 @@ from rq import get_current_job
 
 from config import logs, settings
 from models import catalog, state
+from models.conformal import STOPWATCH
 from models.gate import Bar
 from models.proof import CANDLES, prove
 from shared.candle import Series, Timeframe
@@ -115,7 +116,8 @@ def _prove(name: str) -> None:
 
 @cache
 def updater() -> Updater:
-    """Return the process's updater."""
+    """Return the process's updater; from then on it is known how long models of users take."""
+    STOPWATCH.read = time.perf_counter
     return Updater(store(), model())
 
 

@@ -35,12 +35,14 @@ class Progress:
     since: int | None = field(init=False)
     etag: str = field(default_factory=lambda: uuid.uuid4().hex)
     """Token of the series once this is committed."""
+    _before: tuple[int, int] = field(init=False)
     saved: bytes | None = None
     """The state to be written; None where that which is there will do."""
     is_kept: bool = False
 
     def __post_init__(self) -> None:
         self.since = self.claim.since
+        self._before = self.learner.drift.count, self.learner.faults
 
     @property
     def sequence(self) -> int:
@@ -86,12 +88,15 @@ class Progress:
         if not self.learned and self.body is None and not self.claim.behind:
             self.saved = self.claim.state or b""
             return
-        body = state.body(self.learner, signer.modules)
-        if self.learned:
-            self.scores = self.scores or self.learner.scores()
+        is_due = self._is_due(every)
+        body = state.body(self.learner, signer.modules, to_be_read=is_due)
+        # Nobody else would know that a model has begun to rest, or anew.
+        is_due = self.learner.pop_news() or is_due
+        if self.learned and (not self.scores or self.scores.get("faults") != self.learner.faults):
+            self.scores = self.learner.scores()
         # What raises has to do so before the learner is kept in place of that which was claimed.
         sealed = partial(state.sealed, body, self.learner, signer, self.claim.series)
-        self.saved = sealed() if self._is_due(every) else None
+        self.saved = sealed() if is_due else None
         self.is_kept = keep(self.etag, body)
         if not self.is_kept and self.saved is None:
             self.saved = sealed()
@@ -110,6 +115,8 @@ class Progress:
 
     def commit(self, forecast: bytes | None, counts: Mapping[str, int], worker: str) -> Commit:
         """Return what is to be made durable, published with it, and counted."""
+        learner, (drifts, faults) = self.learner, self._before
+        more = {"drifts": learner.drift.count - drifts, "faults": learner.faults - faults}
         return Commit(
             claim=self.claim,
             entries=self.entries,
@@ -122,5 +129,5 @@ class Progress:
             dead_letter=self.dead_letter,
             keeper=worker if self.is_kept else "",
             etag=self.etag,
-            counts=counts,
+            counts={**counts, **{name: count for name, count in more.items() if count > 0}},
         )

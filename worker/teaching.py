@@ -23,8 +23,8 @@ NEVER_THE_CANDLES_FAULT = (StoreError, MemoryError, OSError)
 # A candle is condemned after three claims of it alone. Where three that were only to bury it have
 # died too, it is not the candle that does the harm.
 _CONDEMNED, _HOPELESS = 3, 6
-# Nearly a lease: after that another worker would learn the same.
-_SLOW_S = 1.5
+# A candle that a River model takes so long for keeps its neighbours waiting.
+_SLOW_S = 1.0
 # Spare learners, in claims: as many kinds of series can have a turn each.
 _SPARES = 4
 
@@ -181,12 +181,10 @@ class Teacher:
                 return
             entries = [work.claim.entries[turn] for work in works]
             candles = [decode_candle(*entry) for entry in entries]
-            began = self._clock()
             yield candles
-            took_s = (self._clock() - began) / len(works)
             for work, entry, candle in zip(works, entries, candles, strict=True):
                 work.note(entry, candle)
-                _spare_others(work, took_s)
+                work.learner.tire(_SLOW_S)
 
     def _alone(self, work: Progress, entries: Sequence[Entry] | None = None) -> Progress:
         """Learn entries in order until one raises or the series' time is over."""
@@ -196,7 +194,6 @@ class Teacher:
             return work
         deadline = self._clock() + self._series_s
         for entry in claim.entries if entries is None else entries:
-            began = self._clock()
             try:
                 work.learn(entry)
             except NEVER_THE_CANDLES_FAULT:
@@ -209,15 +206,19 @@ class Teacher:
                 reason = "undecodable" if isinstance(error, DecodeError) else "model raised"
                 work.bury(entry, reason, error)
                 break
-            _spare_others(work, self._clock() - began)
+            work.learner.tire(_SLOW_S)
             if self._clock() > deadline:
                 break
         return work
 
     def _spared(self, work: Progress) -> bool:
-        """Let a River model rest that may be what kills, once, before its candle is buried."""
+        """Let River models rest that may be what kills, before the candle is buried.
+
+        A challenger rests first; where that does not help, whoever else there is.
+        """
+        again = work.claim.attempts - _CONDEMNED
         died = "three claims of one candle alone died"
-        return work.claim.attempts == _CONDEMNED and work.learner.rest(died)
+        return again <= 1 and work.learner.rest(died, all_of_them=again > 0)
 
     def saved(self, work: Progress, *, keep: bool) -> Progress:
         """Save what was learned, or as much of it as leaves a state that can be saved.
@@ -250,12 +251,6 @@ def _refuse(claim: Claim) -> None:
         raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
     if claim.sequence and not claim.state and not claim.is_kept:
         raise StateError("the state is missing")
-
-
-def _spare_others(work: Progress, took_s: float) -> None:
-    """Let a River model rest that takes so long that other series would wait for it."""
-    if took_s > _SLOW_S:
-        work.learner.rest(f"a candle took it {took_s:.1f} s")
 
 
 def _keeps_nothing(*_: object) -> bool:

@@ -34,7 +34,9 @@ class Tally:
     conflicts: int = 0
     dead_letters: int = 0
     drifts: int = 0
-    """Commits whose candles showed that a model errs otherwise than it did."""
+    """How often models were seen to err otherwise than they did."""
+    faults: int = 0
+    """Candles at which a River model of a user's failed."""
     rebuilds: int = 0
     released: int = 0
     withheld: int = 0
@@ -122,9 +124,7 @@ class Updater:
             tally.candles += commit.learned
             sequence = commit.claim.sequence + commit.learned
             log.debug("committed", series=str(commit.claim.series), sequence=sequence)
-            if drift := commit.new_drift:
-                tally.drifts += 1
-                log.warning("drift", series=str(commit.claim.series), **drift)
+            self._tell(commit, tally)
             if commit.dead_letter:
                 tally.dead_letters += 1
                 log.error(
@@ -134,6 +134,18 @@ class Updater:
                     reason=commit.dead_letter.reason,
                 )
         return ring
+
+    def _tell(self, commit: Commit, tally: Tally) -> None:
+        """Say what a commit has shown of a model that somebody should know."""
+        series, scores = str(commit.claim.series), commit.scores or {}
+        if drifts := commit.counts.get("drifts"):
+            tally.drifts += drifts
+            log.warning("drift", series=series, new=drifts, **scores["drift"])
+        if faults := commit.counts.get("faults"):
+            tally.faults += faults
+            both = (scores, scores.get("challenger") or {})
+            told = [one["last_fault"] for one in both if one.get("last_fault")]
+            log.warning("model failed", series=series, candles=faults, last=told)
 
     def _learn_at_pace(self, claims: Sequence[Claim], offset: float, tally: Tally) -> list[Commit]:
         """Learn claims together, next time as many as learn a candle while a flush may wait."""

@@ -47,20 +47,22 @@ def test_it_is_logged_once_and_said_with_the_forecast(
     with capture_logs() as logs:
         for candle in STILL:
             store.append(SERIES, [candle])
-            told = updater.run().drifts
+            new = updater.run().drifts
             drift = reader.latest(NAME).drift
-            found += [drift] * told
-            if told:
+            if new:
+                found.append((drift, new))
                 assert drift
                 assert drift.found_at == candle.open_time
 
     assert found
-    assert reader.latest(NAME).drift == found[-1]
+    assert reader.latest(NAME).drift == found[-1][0]
     lines = [line for line in logs if line["event"] == "drift"]
-    expected = [{"series": NAME, **one.model_dump()} for one in found if one]
+    expected = [{"series": NAME, "new": new, **one.model_dump()} for one, new in found if one]
+    assert sum(new for _, new in found) == expected[-1]["count"]
     assert [{name: line[name] for name in expected[0]} for line in lines] == expected
     assert {line["log_level"] for line in lines} == {"warning"}
-    assert {"series": NAME, **store.model(SERIES).scores["drift"]} == expected[-1]
+    assert store.model(SERIES).scores["drift"].items() <= expected[-1].items()
+    assert store.totals.read()["drifts"] == expected[-1]["count"]
 
 
 @pytest.mark.usefixtures("updater")

@@ -32,6 +32,12 @@ def said(learner: Learner) -> list[list[float]]:
     return quantiles
 
 
+def turned_to(learner: Learner, model: str) -> Learner:
+    """Of another pair, going on from what it was."""
+    into = Learner(learner.timeframe, learner.horizon, model)
+    return state.recast(state.dump(learner, SIGNER, SERIES), SIGNER, SERIES, into)
+
+
 def same(one: Learner, other: Learner) -> bool:
     """Whether both say, and have shown, the same to the bit."""
     return said(one) == said(other) and np.array_equal(
@@ -177,11 +183,9 @@ def test_nobody_challenges_himself() -> None:
 
 def test_a_challenger_that_came_late_is_new_when_it_speaks(stream: list[Candle]) -> None:
     """What it has not learned is not counted as if it had."""
-    pair = taught(stream[:300], "default").recast(PAIR)
-    assert pair
+    pair = turned_to(taught(stream[:300], "default"), PAIR)
     pair.learn_many(stream[300:350])
-    turned = pair.recast(TURNED)
-    assert turned
+    turned = turned_to(pair, TURNED)
 
     assert (turned.sequence, turned.scores()["sequence"]) == (350, 50)
     assert turned.outlook().status == "warming_up"

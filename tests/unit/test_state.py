@@ -302,11 +302,12 @@ class Asking:
     [
         (Attack(), "builtins.print is not allowed"),
         (pickle.Unpickler, "_pickle.Unpickler is not allowed"),
-        (state.fingerprint, "models.state.fingerprint is not allowed"),
+        (state.fingerprint, "models.envelope.fingerprint is not allowed"),
         (Cache, "river.stream.cache.Cache is not allowed"),
         (Asking(linear_model.LinearRegression(), "__class__"), "__class__ of LinearRegression is"),
         (Asking(linear_model.LinearRegression(), "optimizer"), "optimizer of LinearRegression is"),
-        (Asking(Learner, "mro"), "mro of EstimatorMeta is not allowed"),
+        (Asking(linear_model.LinearRegression, "mro"), "mro of EstimatorMeta is not allowed"),
+        (Learner, "models.learner.Learner is not allowed"),
         ("only text", "holds a str, not a learner"),
     ],
 )
