@@ -205,6 +205,8 @@ def _condition(row: "dict[str, Any]", state: "dict[str, Any]") -> str:
     none = "UNREADABLE forecast" if row["series"] in state["unreadable"] else "no forecast"
     words = [row["status"] or "-", {None: none, True: "STALE", False: "fresh"}[row["stale"]]]
     words += ["suspect"] * (row["suspect_until"] is not None) + ["PAUSED"] * row["paused"]
+    words += [f"{row['speaks']} SPEAKS"] * (row["status"] == "fallback")
+    words += ["the model does WORSE THAN NAIVE"] * row["worse_than_baseline"]
     words += [f"FAULT {row['fault']}"] * bool(row["fault"])
     # The name of those who learn ends with the id of the key that they sign with.
     if state["fleet"] and row["state_key"] not in (None, state["fleet"].rpartition("-")[2]):

@@ -3,9 +3,10 @@
     python -m benchmarks.drift [FOLDER] [--candles N] [--only NAME]
 
 Of each file the default model's two signals are taken (`models.drift`). Both detectors look for
-drifts in them, in the same numbers shuffled (where there is none), and in shuffled ones that are
-moved by a part of their standard deviation. Then the quantiles learn as fast as at the start after
-each drift, and the CRPS is divided by that of the model as it is.
+drifts in them, in the same numbers shuffled one by one and in pieces of 128, which keep what
+neighbours have in common (no change in them lasts), and in shuffled ones that are moved by a part
+of their standard deviation from some candle on. Then the quantiles learn as fast as at the start
+after each drift, and the CRPS is divided by that of the model as it is.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import numpy as np
 from river.drift import ADWIN
 
 from benchmarks.accuracy import SHARED, files_of
-from models.drift import DriftDetector
+from models.drift import BLOCK, DriftDetector
 from models.forecaster import ScaleMixtureForecaster
 from models.learner import Learner
 from models.memory import Array
@@ -26,11 +27,11 @@ from models.scoring import ROW
 from producers.files import CandleFile
 from worker.cores import forked
 
-SHUFFLES, CALM, AFTER = 5, 8_000, 4_000
+SHUFFLES, PIECE, CALM, AFTER = 5, 128, 8_000, 4_000
 SHIFTS = (0.25, 0.5, 1.0)
 HORIZON = 24
 # ADWIN wants values between 0 and 1.
-LARGEST = (5.0, 1.0)
+LARGEST = 5.0
 
 
 class Found(NamedTuple):
@@ -38,6 +39,7 @@ class Found(NamedTuple):
 
     real: int
     mistaken: int
+    in_pieces: int
     delays: tuple[float, ...]
 
 
@@ -63,21 +65,24 @@ def adwin(values: Array) -> list[int]:
 def judged(detect: Callable[[Array], list[int]], signals: Array) -> Found:
     """Return what a detector finds, by mistake and how late, in the signals of a file (n, 2)."""
     chance = np.random.default_rng(0)
-    real, mistaken, delays = 0, 0, []
+    real, mistaken, in_pieces, delays = 0, 0, 0, []
     for signal in signals.T:
         real += len(detect(signal))
         for _ in range(SHUFFLES):
             shuffled = chance.permutation(signal)
             mistaken += len(detect(shuffled))
-            delays.append([late(detect, shuffled, shift) for shift in SHIFTS])
-    return Found(real, mistaken, tuple(np.median(delays, axis=0)))
+            pieces = signal[: len(signal) // PIECE * PIECE].reshape(-1, PIECE)
+            in_pieces += len(detect(chance.permutation(pieces).ravel()))
+            start = CALM + int(chance.integers(BLOCK))
+            delays.append([late(detect, shuffled, start, shift) for shift in SHIFTS])
+    return Found(real, mistaken, in_pieces, tuple(np.median(delays, axis=0)))
 
 
-def late(detect: Callable[[Array], list[int]], values: Array, shift: float) -> int:
+def late(detect: Callable[[Array], list[int]], values: Array, start: int, shift: float) -> int:
     """Return after how many candles a shift, in standard deviations, is found."""
-    moved = np.resize(values, CALM + AFTER)
-    moved[CALM:] += shift * values.std()
-    return min((place - CALM for place in detect(moved) if place >= CALM), default=AFTER)
+    moved = np.resize(values, start + AFTER)
+    moved[start:] += shift * values.std()
+    return min((place - start for place in detect(moved) if place >= start), default=AFTER)
 
 
 def signals_of(file: CandleFile, count: int) -> Array:
@@ -112,9 +117,10 @@ def run(file: CandleFile, count: int) -> str:
     ratios = losses(file, count, hasty=True) / losses(file, count, hasty=False)
     lines = [f"{Path(file.path).stem}: {len(signals):,} candles"]
     for detect in (own, adwin):
-        real, mistaken, delays = judged(detect, signals)
+        real, mistaken, in_pieces, delays = judged(detect, signals)
         shown = ", ".join(f"{delay:,.0f}" for delay in delays)
-        lines.append(f"  {detect.__name__:<6} {real} found, {mistaken} mistaken, {shown} late")
+        mistakes = f"{mistaken} and {in_pieces} mistaken"
+        lines.append(f"  {detect.__name__:<6} {real} found, {mistakes}, {shown} late")
     shown = " ".join(f"{ratio:.5f}" for ratio in ratios)
     return "\n".join([*lines, f"  hasty CRPS / CRPS, by horizon: {shown}"])
 
@@ -128,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     files = [file for file in files_of(options.folder) if options.only in Path(file.path).stem]
     print(
-        f"mistaken: in {SHUFFLES} shuffles of both signals; "
+        f"mistaken: in {SHUFFLES} shuffles of both signals, one by one and in pieces of {PIECE}; "
         f"late: by the median, candles after shifts of {SHIFTS} standard deviations"
     )
     with forked(os.cpu_count() or 1) as pool:

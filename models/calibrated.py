@@ -106,7 +106,10 @@ def calibrated(estimator: Any, *, version: int = 1) -> Model:
         When it is neither.
     """
     if not isinstance(estimator, base.Estimator):
-        raise InvalidValue("model", repr(estimator), "it has to be an estimator of River's")
+        remedy = "it has to be an estimator of River's: inherit from one of its base classes"
+        if isinstance(estimator, type):
+            remedy = "it has to be an instance: write Momentum(), not Momentum"
+        raise InvalidValue("model", _shown(estimator), remedy)
     steps = getattr(estimator, "steps", None)  # a pipeline has every method, what ends it not
     final = [*steps.values()][-1] if steps else estimator
     if isinstance(final, base.Regressor):
@@ -114,12 +117,16 @@ def calibrated(estimator: Any, *, version: int = 1) -> Model:
     elif hasattr(final, "forecast"):
         kind = CalibratedForecaster
     else:
-        raise InvalidValue("model", repr(estimator), "it is neither a forecaster nor a regressor")
+        raise InvalidValue("model", _shown(estimator), "it is neither a forecaster nor a regressor")
 
     def create(timeframe: Timeframe, horizon: int) -> Conformal:
         return kind(timeframe.ms, horizon, estimator)
 
     return Model(version=version, create=create, parameters={"estimator": _digest(estimator)})
+
+
+def _shown(estimator: Any) -> str:
+    return repr(estimator)[:100] if isinstance(estimator, type) else type(estimator).__name__
 
 
 def _digest(estimator: base.Estimator) -> str:

@@ -1,6 +1,7 @@
 """The models by name: the one place to add one."""
 
 import sys
+import traceback
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 from models import constants
 from models.baseline import RandomWalk
 from models.calibrated import calibrated
+from models.conformal import told_of
 from models.entry import Model
 from models.forecaster import QuantileForecaster, ScaleMixtureForecaster
 from shared.candle import Timeframe
@@ -155,8 +157,14 @@ def _own(path: str) -> Model:
     except ImportError as error:
         remedy = f"{error}: install its package, or set PYTHONPATH to its folder"
         raise InvalidValue("model", path, remedy) from error
-    except Exception as error:  # whatever a module of the user's makes of being imported
-        raise InvalidValue("model", path, f"{type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever a module makes of being imported
+        raise InvalidValue("model", path, f"{told_of(error)} ({_place(error)})") from error
+
+
+def _place(error: BaseException) -> str:
+    """Return the file and line at which something was raised."""
+    *_, last = traceback.extract_tb(error.__traceback__)
+    return f"{Path(last.filename).name}, line {last.lineno}"
 
 
 def prior_of(name: str) -> str:

@@ -79,6 +79,8 @@ class Conformal(PriceForecaster):
     ----------
     fault
         What was wrong with the estimator at the newest candle; empty where nothing was.
+    rested_at
+        After which candle it was last told to rest (open time); None if never.
     faults, last_fault, last_fault_at
         At how many candles something was, what was at the last of them, and when that opened.
     centre
@@ -98,7 +100,7 @@ class Conformal(PriceForecaster):
     _learned = (
         *("hours", "calendar", "tracker", "ticks", "pending", "features", "scale"),
         *("estimators", "fault", "faults", "last_fault", "last_fault_at", "candles", "log_close"),
-        *("resting", "rests", "awake", "tired", "slow"),
+        *("resting", "rests", "rested_at", "awake", "tired", "slow"),
     )
     _width = INPUTS
 
@@ -130,6 +132,7 @@ class Conformal(PriceForecaster):
         self.last_fault_at: int | None = None
         self.resting = self.rests = self.awake = self.slow = 0
         self.tired = ""
+        self.rested_at: int | None = None
         self.spent_s = 0.0
         self.is_news = False
         self.candles = 0
@@ -179,6 +182,7 @@ class Conformal(PriceForecaster):
         span = _RESTED << min(self.rests, _MOST_DOUBLED)
         self.resting, self.rests, self.awake = span + 1, self.rests + 1, 0
         self.is_news = True
+        self.rested_at = self.hours.open_time
         self._blame(f" rests for {span} candles: {why}")
         self.tired = self.last_fault
         return True

@@ -18,22 +18,22 @@ BLOCK = 32
 _KEPT, _OLDER, _NEWER = 128, 6, 2
 _LIMIT = 5.0
 # One error out of a still market may be a thousand times what is usual.
-_LARGEST_ERROR = 5.0
-_LEAST_DEVIATION, _LEAST_SUM, _LEAST_NOISE = 1e-12, 1e-300, 1e-12
+_LARGEST = 5.0
+_LEAST_DEVIATION, _LEAST_NOISE = 1e-12, 1e-12
 
 
 class DriftDetector(Memory):
     r"""Finds, dates and counts changes of the mean of two signals, a candle ahead.
 
     ``error`` is \|z\|, the error of the median in standard deviations that were forecast; ``score``
-    the model's part of its CRPS and the baseline's together, below a half where it has skill.
+    is the CRPS in the same unit. Neither depends on how lively the market is, or on what a naive
+    forecast says of it: where a model is honest both stay as they are.
 
     Means of 32 candles are kept, 128 of them at most. With each new one all ways are tried to cut
     them into an older and a newer part; where the means of both parts differ by five standard
     errors, a drift is found, and the older part is forgotten. This is ADWIN with blocks of equal
-    length, and with another measure of noise: the differences of successive means, which neither a
-    drift nor errors that resemble those before them inflate. On real errors it finds a drift in
-    half ADWIN's time, with no more false alarms (`python -m benchmarks.drift`).
+    length, and with another measure of noise: the differences of successive means, which a shift
+    enters once alone. `python -m benchmarks.drift` shows both on the same errors.
 
     Attributes
     ----------
@@ -132,17 +132,16 @@ def signals(rows: Array, known: Array, closes: Array, losses: Array) -> Array:
         What was forecast at m horizons, the nearest first, and what came of it: as
         `models.skill.Prequential.score` takes them.
     losses
-        What it returned, shape (..., 2, m).
+        What it returned, shape (..., m).
 
     Returns
     -------
     Error and score, shape (..., 2); NaN where unknown.
     """
     # With an axis for one horizon: of many candles at once products would be rounded otherwise.
-    rows, crps, naive = rows[..., :1, :], losses[..., 0, :1], losses[..., 1, :1]
+    rows = rows[..., :1, :]
     quantiles = rows[..., QUANTILES:]
     error = abs(np.log(closes) - rows[..., LOG_CLOSE] - quantiles[..., MEDIAN])
-    error /= np.maximum(deviation(quantiles), _LEAST_DEVIATION)
-    score = crps / np.maximum(crps + naive, _LEAST_SUM)
-    both = np.concatenate((np.minimum(error, _LARGEST_ERROR), score), axis=-1)
-    return np.where(known[..., :1] > 0, both, np.nan)
+    both = np.concatenate((error, losses[..., :1]), axis=-1)
+    both /= np.maximum(deviation(quantiles), _LEAST_DEVIATION)
+    return np.where(known[..., :1] > 0, np.minimum(both, _LARGEST), np.nan)

@@ -153,7 +153,7 @@ class Learners:
         columns = self.members, times.reshape(shape).T.tolist(), watched.tolist()
         for member, own_times, own in zip(*columns, strict=True):
             member.drift.learn_many(own_times, own)
-        return losses[..., 0, :].reshape(*shape, -1).swapaxes(0, 1)
+        return losses.reshape(*shape, -1).swapaxes(0, 1)
 
     def outlooks(self) -> list[Outlook]:
         """Return what each says now; defined from the first candle on."""
@@ -276,7 +276,8 @@ class Learners:
 
 def _faults(member: "Learner") -> dict[str, Any]:
     """Say what is wrong with a River model of a user's, and what was last, when and how often."""
-    names = {"fault": "", "faults": 0, "last_fault": "", "last_fault_at": None}
+    names = {"fault": "", "faults": 0, "last_fault": ""}
+    names |= dict.fromkeys(("last_fault_at", "rested_at"))
     return {name: getattr(member.forecaster, name, nothing) for name, nothing in names.items()}
 
 

@@ -1,5 +1,7 @@
 """Whether a model can be saved: shown by doing it."""
 
+from collections.abc import Callable, Iterable, Iterator
+
 import numpy as np
 
 from models import state
@@ -16,7 +18,7 @@ CANDLES = 2 * (_BEFORE + _AFTER)
 _REMEDY = "it has to be made of parts that pickle can save by value, seeded where they draw"
 
 
-def prove(model: str, signer: state.Signer) -> int:
+def prove(model: str, signer: state.Signer, tick: Callable[[], object] = lambda: None) -> int:
     """Show that two of a model learn the same, and that one goes on from what it saved.
 
     Parameters
@@ -25,6 +27,8 @@ def prove(model: str, signer: state.Signer) -> int:
         Name in the catalog.
     signer
         Signs states, and says which modules they may name.
+    tick
+        Called before each candle; what it raises ends the proof.
 
     Returns
     -------
@@ -38,7 +42,7 @@ def prove(model: str, signer: state.Signer) -> int:
     candles = _walk(_BEFORE + _AFTER)
     one, other = (Learner(_SERIES.timeframe, _HORIZON, model) for _ in range(2))
     for learner in (one, other):
-        learner.learn_many(candles[:_BEFORE])
+        learner.learn_many(_each(candles[:_BEFORE], tick))
     _compare(one, other, model, "learns otherwise from the same candles")
     try:
         raw = state.dump(one, signer, _SERIES)
@@ -51,10 +55,16 @@ def prove(model: str, signer: state.Signer) -> int:
         raise InvalidValue("model", model, remedy) from error
     _check(one, model, _BEFORE)
     for learner in (one, loaded):
-        learner.learn_many(candles[_BEFORE:])
+        learner.learn_many(_each(candles[_BEFORE:], tick))
     _compare(one, loaded, model, "goes on otherwise from what it saved")
     _check(one, model, _BEFORE + _AFTER)
     return len(raw)
+
+
+def _each(candles: Iterable[Candle], tick: Callable[[], object]) -> Iterator[Candle]:
+    for candle in candles:
+        tick()
+        yield candle
 
 
 def _check(learner: Learner, model: str, candles: int) -> None:

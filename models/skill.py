@@ -44,7 +44,6 @@ _OVER, _OF = (np.array([ROW[pair[side]] for pair in _MEANS.values()]) for side i
 _IS_SKILL = np.array([float(name.endswith("_skill")) for name in _MEANS])
 _PUBLISHED = itemgetter(*map(list(_MEANS).index, ("crps_skill", "coverage_90", "mae_skill")))
 _NAMES = ("candles", *_MEANS)
-_CRPS = [ROW["crps"], ROW["crps_baseline"]]
 
 DECAY = 0.999
 """What the weight of a score falls by with each candle."""
@@ -115,7 +114,7 @@ class Prequential(Memory):
 
         Returns
         -------
-        The CRPS of each and of its baseline, shape (candles, 2, m), NaN where unknown.
+        The CRPS of each, shape (candles, m), NaN where unknown.
         """
         known = known[..., None, :]
         scores = scores_of(rows, closes) * known
@@ -124,7 +123,7 @@ class Prequential(Memory):
             self.recent *= decay
             self.recent += score
             self.total += score
-        return np.where(known > 0, scores[..., _CRPS, :], np.nan)
+        return np.where(known[..., 0, :] > 0, scores[..., ROW["crps"], :], np.nan)
 
     def take_in(self, close: float) -> None:
         """Count a candle and its step."""

@@ -44,8 +44,8 @@ class Drift(_Value):
     """The newest change in how the model errs, and how many were found so far.
 
     Of the forecasts for the next candle. ``signal`` is what changed: ``error``, the distance of
-    the median from the close in forecast standard deviations, or ``score``, the model's part of the
-    CRPS of both itself and the baseline. ``before`` and ``after`` are its means on both sides,
+    the median from the close in forecast standard deviations, or ``score``, the CRPS in the same
+    unit. ``before`` and ``after`` are its means on both sides,
     ``since`` is the open time of the first candle after it, ``found_at`` that of the candle that
     showed it.
     """

@@ -131,13 +131,16 @@ class Judge:
         Raises
         ------
         StateError
-            When it cannot be loaded, or cannot learn them.
+            When it cannot be loaded, cannot learn them, or must not: they may be what kills.
         Hole
             When candles after it are no longer kept.
         DecodeError
             When one of them cannot be read.
         """
         series = record.series
+        if _has_rested(record, champion.cursor):
+            # What made it rest may kill whoever learns it again.
+            raise StateError(f"a River model has rested since version {champion.version}")
         first, _ = self._candles.retained(series)
         if first is None or first > champion.cursor:
             raise Hole(
@@ -189,6 +192,12 @@ class Judge:
         letters = self._candles.dead_letters.newest(str(series))
         times = (letter.candle.partition(" ")[0] for letter in letters if letter.reason in _BURIED)
         return {int(time) for time in times if time.isdecimal()}
+
+
+def _has_rested(record: ModelRecord, since: int) -> bool:
+    """Whether the model, or its challenger, was told to rest after a candle."""
+    both = (record.scores, record.scores.get("challenger") or {})
+    return any((one.get("rested_at") or 0) >= since for one in both)
 
 
 def _is_same(one: Learner, other: Learner) -> bool:

@@ -11,7 +11,8 @@ const status = (row, { now }) => {
   if (!row.status) return "no forecast";
   return stale(row, now) ? "STALE" : row.status.replace("_", " ");
 };
-const candle = (row) => row.valid_until - row.candle_close_time;
+const UNITS_MS = { m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+const candle = (row) => parseInt(row.timeframe, 10) * UNITS_MS[row.timeframe.at(-1)];
 const scored = (row, horizon) => row.skill.find((one) => one.horizon === horizon);
 const says = (row, horizon) => row.forecast && horizon <= row.forecast.median.length;
 const median = (row, { horizon }) => (says(row, horizon) ? row.forecast.median[horizon - 1] : null);

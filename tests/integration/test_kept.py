@@ -192,11 +192,11 @@ def test_one_that_raises_among_those_kept_is_taken_up_again(
     store.append(OTHER, WALK[:1])
     failed: list[Learner] = []
 
-    def fails_once(learner: Learner, modules: Collection[str]) -> bytes:
+    def fails_once(learner: Learner, modules: Collection[str], **how: bool) -> bytes:
         if learner.sequence == 6 and not failed:
             failed.append(learner)
             raise ArithmeticError("not today")
-        return body(learner, modules)
+        return body(learner, modules, **how)
 
     with monkeypatch.context() as patched:
         patched.setattr(state, "body", fails_once)

@@ -171,10 +171,10 @@ def test_a_series_of_which_nothing_can_ever_be_kept_holds_up_nobody(
     other = Series.parse("other:BTC/USDT:1h")
     body = state.body
 
-    def fail(learner: Learner, modules: Collection[str]) -> bytes:
+    def fail(learner: Learner, modules: Collection[str], **how: bool) -> bytes:
         if 102 < learner.close < 200:
             raise error("not today")
-        return body(learner, modules)
+        return body(learner, modules, **how)
 
     monkeypatch.setattr(state, "body", fail)
     third = Series.parse("third:BTC/USDT:1h")

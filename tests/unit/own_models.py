@@ -14,7 +14,17 @@ class Unheard(Exception):
     """An error of somebody's own."""
 
 
+class Unspeakable(Exception):
+    """An error that cannot be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
 ERRORS: dict[str, BaseException] = {
+    "exit": SystemExit(3),
+    "untold": Unspeakable(),
+    "surrogate": ValueError("bad \ud800"),
     "value": ValueError("no idea"),
     "own": Unheard("of nobody's"),
     "stop": StopIteration(),
@@ -45,6 +55,29 @@ class Stubborn(time_series.base.Forecaster):
                 raise ERRORS[self.error]
             return [self.last + self.says] * horizon
         return [self.last] * horizon
+
+
+class Unteachable(Stubborn):
+    """Cannot learn for some candles, and has something to say all the same."""
+
+    def learn_one(self, y: float, x: dict[str, Any] | None = None) -> None:
+        """Remember the value, but where it goes wrong."""
+        super().learn_one(y, x)
+        if self.count == self.wrong_at:
+            raise ERRORS[self.error]
+
+    def forecast(self, horizon: int, xs: list[dict[str, Any]] | None = None) -> list[float]:
+        """The last value."""
+        return [self.last] * horizon
+
+
+class Locked(Stubborn):
+    """Cannot be saved from some candle on."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.count > 700:
+            raise OSError("my disk")
+        return self.__dict__
 
 
 class Biased(Stubborn):
@@ -123,6 +156,11 @@ silent = Stubborn(says=float("nan"), wrong_at=120)
 own_error = Stubborn(wrong_at=120, error="own")
 stopping = Stubborn(wrong_at=120, error="stop")
 missing_file = Stubborn(wrong_at=120, error="file")
+exiting = Stubborn(wrong_at=120, error="exit")
+untold = Stubborn(wrong_at=120, error="untold")
+surrogate = Stubborn(wrong_at=120, error="surrogate")
+unteachable = Unteachable(wrong_at=120, error="value")
+locked = Locked()
 starved = Stubborn(wrong_at=120, error="memory")
 scaler = preprocessing.StandardScaler()
 closure = compose.FuncTransformer(lambda x: x) | Witness()

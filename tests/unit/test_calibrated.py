@@ -111,6 +111,10 @@ def test_a_state_names_only_modules_that_are_allowed() -> None:
         ("own_error", "Stubborn: Unheard: of nobody's"),
         ("stopping", "Stubborn: StopIteration"),
         ("missing_file", "Stubborn: FileNotFoundError: no such file"),
+        ("exiting", "Stubborn: SystemExit: 3"),
+        ("untold", "Stubborn: Unspeakable"),
+        ("surrogate", "Stubborn: ValueError: bad ?"),
+        ("unteachable", "Unteachable: ValueError: no idea"),
     ],
 )
 def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
@@ -124,7 +128,10 @@ def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
     assert (wrong.status, scores["finite"]) == ("fallback", False)
     assert scores["fault"].startswith(says)
     check(one.outlook(), 6)
-    assert (one.outlook().status, one.scores()["fault"]) == ("live", "")
+    scores = one.scores()
+    assert (one.outlook().status, scores["fault"], scores["faults"]) == ("live", "", 1)
+    assert scores["last_fault"].startswith(says)
+    assert scores["last_fault_at"] == stream[119].open_time
     assert np.isfinite(forecaster(one).tracker.sizes).all()
 
 
@@ -262,9 +269,16 @@ def test_a_still_market_that_moves_spoils_nothing(name: str) -> None:
     assert min(recent) > -0.1
 
 
-def test_what_could_not_be_read_back_is_forgotten() -> None:
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("hoarder", "Hoarder begins anew: UnpicklingError: datetime.timedelta"),
+        ("locked", "Locked begins anew: OSError: my disk"),
+    ],
+)
+def test_what_could_not_be_read_back_is_forgotten(name: str, says: str) -> None:
     """Before it is written; the model begins anew, and its series goes on."""
-    one, stream = learner("hoarder"), candles(720)
+    one, stream = learner(name), candles(720)
     one.learn_many(stream[:700])
     before = state.load(state.dump(one, OWN, SERIES), OWN, state.fingerprint(one.model, 6), SERIES)
     one.learn_many(stream[700:])
@@ -273,7 +287,8 @@ def test_what_could_not_be_read_back_is_forgotten() -> None:
 
     assert forecaster(before).estimators[0].count == 700
     assert forecaster(again).estimators[0].count == 0
-    assert "Hoarder begins anew: UnpicklingError: datetime.timedelta" in again.scores()["fault"]
+    assert says in again.scores()["fault"]
+    assert one.pop_news()
     assert again.sequence == 720
 
 

@@ -1,5 +1,7 @@
 """A challenger in the shadow of the model that speaks, and the change from one to the other."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from models.learners import Learners
 from models.memory import Array
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import InvalidValue, OtherModel
+from tests.unit import own_models
 from tests.unit.test_learner import candles
 
 SERIES = Series.parse("x:BTC/USDT:1h")
@@ -169,6 +172,32 @@ def test_who_has_learned_nothing_does_not_speak(
     monkeypatch.setattr(state, "fingerprint", lambda *_: "of another version")
     with pytest.raises(OtherModel, match="wanted default"):
         state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "default"))
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_what_becomes_of_a_challenger_costs_the_speaker_nothing(
+    stream: list[Candle], monkeypatch: pytest.MonkeyPatch, *, is_gone: bool
+) -> None:
+    """Its module is gone, or its parameters are others: it alone begins anew, or is left out."""
+    own, signer = f"{HERE}.good", state.Signer(b"k" * 32, modules=[HERE])
+    raw = state.dump(taught(stream[:300], f"default+{own}"), signer, SERIES)
+    for known in (catalog._own, state.fingerprint):
+        known.cache_clear()
+    if is_gone:
+        monkeypatch.setitem(sys.modules, HERE, None)
+    else:
+        monkeypatch.setattr(own_models, "good", own_models.Stubborn(says=1.0))
+    after = "default" if is_gone else f"default+{own}"
+    learner = state.recast(raw, signer, SERIES, Learner(Timeframe("1h"), 6, after))
+    learner.learn_many(stream[300:])
+    monkeypatch.undo()
+    for known in (catalog._own, state.fingerprint):
+        known.cache_clear()
+
+    assert same(learner, taught(stream, "default"))
+    assert learner.drift.newest == taught(stream, "default").drift.newest
+    if learner.shadow:
+        assert learner.shadow.prequential.candles == len(stream) - 300
 
 
 def test_nobody_challenges_himself() -> None:

@@ -114,20 +114,37 @@ def test_it_goes_on_to_the_bit_from_where_it_was_saved(cut: int) -> None:
 
 
 def test_what_is_watched_of_a_forecast() -> None:
-    """The median's error in standard deviations, and the part of the CRPS that is the model's."""
+    """The median's error in standard deviations, and its CRPS in the same unit."""
     normal = np.array([-1.96, -1.645, -1.282, -0.674, 0.0, 0.674, 1.282, 1.645, 1.96])
     rows = np.zeros((3, 1, 3 + 9))
     rows[..., 1] = 0.01
     rows[..., 3:] = 0.01 * normal
     closes = np.exp([[0.01], [-0.02], [1.0]])
-    losses = scores_of(rows, closes)[..., 1:3, :]
+    losses = scores_of(rows, closes)[..., 1, :]
 
     error, score = signals(rows, np.array([[1.0], [1.0], [1.0]]), closes, losses).T
 
     assert error[:2] == pytest.approx([1.0, 2.0], rel=0.05)
-    assert error[2] == 5.0
-    assert score == pytest.approx(0.5, abs=0.01)  # it is the baseline
+    assert score[:2] == pytest.approx(losses[:2, 0] / 0.01, rel=0.05)
+    assert (error[2], score[2]) == (5.0, 5.0)
     assert np.isnan(signals(rows, np.zeros((3, 1)), closes, losses)).all()
+
+
+@pytest.mark.parametrize("tail", [2.5, 4.0])
+def test_a_market_with_fat_tails_that_stays_as_it_is_is_no_drift(tail: float) -> None:
+    """Nor do its jumps, after which a naive forecast would take long to calm down."""
+    chance = np.random.default_rng(7)
+    moves = np.clip(chance.standard_t(tail, 6_000) * 0.005, -0.5, 0.5)
+    learner, price = Learner(Timeframe("1h"), 1), 100.0
+    stream = []
+    for place, move in enumerate(moves.tolist()):
+        close = price * math.exp(move)
+        high, low = max(price, close), min(price, close)
+        stream.append(Candle(place * 3_600_000, price, high, low, close, 1.0))
+        price = close
+    learner.learn_many(stream)
+
+    assert learner.drift.found is None
 
 
 def standing_still(count: int, after: list[Candle]) -> list[Candle]:

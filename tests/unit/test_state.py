@@ -308,6 +308,7 @@ class Asking:
         (Asking(linear_model.LinearRegression(), "optimizer"), "optimizer of LinearRegression is"),
         (Asking(linear_model.LinearRegression, "mro"), "mro of EstimatorMeta is not allowed"),
         (Learner, "models.learner.Learner is not allowed"),
+        (state._Unpickler, "models.state._Unpickler is not allowed"),
         ("only text", "holds a str, not a learner"),
     ],
 )
@@ -332,6 +333,9 @@ def test_signed_strangers_are_refused(
         ("river.base", "estimator.Estimator"),
         ("models.state", "pickle.loads"),
         ("models.learner", "Learner.parameters.fget"),
+        ("models.state", "_Unpickler.find_class"),
+        ("river.utils.rolling", "BaseRolling.__getattr__"),
+        ("river.tree", "HoeffdingTreeRegressor.clone"),
     ],
 )
 def test_no_way_leads_through_a_module(module: str, name: str) -> None:
