@@ -87,11 +87,7 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, A
         "skill": [skill.model_dump() for skill in said.skill] if said else [],
         "drift": said and said.drift and said.drift.model_dump(),
         "speaks": said and said.model.name,
-        "worse_than_baseline": bool(record.scores.get("worse_than_baseline")),
-        "faults": record.scores.get("faults") or 0,
-        "last_fault": record.scores.get("last_fault") or "",
-        "last_fault_at": record.scores.get("last_fault_at"),
-        "fault": str(record.scores.get("fault") or ""),
+        **_troubles(record.scores),
         "challenger": _challenger(record.scores.get("challenger")),
         "revision": record.revision,
         "snapshot_version": record.snapshot_version,
@@ -102,6 +98,16 @@ def _row(record: ModelRecord, said: Forecast | None, now_ms: int) -> dict[str, A
         "restores": record.restores,
         "rollbacks": record.rollbacks,
         "snapshot_behind": record.revision - (record.snapshot_revision or 0),
+    }
+
+
+def _troubles(scores: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "worse_than_baseline": bool(scores.get("worse_than_baseline")),
+        "fault": str(scores.get("fault") or ""),
+        "faults": scores.get("faults") or 0,
+        "last_fault": str(scores.get("last_fault") or ""),
+        "last_fault_at": scores.get("last_fault_at"),
     }
 
 
