@@ -1,9 +1,16 @@
 """What a saved state may name: a second wall behind its signature."""
 
 from collections.abc import Collection
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+import numpy as np
 from river.base import Base
+
+OURS = {("shared.candle", "Timeframe")}
+"""All that the states of our own models name."""
+# Of these there is one in a process: what is changed in it is changed for everybody.
+_SHARED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
 
 # River's packages that only compute: not its streams, caches, data sets and evaluations, which
 # read and write files and the network. Of ours nothing: what a learner is made of it derives from
@@ -25,7 +32,6 @@ _GLOBALS = (
     {("builtins", name) for name in _BUILTINS}
     | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
     | {
-        ("copy", "deepcopy"),
         ("functools", "partial"),  # of what else may be named
         ("numpy", "dtype"),
         ("numpy", "ndarray"),
@@ -71,8 +77,19 @@ def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) ->
 
 
 def method_of(owner: Any, name: str) -> Any:
-    """Return a method of an estimator: for this alone may a state ask for an attribute."""
-    found = getattr(owner, name) if isinstance(owner, Base) and name[:2] != "__" else None
-    if found is None or getattr(found, "__self__", None) is not owner:
+    """Return a method of an estimator: for this alone may a state ask for an attribute.
+
+    As its class has it: what lies in an instance is the state's.
+    """
+    places = [vars(kind) for kind in type(owner).__mro__] if isinstance(owner, Base) else []
+    found = next((place[name] for place in places if name in place), None)
+    if name.startswith("__") or not isinstance(found, FunctionType):
         raise ValueError(f"{name} of {type(owner).__name__} is not allowed in a state")
-    return found
+    return MethodType(found, owner)
+
+
+def may_be_built(owner: Any, state: Any) -> bool:
+    """Whether a state may fill in what it has made: no class or function, no dtype with fields."""
+    if isinstance(owner, np.dtype):
+        return isinstance(state, tuple) and all(part is None for part in state[2:5])
+    return not isinstance(owner, _SHARED)

@@ -79,8 +79,6 @@ class Conformal(PriceForecaster):
     ----------
     fault
         What was wrong with the estimator at the newest candle; empty where nothing was.
-    rested_at
-        After which candle it was last told to rest (open time); None if never.
     faults, last_fault, last_fault_at
         At how many candles something was, what was at the last of them, and when that opened.
     centre
@@ -100,7 +98,7 @@ class Conformal(PriceForecaster):
     _learned = (
         *("hours", "calendar", "tracker", "ticks", "pending", "features", "scale"),
         *("estimators", "fault", "faults", "last_fault", "last_fault_at", "candles", "log_close"),
-        *("resting", "rests", "rested_at", "awake", "tired", "slow"),
+        *("resting", "rests", "awake", "tired", "slow"),
     )
     _width = INPUTS
 
@@ -132,7 +130,6 @@ class Conformal(PriceForecaster):
         self.last_fault_at: int | None = None
         self.resting = self.rests = self.awake = self.slow = 0
         self.tired = ""
-        self.rested_at: int | None = None
         self.spent_s = 0.0
         self.is_news = False
         self.candles = 0
@@ -175,6 +172,10 @@ class Conformal(PriceForecaster):
         self.ticks.snap(returns)
         return to_prices(at_levels(returns, levels), self.ticks.close)
 
+    def recalled(self) -> None:
+        """Nothing is news of what was recalled."""
+        self.is_news = False
+
     def rest(self, why: str) -> bool:
         """Leave the estimators alone for some candles; return whether they were to be used."""
         if self.resting > 1:
@@ -182,17 +183,17 @@ class Conformal(PriceForecaster):
         span = _RESTED << min(self.rests, _MOST_DOUBLED)
         self.resting, self.rests, self.awake = span + 1, self.rests + 1, 0
         self.is_news = True
-        self.rested_at = self.hours.open_time
         self._blame(f" rests for {span} candles: {why}")
         self.tired = self.last_fault
         return True
 
-    def tire(self, limit_s: float) -> None:
-        """Rest where that many seconds were too few for two candles in a row."""
+    def tire(self, limit_s: float) -> bool:
+        """Rest where that many seconds were too few for two candles in a row; whether it was so."""
         self.slow = self.slow + 1 if self.spent_s > limit_s else 0
-        if self.slow >= _PATIENCE:
-            self.slow = 0
-            self.rest(f"a candle took it {self.spent_s:.1f} s")
+        if self.slow < _PATIENCE:
+            return False
+        self.slow = 0
+        return self.rest(f"a candle took it {self.spent_s:.1f} s")
 
     def _wake(self) -> None:
         """Begin a candle: at rest, or with nothing wrong so far."""
@@ -206,10 +207,10 @@ class Conformal(PriceForecaster):
     def _blame(self, what: str) -> None:
         """Note what is wrong with the estimator: the first thing of a candle."""
         told = f"{self._name}{what}"[:_LONGEST_FAULT]
-        if not self.fault:
-            self.faults += 1
-            self.fault = told
+        self.faults += self.last_fault_at != self.hours.open_time
         self.last_fault, self.last_fault_at = told, self.hours.open_time
+        if not self.fault or self.resting:
+            self.fault = told
 
     def forget_unless(self, can_be_read: Callable[[Any], str]) -> None:
         """Begin anew with estimators that hold what could not be read back; say so."""

@@ -145,6 +145,11 @@ def know(path: Path) -> str:
     return found.digest
 
 
+def may_be_named(which: str) -> bool:
+    """Whether this can be a prior in a model's name: it is part of a file's name too."""
+    return which in {SHIPPED, NONE, ""} or which.isalnum()
+
+
 def prior(which: str = SHIPPED) -> Prior | None:
     """Return the shipped prior, none, or the one of this digest.
 

@@ -19,7 +19,7 @@ from shared.errors import InvalidValue
 
 LONGEST_HORIZON = 64
 _OWN: tuple[str, ...] = (
-    *("sequence", "close", "hours", "forecaster", "baseline", "prequential", "drift"),
+    *("sequence", "close", "rested_at", "hours", "forecaster", "baseline", "prequential", "drift"),
 )
 
 
@@ -39,6 +39,8 @@ class Learner(Memory):
     ----------
     sequence
         Candles that its series has learned.
+    rested_at
+        Open time of the candle after which a River model was last told to rest; None if never.
     drift
         Whether its model errs otherwise than it did.
     shadow
@@ -62,6 +64,7 @@ class Learner(Memory):
         self.model = model
         self.sequence = 0
         self.close = 0.0
+        self.rested_at: int | None = None
         self.hours = TradingHours(timeframe.ms, horizon)
         speaker, challenger = catalog.roles(model)
         self.forecaster: QuantileForecaster = catalog.model(speaker).create(timeframe, horizon)
@@ -132,12 +135,17 @@ class Learner(Memory):
         """At how many candles estimators of a user's have failed."""
         return sum(river.faults for river in self._rivers)
 
+    @property
+    def news(self) -> int:
+        """How many have begun to rest, or anew, since that was last taken."""
+        return sum(river.is_news for river in self._rivers)
+
     def pop_news(self) -> bool:
-        """Whether one has begun to rest, or anew, since this was asked last."""
-        news = any(river.is_news for river in self._rivers)
+        """Take the news; return whether there were any."""
+        news = self.news
         for river in self._rivers:
             river.is_news = False
-        return news
+        return news > 0
 
     @cached_property
     def is_ours(self) -> bool:
@@ -152,15 +160,19 @@ class Learner(Memory):
     def rest(self, why: str, *, all_of_them: bool = True) -> bool:
         """Leave estimators of the user's alone for a while; return whether there were any to.
 
-        Not all of them means the challenger's, where there are two.
+        Not all of them means the first that is awake: the challenger's, where there are two.
         """
-        wanted = self._rivers if all_of_them else self._rivers[:1]
-        return sum(river.rest(why) for river in wanted) > 0
+        rested = (river.rest(why) for river in self._rivers)
+        return self._note_rest(any([*rested]) if all_of_them else any(rested))
 
     def tire(self, limit_s: float) -> None:
         """Have a rest those that have taken longer, for two candles in a row."""
-        for river in self._rivers:
-            river.tire(limit_s)
+        self._note_rest(any([*(river.tire(limit_s) for river in self._rivers)]))
+
+    def _note_rest(self, is_rest: bool) -> bool:  # noqa: FBT001
+        if is_rest:
+            self.rested_at = self.hours.open_time
+        return is_rest
 
     def take_over(self, other: "Learner") -> None:
         """Know what another of the same model knows, challengers left out."""

@@ -214,6 +214,7 @@ class Learners:
                 "sequence": member.prequential.candles,
                 "finite": member.said is not None or not member.sequence,
                 **_faults(member),
+                "rested_at": member.rested_at,
                 "worse_than_baseline": is_worse,
                 "drift": member.drift.newest,
                 "horizons": scores,
@@ -277,7 +278,7 @@ class Learners:
 def _faults(member: "Learner") -> dict[str, Any]:
     """Say what is wrong with a River model of a user's, and what was last, when and how often."""
     names = {"fault": "", "faults": 0, "last_fault": ""}
-    names |= dict.fromkeys(("last_fault_at", "rested_at"))
+    names |= {"last_fault_at": None}
     return {name: getattr(member.forecaster, name, nothing) for name, nothing in names.items()}
 
 

@@ -4,12 +4,12 @@ import io
 import pickle
 import sys
 from collections.abc import Collection
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from models import catalog
-from models.allowed import is_in, is_its_own, may_name, method_of
+from models import catalog, constants
+from models.allowed import OURS, is_in, is_its_own, may_be_built, may_name, method_of
 from models.conformal import told_of
 from models.envelope import FORMAT, VERSIONS, fingerprint, header, inside, verified
 from models.learner import Learner
@@ -126,7 +126,7 @@ def load(
     content = verified(raw, signer)
     body = inside(content, signer, fingerprint, str(series))
     try:
-        held = _Unpickler(io.BytesIO(body), signer.modules).load()
+        held = _read(body, signer.modules)
         return _take_up(held, into, signer.modules)
     except _SURROUNDINGS:
         raise
@@ -160,7 +160,8 @@ def recast(raw: bytes, signer: Signer, series: Series, into: Learner) -> Learner
     if other is None:
         names = f"state of {parameters['model']}, wanted {into.model}"
         raise OtherModel(f"{names}: what is to speak is not there, or has changed")
-    other.sequence = plain[0][0]  # of the series, though what speaks may have come later
+    # Of the series, though what speaks may have come later.
+    other.sequence, _, other.rested_at = plain[0]
     into.recall(other.memory())
     return into
 
@@ -192,11 +193,15 @@ def _shared_out(model: str, arrays: Any, plain: list[Any], parts: list[Any]) -> 
 def _check_model(name: str, modules: Collection[str]) -> None:
     """Refuse to import what a state names as its model, unless it is allowed or there already."""
     for path in catalog.paths(name):
-        module = path.replace(":", ".").rpartition(".")[0]
-        if module not in sys.modules and not is_in(module, modules):
+        module, _, last = path.replace(":", ".").rpartition(".")
+        is_there = hasattr(sys.modules.get(module), last)
+        if not is_in(module, modules) and not is_there:
             raise StateError(
                 f"its model {path} is in no package that CANDLECAST_STATE_MODULES names"
             )
+    for role in catalog.roles(name):
+        if not constants.may_be_named(catalog.prior_of(role)):
+            raise StateError(f"its model {role} names no prior")
 
 
 def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> Learner:
@@ -210,8 +215,27 @@ def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> 
     return into
 
 
-class _Unpickler(pickle.Unpickler):
-    """Finds classes of an allow-list only, as a second wall behind the signature."""
+class _Foreign(pickle.UnpicklingError):
+    """Something that none of our own models is made of."""
+
+
+class _Plain(pickle.Unpickler):
+    """Reads the states of our own models."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) not in OURS:
+            raise _Foreign(f"{module}.{name}")
+        return super().find_class(module, name)
+
+
+# The one that can be told what it may fill in.
+_IN_PYTHON: Any = pickle._Unpickler  # noqa: SLF001
+
+
+class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
+    """Finds what is allowed only, and fills in no class: a second wall behind the signature."""
+
+    dispatch: ClassVar[dict[int, Any]] = {**_IN_PYTHON.dispatch}
 
     def __init__(self, file: io.BytesIO, modules: Collection[str] = ()) -> None:
         super().__init__(file)
@@ -225,6 +249,22 @@ class _Unpickler(pickle.Unpickler):
             if is_its_own(found, module, name, self._modules):
                 return found
         raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a state")
+
+    def load_build(self) -> None:
+        """Fill in what was made last."""
+        owner, state = self.stack[-2:]
+        if not may_be_built(owner, state):
+            raise pickle.UnpicklingError(f"{owner} is not to be changed by a state")
+        super().load_build()
+
+    dispatch[pickle.BUILD[0]] = load_build
+
+
+def _read(raw: bytes, modules: Collection[str]) -> Any:
+    try:
+        return _Plain(io.BytesIO(raw)).load()
+    except _Foreign:
+        return _Unpickler(io.BytesIO(raw), modules).load()
 
 
 class _Gone:

@@ -196,8 +196,7 @@ class Judge:
 
 def _has_rested(record: ModelRecord, since: int) -> bool:
     """Whether the model, or its challenger, was told to rest after a candle."""
-    both = (record.scores, record.scores.get("challenger") or {})
-    return any((one.get("rested_at") or 0) >= since for one in both)
+    return int(record.scores.get("rested_at") or 0) >= since
 
 
 def _is_same(one: Learner, other: Learner) -> bool:

@@ -42,7 +42,8 @@ class Progress:
 
     def __post_init__(self) -> None:
         self.since = self.claim.since
-        self._before = self.learner.drift.count, self.learner.faults
+        # It may have been told to rest before it was handed over.
+        self._before = self.learner.drift.count, self.learner.faults - self.learner.news
 
     @property
     def sequence(self) -> int:
@@ -88,18 +89,22 @@ class Progress:
         if not self.learned and self.body is None and not self.claim.behind:
             self.saved = self.claim.state or b""
             return
-        is_due = self._is_due(every)
-        body = state.body(self.learner, signer.modules, to_be_read=is_due)
         # Nobody else would know that a model has begun to rest, or anew.
-        is_due = self.learner.pop_news() or is_due
+        is_due = self.learner.pop_news() or self._is_due(every)
+        body = state.body(self.learner, signer.modules, to_be_read=is_due)
+        if self.learner.pop_news() and not is_due:
+            is_due = True
+            body = state.body(self.learner, signer.modules, to_be_read=True)
         if self.learned and (not self.scores or self.scores.get("faults") != self.learner.faults):
             self.scores = self.learner.scores()
         # What raises has to do so before the learner is kept in place of that which was claimed.
-        sealed = partial(state.sealed, body, self.learner, signer, self.claim.series)
-        self.saved = sealed() if is_due else None
+        sealed = partial(
+            state.sealed, learner=self.learner, signer=signer, series=self.claim.series
+        )
+        self.saved = sealed(body) if is_due else None
         self.is_kept = keep(self.etag, body)
         if not self.is_kept and self.saved is None:
-            self.saved = sealed()
+            self.saved = sealed(state.body(self.learner, signer.modules, to_be_read=True))
 
     def _is_due(self, every: int) -> bool:
         """Whether the state has to be written though this worker keeps it.

@@ -1,6 +1,6 @@
 """A committed learner from what Redis holds of it: a state, and candles that it has not learned."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from models import state
@@ -36,7 +36,12 @@ class Held(Protocol):
 
 
 def recalled(
-    held: Held, signer: state.Signer, fingerprint: str, into: Learner | None = None
+    held: Held,
+    signer: state.Signer,
+    fingerprint: str,
+    into: Learner | None = None,
+    *,
+    before: Callable[[Learner], object] = lambda _: None,
 ) -> Learner:
     """Load a state and learn the entries after it, which some worker has learned already.
 
@@ -48,6 +53,8 @@ def recalled(
         What there is.
     signer, fingerprint, into
         As for `models.state.load`.
+    before
+        Called with the learner before it learns anything.
 
     Raises
     ------
@@ -65,6 +72,7 @@ def recalled(
             learner = state.recast(raw, signer, held.series, into)
         except StateError:
             raise error from None
+    before(learner)
     return caught_up(learner, held)
 
 

@@ -109,16 +109,19 @@ class Teacher:
         if body is not None:
             learner = state.take_up(body, learner)
             check(learner, claim)
+            _spare(claim, learner)
         elif claim.state:
             learner = self._recalled(claim, fingerprint, learner)
         else:
             self._spares.blank(learner)
+            _spare(claim, learner)
         self._spares.take(learner)
         return Progress(claim, fingerprint, learner, body)
 
     def _recalled(self, claim: Claim, fingerprint: str, into: Learner) -> Learner:
         try:
-            return recalled(claim, self._model.signer, fingerprint, into)
+            spare = partial(_spare, claim)
+            return recalled(claim, self._model.signer, fingerprint, into, before=spare)
         except StateError:
             if claim.behind:  # it may be one of them that has raised
                 self._spares.renew(into)
@@ -189,7 +192,7 @@ class Teacher:
     def _alone(self, work: Progress, entries: Sequence[Entry] | None = None) -> Progress:
         """Learn entries in order until one raises or the series' time is over."""
         claim = work.claim
-        if claim.condemned and not self._spared(work):
+        if claim.condemned and not _is_spared(work):
             work.bury(claim.entries[0], "kills workers", "three claims of it alone died")
             return work
         deadline = self._clock() + self._series_s
@@ -210,15 +213,6 @@ class Teacher:
             if self._clock() > deadline:
                 break
         return work
-
-    def _spared(self, work: Progress) -> bool:
-        """Let River models rest that may be what kills, before the candle is buried.
-
-        A challenger rests first; where that does not help, whoever else there is.
-        """
-        again = work.claim.attempts - _CONDEMNED
-        died = "three claims of one candle alone died"
-        return again <= 1 and work.learner.rest(died, all_of_them=again > 0)
 
     def saved(self, work: Progress, *, keep: bool) -> Progress:
         """Save what was learned, or as much of it as leaves a state that can be saved.
@@ -251,6 +245,20 @@ def _refuse(claim: Claim) -> None:
         raise StateError(f"{claim.spoilt} in the model's record is missing or no number")
     if claim.sequence and not claim.state and not claim.is_kept:
         raise StateError("the state is missing")
+
+
+def _spare(claim: Claim, learner: Learner) -> None:
+    """Let River models rest that may be what kills, before a candle is buried for it.
+
+    A challenger rests first; where that does not help, whoever else there is.
+    """
+    if claim.condemned and (again := claim.attempts - _CONDEMNED) <= 1:
+        learner.rest("three claims of one candle alone died", all_of_them=again > 0)
+
+
+def _is_spared(work: Progress) -> bool:
+    """Whether a River model rests now that may be what killed, and did not before."""
+    return work.learner.pop_news()
 
 
 def _keeps_nothing(*_: object) -> bool:

@@ -245,6 +245,29 @@ def test_a_rest_is_written_at_once(store: Store, monkeypatch: pytest.MonkeyPatch
     assert store.totals.read()["faults"] == record.scores["faults"]
 
 
+def test_where_both_may_kill_each_rests_before_a_candle_is_buried(store: Store) -> None:
+    """The challenger first; where that rests already, the one that speaks."""
+    model = Model("holt-winters+snarimax", state.Signer(b"k" * 32), lambda _: 3, FLEET)
+    updater = Updater(hasty(store), model)
+    store.append(SERIES, WALK[:50])
+    store.tick(FLEET)
+    updater.run()
+    faults = []
+    for candle in WALK[50:52]:
+        store.append(SERIES, [candle])
+        for _ in range(5):
+            hasty(store).claim(FLEET)
+        updater.run()
+        scores = store.model(SERIES).scores
+        faults.append([scores["fault"][:17], scores["challenger"]["fault"][:14]])
+
+    assert faults == [["", "SNARIMAX rests"], ["HoltWinters rests", "SNARIMAX rests"]]
+    record = store.model(SERIES)
+    assert (record.sequence, record.dead_letters) == (52, 0)
+    assert record.scores["rested_at"] == WALK[50].open_time
+    assert store.totals.read()["faults"] >= 2
+
+
 @pytest.mark.at_length
 def test_one_that_kills_its_workers_rests(
     store: Store, server: Server, candlecast: Run, start: Start, ideas: dict[str, str]

@@ -5,16 +5,13 @@ from typing import Any
 
 from river import (
     ensemble,
-    facto,
     feature_extraction,
-    feature_selection,
     forest,
     linear_model,
     neighbors,
     optim,
     preprocessing,
     rules,
-    stats,
     tree,
 )
 
@@ -40,14 +37,8 @@ decision_rules = _scaled(rules.AMRules(n_min=20))
 bagged = _scaled(ensemble.BaggingRegressor(_linear(), n_models=2, seed=1))
 weighted = _scaled(ensemble.EWARegressor([_linear(), linear_model.PARegressor()]))
 patches = _scaled(ensemble.SRPRegressor(_linear(), n_models=2, seed=1))
-machine = _scaled(
-    facto.FMRegressor(
-        n_factors=2, weight_optimizer=optim.SGD(1e-4), latent_optimizer=optim.SGD(1e-4), seed=1
-    )
-)
 robust = preprocessing.RobustScaler() | _linear()
 least_and_most = preprocessing.MinMaxScaler() | _linear()
 squared = _scaled(feature_extraction.PolynomialExtender() | _linear())
 sampled = _scaled(feature_extraction.RBFSampler(seed=1) | _linear())
-chosen = _scaled(feature_selection.SelectKBest(stats.PearsonCorr(), k=5) | _linear())
 standardised = _scaled(preprocessing.TargetStandardScaler(regressor=_linear()))

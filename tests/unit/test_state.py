@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -320,6 +321,41 @@ def test_signed_strangers_are_refused(
         state.load(signed(body), SIGNER, FINGERPRINT, SERIES)
 
     assert capsys.readouterr().out == ""
+
+
+def built(owner: object, state: object) -> bytes:
+    """A pickle that fills a state in to something it names."""
+    parts = (pickle.dumps(one, protocol=2)[2:-1] for one in (owner, state))
+    return pickle.PROTO + b"\x02" + b"".join(parts) + pickle.BUILD + pickle.STOP
+
+
+@pytest.mark.parametrize(
+    ("owner", "state_"),
+    [
+        (linear_model.LinearRegression, (None, {"learn_one": 1.5})),
+        (linear_model.LinearRegression, {"learn_one": 1.5}),
+        (np.dtype("V8"), (3, "|", None, ("f",), {"f": (np.dtype("O"), 0)}, 8, 1, 27)),
+    ],
+)
+def test_what_there_is_once_for_all_is_not_changed(owner: object, state_: object) -> None:
+    """Nor is a type of NumPy's made of objects that are none."""
+    before = linear_model.LinearRegression.learn_one
+    with pytest.raises(pickle.UnpicklingError, match="is not to be changed by a state"):
+        state._Unpickler(io.BytesIO(built(owner, state_)), ["builtins"]).load()
+
+    assert linear_model.LinearRegression.learn_one is before
+
+
+@pytest.mark.parametrize("model", ["json.tool.main", "json.tool", "default@../../etc/passwd"])
+def test_a_state_imports_and_opens_nothing_by_its_models_name(model: str) -> None:
+    """Though whoever wrote it has the key."""
+    learner = taught(3)
+    body: object = ({**learner.parameters, "model": model}, learner.memory(), [])
+    sys.modules.pop("json.tool", None)
+    with pytest.raises(StateError, match=r"in no package|names no prior"):
+        state.load(signed(body), SIGNER, FINGERPRINT, SERIES)
+
+    assert "json.tool" not in sys.modules
 
 
 @pytest.mark.parametrize(
