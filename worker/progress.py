@@ -4,7 +4,6 @@ import traceback
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -98,9 +97,10 @@ class Progress:
         if self.learned and (not self.scores or self.scores.get("faults") != self.learner.faults):
             self.scores = self.learner.scores()
         # What raises has to do so before the learner is kept in place of that which was claimed.
-        sealed = partial(
-            state.sealed, learner=self.learner, signer=signer, series=self.claim.series
-        )
+
+        def sealed(raw: bytes) -> bytes:
+            return state.sealed(raw, self.learner, signer, self.claim.series)
+
         self.saved = sealed(body) if is_due else None
         self.is_kept = keep(self.etag, body)
         if not self.is_kept and self.saved is None:
