@@ -96,11 +96,11 @@ class Progress:
             body = state.body(self.learner, signer.modules, to_be_read=True)
         if self.learned and (not self.scores or self.scores.get("faults") != self.learner.faults):
             self.scores = self.learner.scores()
-        # What raises has to do so before the learner is kept in place of that which was claimed.
 
         def sealed(raw: bytes) -> bytes:
             return state.sealed(raw, self.learner, signer, self.claim.series)
 
+        # What raises has to do so before the learner is kept in place of that which was claimed.
         self.saved = sealed(body) if is_due else None
         self.is_kept = keep(self.etag, body)
         if not self.is_kept and self.saved is None:

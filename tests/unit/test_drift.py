@@ -55,6 +55,7 @@ def test_a_change_is_found_and_dated(size: float, seed: int) -> None:
     assert detector.blocks[0] * BLOCK <= 1_000 + 4 * BLOCK
 
 
+@pytest.mark.at_length
 def test_it_is_found_before_adwin_finds_it() -> None:
     """On the same errors, which ADWIN wants between 0 and 1; neither is mistaken before."""
     delays: dict[str, list[int]] = {"own": [], "adwin": []}
@@ -130,6 +131,7 @@ def test_what_is_watched_of_a_forecast() -> None:
     assert np.isnan(signals(rows, np.zeros((3, 1)), closes, losses)).all()
 
 
+@pytest.mark.at_length
 @pytest.mark.parametrize("tail", [2.5, 4.0])
 def test_a_market_with_fat_tails_that_stays_as_it_is_is_no_drift(tail: float) -> None:
     """Nor do its jumps, after which a naive forecast would take long to calm down."""
