@@ -238,7 +238,7 @@ def test_candles_become_forecasts(stack: Stack) -> None:
 
 def test_workers_scale_up_and_down(stack: Stack) -> None:
     """One service of them, four, one: no candle is lost, and none is learned twice."""
-    history = ["--history-days", "1", "--seconds", "1"]
+    history = ["--history-candles", "600", "--count", "600"]
     names = [f"worker-{number}" for number in (2, 3, 4)]
     for name in names:
         stack.start("worker", name)

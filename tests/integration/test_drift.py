@@ -32,9 +32,14 @@ def updater(store: Store) -> Updater:
     store.tick(FLEET)
     store.append(SERIES, WALK[:500])
     store.append(SERIES, WALK[500:])
-    while store.overview()["pending"]:
-        updater.run()
+    learn_all(updater)
     return updater
+
+
+def learn_all(updater: Updater) -> None:
+    """Work until nothing waits, however long that takes here."""
+    while updater.store.overview()["pending"]:
+        updater.run()
 
 
 def test_it_is_logged_once_and_said_with_the_forecast(
@@ -70,7 +75,7 @@ def test_people_are_told(store: Store, updater: Updater, candlecast: Run) -> Non
     """By `candlecast status`."""
     assert "drift" not in candlecast("status").stdout
     store.append(SERIES, STILL)
-    updater.run()
+    learn_all(updater)
     told = candlecast("status").stdout
 
     assert "  drifts 2; the newest since 2" in told
@@ -83,10 +88,10 @@ def test_the_page_shows_it(store: Store, updater: Updater, site: Site, visitor: 
     cell = page.get_by_role("row", name=NAME).get_by_role("cell").nth(8)
     expect(cell).to_have_text("none")
     store.append(SERIES, STILL[:80])
-    updater.run()
+    learn_all(updater)
 
     expect(cell).to_contain_text("2, last since 2")
     expect(cell).to_have_attribute("data-alarm", "")
     store.append(SERIES, STILL[80:])
-    updater.run()
+    learn_all(updater)
     expect(cell).not_to_have_attribute("data-alarm", "")
