@@ -21,7 +21,7 @@ __all__ = ["browser", "site", "visitor"]
 
 NAME = str(SERIES)
 WALK = walk(512)
-STILL = standing_still(110, WALK)
+STILL = standing_still(150, WALK)
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -90,7 +90,7 @@ def test_the_page_shows_it(store: Store, updater: Updater, site: Site, visitor: 
     store.append(SERIES, STILL[:80])
     learn_all(updater)
 
-    expect(cell).to_contain_text("2, last since 2")
+    expect(cell).to_contain_text("1, last since 2")
     expect(cell).to_have_attribute("data-alarm", "")
     store.append(SERIES, STILL[80:])
     learn_all(updater)

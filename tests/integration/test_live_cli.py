@@ -96,6 +96,7 @@ def test_markets_come_from_the_settings_and_are_read_again(
     assert {str(one) for one in store.series()} == {str(BTC), str(BYBIT)}
 
 
+@pytest.mark.at_length
 def test_an_exchange_under_maintenance_stops_no_other(
     start: Start, store: Store, candlecast: Run, eventually: Wait
 ) -> None:

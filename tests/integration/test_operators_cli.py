@@ -201,6 +201,7 @@ def test_a_retired_series_leaves_its_model_and_its_dead_letters(
 
 
 @pytest.mark.parametrize("fault", [NOWHERE, {"CANDLECAST_STATE_KEY": "f" * 32}])
+@pytest.mark.at_length
 def test_a_model_that_cannot_be_kept_keeps_its_series(
     learned: Store, candlecast: Run, fault: dict[str, str]
 ) -> None:

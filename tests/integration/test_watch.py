@@ -112,6 +112,7 @@ def test_nobody_goes_where_the_champion_would_be_no_better(house: House) -> None
     assert (record.rollbacks, record.below_since) == (0, 5_000_000)
 
 
+@pytest.mark.at_length
 def test_a_model_that_decays_does_not_take_its_champion_along(house: House) -> None:
     """Each version is but a little worse than the one before, and none is a continuation."""
     house.change(widen)
