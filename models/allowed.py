@@ -29,7 +29,8 @@ _BUILTINS = (
     *("slice", "str", "tuple"),
 )
 _GLOBALS = (
-    {("builtins", name) for name in _BUILTINS}
+    OURS
+    | {("builtins", name) for name in _BUILTINS}
     | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
     | {
         ("functools", "partial"),  # of what else may be named
@@ -62,9 +63,7 @@ def may_name(module: str, name: str, packages: Collection[str]) -> bool:
     if (module, name) in _GLOBALS:
         return True
     # A dot would lead through what a module has imported, or a class, to any other.
-    return "." not in name and (
-        module == "shared.candle" or is_in(module, _PACKAGES) or is_in(module, packages)
-    )
+    return "." not in name and (is_in(module, _PACKAGES) or is_in(module, packages))
 
 
 def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) -> bool:

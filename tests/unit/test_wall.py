@@ -101,6 +101,7 @@ def test_a_state_imports_and_opens_nothing_by_its_models_name(model: str) -> Non
         ("models.memory", "np._core._internal.ctypes.CDLL"),
         ("models.skill", "Memory"),
         ("shared.candlestick", "Candle"),
+        ("shared.candle", "Series"),
         ("river.base", "estimator.Estimator"),
         ("models.state", "pickle.loads"),
         ("models.learner", "Learner.parameters.fget"),
