@@ -49,6 +49,7 @@ _COUNTERS = (
     ("drifts", "Drifts of models that were found.", "drifts"),
     ("model_faults", "Candles at which a River model of a user's failed.", "faults"),
     ("rebuilds", "Series learned again from their first retained candle.", "rebuilds"),
+    ("take_overs", "Series that went on from what another model had prepared.", "take_overs"),
     ("restores", "Versions put back by an operator.", "restores"),
     ("rollbacks", "Champions put back because the live model had failed.", "rollbacks"),
     ("snapshots", "Versions of models that came to MLflow.", "snapshots"),
@@ -128,6 +129,11 @@ def _info(overview: Mapping[str, Any]) -> Iterator[Metric]:
     yield InfoMetricFamily("candlecast_build", "The release that serves these metrics.", build)
     fleet = {"name": overview["fleet"] or ""}
     yield InfoMetricFamily("candlecast_fleet", "Which model learns; no name: nobody does.", fleet)
+    heir = overview["heir"] or {"fleet": "", "ready": 0, "series": 0}
+    name = {"name": heir["fleet"]}
+    yield InfoMetricFamily("candlecast_heir", "Which model prepares to; no name: none.", name)
+    yield _gauge("heir_series", "Series that it has to be ready for.", heir["series"])
+    yield _gauge("heir_ready", "Series that it is ready for.", heir["ready"])
 
 
 def _counters(totals: Mapping[str, int]) -> Iterator[Metric]:

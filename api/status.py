@@ -13,7 +13,7 @@ from shared.wire import decode_forecast
 
 
 def report(view: View) -> dict[str, Any]:
-    """Return fleet, queues and, for each series, candles, skill, freshness and memory.
+    """Return fleet, heir, queues and, for each series, candles, skill, freshness and memory.
 
     Times are UTC milliseconds; ``lost`` is what was accepted and neither learned, buried nor
     waiting: always zero. ``used_memory_share`` is that of Redis's ``maxmemory``, None where it has

@@ -15,6 +15,7 @@ MAGIC = b"CCST"
 LENGTH = struct.Struct(">H")
 START = len(MAGIC) + 32
 _KEY_ID = re.compile(r"[0-9a-f]{8}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{16}")
 
 
 def split(content: bytes) -> tuple[dict[str, Any], bytes]:
@@ -31,6 +32,18 @@ def split(content: bytes) -> tuple[dict[str, Any], bytes]:
         return dict(json.loads(content[LENGTH.size : end])), content[end:]
     except (RecursionError, TypeError, ValueError, struct.error) as error:
         raise StateError(f"the state's header cannot be read: {error}") from error
+
+
+def identity_of(raw: bytes) -> str | None:
+    """Return what a state is of: its model's fingerprint and the key that signed it, as it says.
+
+    >>> head = b'{"fingerprint": "00c0ffee00c0ffee", "key": "3eb1bd43"}'
+    >>> identity_of(MAGIC + bytes(32) + LENGTH.pack(len(head)) + head)
+    '00c0ffee00c0ffee-3eb1bd43'
+    """
+    key_id = key_of(raw)
+    print_ = str(split(raw[START:])[0].get("fingerprint")) if key_id else ""
+    return f"{print_}-{key_id}" if _FINGERPRINT.fullmatch(print_) else None
 
 
 def key_of(raw: bytes) -> str | None:

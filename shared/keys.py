@@ -54,6 +54,15 @@ class Keys:
         return f"{self.prefix}fleet"
 
     @property
+    def heir(self) -> str:
+        """Hash with a short life: the fleet that prepares to hold the field next, and how far."""
+        return f"{self.prefix}heir"
+
+    def standby(self, series: str) -> str:
+        """Hash: a state of the model that does not hold the field, but will, or did before."""
+        return f"{self.prefix}standby:{series}"
+
+    @property
     def dead_letters(self) -> str:
         """Capped stream of refused and unlearnable candles with their reasons."""
         return f"{self.prefix}dead-letters"
@@ -126,6 +135,7 @@ class Keys:
             *(self.candles(""), self.model(""), self.forecast(""), self.forecasts("")),
             *(self.forecast_channel(""), self.fleet, self.tick, self.housekeeping),
             *(self.rq_queue(HOUSEKEEPING_QUEUE), self.events, self.totals),
+            *(self.heir, self.standby("")),
         ]
 
     def queue(self, name: str) -> str:

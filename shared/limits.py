@@ -4,6 +4,12 @@ from dataclasses import dataclass
 
 RULES = 2
 """Version of the rules: workers of another wait, as for another model. In 2 states are behind."""
+_DAY_MS = 86_400_000
+
+
+def life_ms(candle_ms: int) -> int:
+    """Return how long what is said of a candle may be of use to somebody: three more, or a day."""
+    return max(3 * candle_ms, _DAY_MS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -205,7 +205,7 @@ class Event:
     Attributes
     ----------
     event
-        ``rebuilt``, ``restored``, ``rolled-back`` or ``warm-started``.
+        ``rebuilt``, ``restored``, ``rolled-back``, ``taken-over`` or ``warm-started``.
     version
         Of which version in MLflow, if of one.
     why
@@ -215,7 +215,7 @@ class Event:
         ``series@version``.
     """
 
-    event: Literal["rebuilt", "restored", "rolled-back", "warm-started"]
+    event: Literal["rebuilt", "restored", "rolled-back", "taken-over", "warm-started"]
     version: int | None = None
     why: str = ""
     origin: str = ""
@@ -223,7 +223,8 @@ class Event:
     @property
     def counter(self) -> str:
         """Field of the series' record that counts it."""
-        return {"rebuilt": "rebuilds", "rolled-back": "rollbacks"}.get(self.event, "restores")
+        counters = {"rebuilt": "rebuilds", "rolled-back": "rollbacks", "taken-over": "take_overs"}
+        return counters.get(self.event, "restores")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

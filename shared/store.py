@@ -15,7 +15,7 @@ from shared import doorbell
 from shared.allowed import check_allowed, one_too_many
 from shared.candle import Candle, Series
 from shared.errors import InvalidValue, StoreFull
-from shared.limits import Limits
+from shared.limits import Limits, life_ms
 from shared.model_record import Champion
 from shared.records import (
     BEFORE_ALL,
@@ -32,7 +32,6 @@ from shared.view import View
 from shared.wire import encode_candle, slice_digest
 
 APPEND_LIMIT = 500
-_FORECAST_TTL_MS = 86_400_000
 _SNAPSHOT_LOCK_S = 30
 
 
@@ -149,7 +148,7 @@ class Store(View):
             ),
             b"" if commit.scores is None else to_json(commit.scores),
             *(_or_empty(commit.since), commit.forecast or b""),
-            *(max(3 * frame_ms, _FORECAST_TTL_MS), limits.history),
+            *(life_ms(frame_ms), limits.history),
             *((limits.retention - 1) * frame_ms, limits.dead_letters),
             *(dead.fields.values() if dead else ("", "", "")),
             *(commit.keeper, int(commit.state is not None)),
@@ -190,12 +189,14 @@ class Store(View):
         since: int | None,
         accept_hole: bool = False,
         event: Event | None = None,
+        put_by: str = "",
     ) -> str:
         """Put a state back in force: ``ok``, ``lost`` (another etag), ``unknown`` or ``hole``.
 
         ``etag=None`` overrides whatever is there, ``cursor=None`` starts before the first
         retained candle. With ``accept_hole`` neither candle nor series need be there yet. Without
-        an ``event`` it is told as restored, or as rebuilt where it starts before all.
+        an ``event`` it is told as restored, or as rebuilt where it starts before all. ``put_by``
+        names the model whose state it replaces, if that may come back: `shared.standby`.
         """
         told = event or Event(event="rebuilt" if cursor is None else "restored")
         answer, ring = self.link.run(
@@ -204,6 +205,7 @@ class Store(View):
             *(_or_empty(cursor), state, fingerprint, to_json(scores)),
             *(sequence, _or_empty(since), int(accept_hole)),
             *(told.counter, told.event, _or_empty(told.version), told.why, told.origin),
+            *(put_by, life_ms(series.timeframe.ms)),
         )
         self.ring(ring)
         return str(answer.decode())

@@ -16,6 +16,7 @@ from shared.model_record import MODEL_FIELDS, ModelRecord
 from shared.producers import Producers
 from shared.records import parsed_series
 from shared.rounds import Rounds
+from shared.standby import Standby
 from shared.totals import Totals
 from shared.wire import decode_candle
 
@@ -51,6 +52,7 @@ class View:
         self.rounds = Rounds(link, self.limits)
         self.producers = Producers(link)
         self.totals = Totals(link)
+        self.standby = Standby(link, self.limits)
 
     @classmethod
     def connect(
@@ -174,15 +176,16 @@ class View:
         ]
 
     def memory(self, names: Sequence[Series]) -> list[int]:
-        """Return the bytes that Redis uses for each series: log, model, forecast and history."""
-        keys = self.keys
+        """Return the bytes that Redis uses for each series: all of its keys together."""
+        kinds = [getattr(self.keys, kind) for kind in (*_KINDS, "standby")]
         with self.link.translated() as redis, redis.pipeline(transaction=False) as pipe:
             # A hash that is sampled looks like twice its size: the state is one field of many.
             for series in map(str, names):
-                for kind in (keys.candles, keys.model, keys.forecast, keys.forecasts):
+                for kind in kinds:
                     pipe.memory_usage(kind(series), samples=0)
             sizes = [size or 0 for size in pipe.execute()]
-        return [sum(sizes[at : at + 4]) for at in range(0, len(sizes), 4)]
+        each = len(kinds)
+        return [sum(sizes[at : at + each]) for at in range(0, len(sizes), each)]
 
     def used_memory_share(self) -> float:
         """Share of ``maxmemory`` in use; 0 where Redis has no such limit."""
@@ -192,7 +195,7 @@ class View:
         return info["used_memory"] / limit if limit else 0.0
 
     def overview(self) -> dict[str, Any]:
-        """Return what concerns all series: fleet, marks, jobs, dead letters, `rq suspend`.
+        """Return what concerns all series: fleet and heir, marks, jobs, dead letters, `rq suspend`.
 
         ``due_for_ms`` is how long the series has been due that has waited longest.
         """
@@ -212,6 +215,7 @@ class View:
         return {
             "redis": self.link.address,
             "fleet": fleet.decode(errors="replace") if fleet else None,
+            "heir": self.standby.heir(),
             "pending": pending,
             "dead_letters": dead_letters,
             "suspended": bool(suspended),

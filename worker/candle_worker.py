@@ -20,6 +20,7 @@ from rq.utils import ensure_job_list, get_connection_from_queues, now
 from shared.errors import InvalidValue, StoreError
 from worker import jobs
 from worker.doorbells import Doorbell, Doorbells
+from worker.prepare import Preparer
 
 log = structlog.get_logger(__name__)
 
@@ -30,11 +31,15 @@ _LOOKS = 5
 
 
 class Part(IntEnum):
-    """What a worker did last, or else those before it: nothing yet, learn, or wait."""
+    """What a worker did last, or else those before it.
+
+    Nothing yet, learn, wait for its first turn, or wait because others have had theirs since.
+    """
 
     NONE = 0
     LEARN = 1
     WAIT = 2
+    LOST = 3
 
 
 class KernelDeathPenalty(BaseDeathPenalty):
@@ -69,6 +74,7 @@ class CandleWorker(SimpleWorker):
     # RQ's minute would keep an idle worker asleep long after Redis has come back.
     max_connection_wait_time = 2.0
     take_over = False
+    rolling = False
     burst = False
     supervisor_pid: int | None = None
 
@@ -90,6 +96,7 @@ class CandleWorker(SimpleWorker):
             raise InvalidValue("url", "rq --url", "give the Redis that CANDLECAST_REDIS_URL names")
         learns = self.queue_names() == [jobs.store().keys.candles_queue]
         self._fleet = jobs.updater().model.fleet if learns else ""
+        self._preparer: Preparer | None = None
         function = jobs.update_pending if learns else jobs.snapshot_moved
         self._function = f"{function.__module__}.{function.__qualname__}"
 
@@ -181,18 +188,30 @@ class CandleWorker(SimpleWorker):
 
     def _wait_for_the_field(self) -> None:
         # Through an outage too: outside of this loop it would take doorbells.
-        time.sleep(TICK_S)
+        until = time.monotonic() + TICK_S
         self._leave_with_supervisor()
         try:
             self.heartbeat()
+            self._prepare(until)
+            time.sleep(max(0.0, until - time.monotonic()))
             self._tick()
         except (StoreError, redis.RedisError) as error:
             self._found_empty = 0
             log.warning("tick failed", error=str(error))
+            time.sleep(max(0.0, until - time.monotonic()))
+
+    def _prepare(self, until: float) -> None:
+        """Teach the model beside those who hold the field; take it once ready, if told so."""
+        may_relieve = self.rolling and self.part.value == Part.WAIT
+        if self._preparer is None:
+            self._preparer = Preparer(jobs.store(), jobs.model(), comes_first=may_relieve)
+        self._preparer.prepare(until)
+        self.take_over = may_relieve and self._preparer.is_ready
 
     def _tick(self) -> None:
         store = jobs.store()
-        look = bool(self._fleet) and self.part.value == Part.WAIT and self._found_empty < _LOOKS
+        waited = self.part.value in (Part.WAIT, Part.LOST)
+        look = bool(self._fleet) and waited and self._found_empty < _LOOKS
         tick = store.tick(self._fleet, take_over=self.take_over, look=look)
         self.take_over = False
         self._found_empty = 0 if tick.holder else self._found_empty + 1
@@ -203,14 +222,21 @@ class CandleWorker(SimpleWorker):
                 log.warning(
                     _difference(tick.holder, self._fleet), holder=tick.holder, own=self._fleet
                 )
-            self._waits_for, self.part.value = tick.holder, Part.WAIT
+            self.part.value = self._part_of_waiting(tick.holder)
+            self._waits_for = tick.holder
             return
         if self._waits_for:
             log.info("took over", own=self._fleet)
-        self._waits_for, self.part.value = None, Part.LEARN
+        self._waits_for, self.part.value, self._preparer = None, Part.LEARN, None
         store.ring(tick.ring)
         if tick.housekeeping:
             store.ring_housekeeping()
+
+    def _part_of_waiting(self, holder: str) -> Part:
+        """Say whether it waits for its first turn still: who has had one takes no more."""
+        has_changed = self._waits_for not in (None, holder)
+        had_turn = self.part.value in (Part.LEARN, Part.LOST)
+        return Part.LOST if had_turn or has_changed else Part.WAIT
 
 
 def _difference(holder: str, own: str) -> str:
@@ -221,7 +247,10 @@ def _difference(holder: str, own: str) -> str:
             "waiting: the same model learns with another signing key; set CANDLECAST_STATE_KEY (or "
             "CANDLECAST_DATA_DIR) as its workers have it, or use --take-over to learn anew"
         )
-    return "waiting: another model, rules or horizons learn now; --take-over ends that at once"
+    return (
+        "waiting: another model, rules or horizons learn now; --rolling takes over once prepared, "
+        "--take-over at once"
+    )
 
 
 def _identity(client: Any) -> tuple[str, int]:
@@ -237,13 +266,15 @@ def work(
     supervisor_pid: int,
     part: c_int8,
     take_over: bool = False,
+    rolling: bool = False,
     burst: bool = False,
 ) -> None:
     """Be a worker of a queue until told to stop; in a burst, until the queue is empty.
 
     ``part`` is the memory, a `Part`, that it shares with those before and after it: one whose
     predecessor has waited leaves an empty field for some seconds to those who held it, one whose
-    predecessor has learned does not, and only the first takes over.
+    predecessor has learned does not. Only the first takes over at once, and by ``rolling``
+    only those that have not had the field yet.
 
     Raises
     ------
@@ -257,6 +288,7 @@ def work(
     worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
     worker.supervisor_pid = supervisor_pid
     worker.take_over, worker.part = take_over and part.value == Part.NONE, part
+    worker.rolling = rolling
     worker.log_result_lifespan = False
     try:
         worker.work(burst=burst, logging_level="WARNING")

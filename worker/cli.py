@@ -40,6 +40,13 @@ def worker(
         bool,
         typer.Option("--take-over", help="Take the field from workers of another model at once."),
     ] = False,
+    rolling: Annotated[
+        bool,
+        typer.Option(
+            "--rolling",
+            help="Prepare beside workers of another model, then take the field from them.",
+        ),
+    ] = False,
 ) -> None:
     """Learn candles and publish forecasts, or keep house.
 
@@ -48,12 +55,14 @@ def worker(
     import os
     from ctypes import c_int8
 
-    from shared.errors import StoreError
+    from shared.errors import InvalidValue, StoreError
     from shared.store import Store
     from worker import jobs
     from worker.candle_worker import work
     from worker.supervisor import Supervisor
 
+    if rolling and (take_over or burst):
+        raise InvalidValue("--rolling", "set", "it waits: leave --take-over and --burst out")
     # Tried here once, so that a wrong setting is one line and not N restarts.
     jobs.model()
     _store().link.redis.close()
@@ -66,6 +75,7 @@ def worker(
             supervisor_pid=supervisor_pid,
             part=part,
             take_over=take_over,
+            rolling=rolling,
             burst=burst,
         )
 

@@ -62,18 +62,30 @@ def recalled(
         When the state cannot be loaded, an entry cannot be learned, or all of it is not as many
         candles as were learned: nobody can go on from it.
     """
-    raw = held.state or b""
+    learner = loaded(held.state or b"", signer, fingerprint, held.series, into)
+    before(learner)
+    return caught_up(learner, held)
+
+
+def loaded(
+    raw: bytes, signer: state.Signer, fingerprint: str, series: Series, into: Learner | None
+) -> Learner:
+    """Load a state, into a learner of another pair of models too if what speaks is in both.
+
+    Raises
+    ------
+    StateError
+        As `models.state.load` says.
+    """
     try:
-        learner = state.load(raw, signer, fingerprint, held.series, into)
+        return state.load(raw, signer, fingerprint, series, into)
     except OtherModel as error:
         if into is None:
             raise
         try:
-            learner = state.recast(raw, signer, held.series, into)
+            return state.recast(raw, signer, series, into)
         except StateError:
             raise error from None
-    before(learner)
-    return caught_up(learner, held)
 
 
 def caught_up(learner: Learner, held: Held) -> Learner:

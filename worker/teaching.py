@@ -9,7 +9,7 @@ import structlog
 
 from models import state
 from models.learner import Learner
-from shared.candle import Candle, Timeframe
+from shared.candle import Candle, Series, Timeframe
 from shared.errors import DecodeError, StateError, StoreError
 from shared.limits import Limits
 from shared.records import Claim, Entry
@@ -41,6 +41,14 @@ class Model:
     """Candles ahead for a series."""
     fleet: str
     """Names the model, its horizons and the signing key: workers of another name wait."""
+
+    def fingerprint(self, series: Series) -> str:
+        """Return what the states of a series are stamped with."""
+        return state.fingerprint(self.name, self.horizon(str(series)))
+
+    def identity(self, series: Series) -> str:
+        """Return the fingerprint and the key that signs, as `shared.header.identity_of` does."""
+        return f"{self.fingerprint(series)}-{self.signer.key_id}"
 
 
 class Teacher:
@@ -103,7 +111,7 @@ class Teacher:
 
     def _begin(self, claim: Claim, body: bytes | None) -> Progress:
         horizon = self._model.horizon(str(claim.series))
-        fingerprint = state.fingerprint(self._model.name, horizon)
+        fingerprint = self._model.fingerprint(claim.series)
         _refuse(claim)
         learner = self._spares.free(claim.series.timeframe, horizon)
         if body is not None:

@@ -8,11 +8,13 @@ from itertools import islice, takewhile
 
 import structlog
 
-from models import catalog, state
+from models import catalog
 from shared.candle import Series
 from shared.errors import StateError, StoreError
 from shared.forecast import Forecast
-from shared.records import Claim, Commit
+from shared.header import identity_of
+from shared.records import Claim, Commit, Event
+from shared.standby import Prepared
 from shared.store import Store
 from shared.totals import counted
 from shared.wire import encode_forecast
@@ -38,6 +40,8 @@ class Tally:
     faults: int = 0
     """Candles at which a River model of a user's failed."""
     rebuilds: int = 0
+    taken_over: int = 0
+    """Series that went on from a state that stood by for this model."""
     released: int = 0
     withheld: int = 0
     """Forecasts that could not be published; their candles are learned all the same."""
@@ -225,25 +229,41 @@ class Updater:
         )
 
     def _rebuild(self, claim: Claim, why: str, tally: Tally) -> None:
-        """Start the series again before its first retained candle: never guess at a state."""
-        horizon = self.model.horizon(str(claim.series))
-        answer = self.store.restore(
-            claim.series,
-            etag=claim.etag,
-            cursor=None,
-            state=b"",
-            fingerprint=state.fingerprint(self.model.name, horizon),
-            scores={},
-            sequence=0,
-            since=None,
-        )
+        """Go on from what stands by, or before the first retained candle: never guess at a state.
+
+        What was in force stands by then, if it is another model's.
+        """
+        identity = self.model.identity(claim.series)
+        was = identity_of(claim.state or b"")
+        put_by = was if was and was != identity else ""
+        prepared = self.store.standby.find(claim.series, identity)
+        answer = self._restored(claim, prepared, put_by)
+        if prepared and answer == "hole":
+            prepared, answer = None, self._restored(claim, None, put_by)
         facts = {"series": str(claim.series), "sequence": claim.sequence, "why": why}
         if answer != "ok":
             tally.conflicts += 1
             log.info("rebuild lost to another worker", **facts)
-            return
-        tally.rebuilds += 1
-        log.warning("series is learned again", **facts)
+        elif prepared:
+            tally.taken_over += 1
+            log.info("series goes on from what stood by", **facts, now=prepared.sequence)
+        else:
+            tally.rebuilds += 1
+            log.warning("series is learned again", **facts)
+
+    def _restored(self, claim: Claim, prepared: Prepared | None, put_by: str) -> str:
+        return self.store.restore(
+            claim.series,
+            etag=claim.etag,
+            cursor=prepared.cursor if prepared else None,
+            state=prepared.state if prepared else b"",
+            fingerprint=self.model.fingerprint(claim.series),
+            scores={},
+            sequence=prepared.sequence if prepared else 0,
+            since=prepared.since if prepared else None,
+            event=Event(event="taken-over") if prepared else None,
+            put_by=put_by,
+        )
 
 
 def _alike(claims: Sequence[Claim], most: int) -> Sequence[Claim]:

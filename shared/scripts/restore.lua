@@ -5,6 +5,7 @@ local per_claim, series, etag, new_etag = tonumber(ARGV[1]), ARGV[2], ARGV[3], A
 local cursor, state, fingerprint, scores = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local sequence, since, accept_hole = ARGV[9], ARGV[10], ARGV[11] == '1'
 local counter, event, version, why, origin = ARGV[12], ARGV[13], ARGV[14], ARGV[15], ARGV[16]
+local put_by, put_by_ttl = ARGV[17], ARGV[18]
 local log, model = LOG .. series, MODEL .. series
 local now = now_ms()
 
@@ -15,6 +16,19 @@ if etag == '' and not accept_hole and redis.call('SISMEMBER', SERIES, series) ==
 end
 if cursor ~= '' and not accept_hole and #redis.call('XRANGE', log, cursor, cursor) == 0 then
   return {'hole', ring(now, per_claim)}
+end
+
+-- What another model knows is put by, for when that one comes back.
+if put_by ~= '' then
+  local was = redis.call('HMGET', model, 'state', 'saved', 'cursor', 'sequence', 'since')
+  local is_sound = was[1] and is_whole(was[2]) and is_whole(was[3]) and is_whole(was[4])
+  if is_sound and was[2] and was[3] and was[4] then
+    local lacks = #behind(series, was[2], was[3])
+    redis.call('DEL', STANDBY .. series)
+    redis.call('HSET', STANDBY .. series, 'id', put_by, 'state', was[1], 'cursor', was[2],
+      'sequence', text(tonumber(was[4]) - lacks), 'since', was[5] or '')
+    redis.call('PEXPIRE', STANDBY .. series, put_by_ttl)
+  end
 end
 
 -- Candles that will be learned again are no longer settled; those that the state knows are.

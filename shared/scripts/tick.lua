@@ -8,7 +8,7 @@ local now = now_ms()
 
 -- Expiries are absolute too: after a step back they would hold for the length of the step. A guard
 -- without one is not ours: it would hold for ever.
-for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HOUSEKEEPING] = period_ms}) do
+for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HEIR] = fleet_ttl, [HOUSEKEEPING] = period_ms}) do
   local left = redis.call('PTTL', name)
   if left == -1 or left > tonumber(most) then redis.call('DEL', name) end
 end
@@ -21,6 +21,7 @@ if fleet ~= '' then
   elseif how == 'take over' or (not holder and how ~= 'look') then
     redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
     holder = fleet
+    if redis.call('HGET', HEIR, 'fleet') == fleet then redis.call('DEL', HEIR) end
   end
   -- Who only waits for the field must not take the tick from those who hold it.
   if holder ~= fleet then return {text(now), holder or '', 0, 0} end

@@ -27,8 +27,8 @@ def candles(first: int, count: int, close: float = 100.0) -> list[Candle]:
     ]
 
 
-def walk(count: int, seed: int = 1) -> list[Candle]:
-    """Hourly candles of a seeded random walk with fat tails."""
+def walk(count: int, seed: int = 1, step: int = HOUR) -> list[Candle]:
+    """Hourly, or other, candles of a seeded random walk with fat tails."""
     rng = np.random.default_rng(seed)
     closes = 100 * np.exp(np.cumsum(0.005 * rng.standard_t(4, count)))
     opens = np.r_[100.0, closes[:-1]]
@@ -36,7 +36,7 @@ def walk(count: int, seed: int = 1) -> list[Candle]:
     highs, lows = np.maximum(opens, closes) * wick[0], np.minimum(opens, closes) / wick[1]
     volumes = rng.gamma(2.0, 10.0, count)
     rows = zip(opens, highs, lows, closes, volumes, strict=True)
-    return [Candle(T0 + i * HOUR, *map(float, row)) for i, row in enumerate(rows)]
+    return [Candle(T0 + i * step, *map(float, row)) for i, row in enumerate(rows)]
 
 
 def learned(claim: Claim, count: int | None = None, dead: DeadLetter | None = None) -> Commit:

@@ -1,0 +1,135 @@
+"""States that stand by: of a model that is to hold the field, or of that which held it before.
+
+A series has one at most. While workers of another model wait for the field (design rule 11), they
+teach their model what the series have retained but for the newest candle, and keep the states here.
+When they have the field, each series goes on from there at once, and what was in force until then
+stands by in turn: those who held the field may come back, and lose nothing.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from shared.candle import Series
+from shared.errors import StoreError
+from shared.limits import Limits, life_ms
+from shared.link import Link
+from shared.records import Entry, entries, whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a model that waits stands with a series."""
+
+    series: Series
+    head: bytes
+    """How the state in force begins: its header is in there."""
+    cursor: int | None
+    """Up to where a state of the model's stands by; None where there is none of any use."""
+    seen: str
+    """The same as Redis has it, to be told when that is replaced."""
+    ahead: int
+    """Candles that the log has beyond the cursor, as far as they were counted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A state that stands by, and what it has learned."""
+
+    series: Series
+    cursor: int
+    sequence: int
+    since: int | None
+    state: bytes
+
+
+class Standby:
+    """What stands by in one installation.
+
+    Parameters
+    ----------
+    link, limits
+        Of the store.
+
+    Raises
+    ------
+    StoreError
+        From every method, when Redis fails.
+    """
+
+    def __init__(self, link: Link, limits: Limits) -> None:
+        self._link = link
+        self._limits = limits
+
+    def name_heir(self, fleet: str, ready: int, series: int, *, first: bool = False) -> str:
+        """Say that a fleet prepares, and of how many series it is ready for how many; return which.
+
+        Where another one does already, it is that one, unless this one is to come ``first``.
+        """
+        ttl = self._limits.fleet_ttl_ms
+        answer = self._link.run("heir", fleet, ttl, int(first), ready, series)
+        return str(answer.decode(errors="replace"))
+
+    def heir(self) -> dict[str, Any] | None:
+        """Return which ``fleet`` prepares, and of how many ``series`` it is ``ready`` for."""
+        found: list[bytes | None] = [None] * 3
+        with suppress(StoreError), self._link.translated() as redis:
+            found = redis.hmget(self._link.keys.heir, "fleet", "ready", "series")
+        fleet, ready, series = found
+        if fleet is None:
+            return None
+        counts = {"ready": whole(ready) or 0, "series": whole(series) or 0}
+        return {"fleet": fleet.decode(errors="replace"), **counts}
+
+    def look(self, names: Sequence[Series], identities: Sequence[str]) -> list[Standing]:
+        """Say where the models of these identities stand with their series."""
+        most = self._limits.state_every + 2
+        pairs = zip(map(str, names), identities, strict=True)
+        answers = self._link.run("standing", most, *(text for pair in pairs for text in pair))
+        return [
+            Standing(
+                series=series,
+                head=head,
+                cursor=whole(cursor) if is_there else None,
+                seen=cursor.decode(),
+                ahead=ahead,
+            )
+            for series, (head, cursor, is_there, ahead) in zip(names, answers, strict=True)
+        ]
+
+    def entries(self, standing: Standing, most: int) -> list[Entry]:
+        """Return the next entries of the log, at most so many, and never its newest."""
+        cursor = "" if standing.cursor is None else standing.cursor
+        return entries(self._link.run("lesson", str(standing.series), cursor, most))
+
+    def find(self, series: Series, identity: str) -> Prepared | None:
+        """Return what stands by of a series, if it is of this identity."""
+        fields = ("id", "cursor", "sequence", "since", "state")
+        with self._link.translated() as redis:
+            held_by, *numbers, state = redis.hmget(self._link.keys.standby(str(series)), fields)
+        cursor, sequence, since = map(whole, numbers)
+        if held_by != identity.encode() or cursor is None or sequence is None or not state:
+            return None
+        return Prepared(series=series, cursor=cursor, sequence=sequence, since=since, state=state)
+
+    def prepare(self, fleet: str, rows: Sequence[tuple[Prepared, str, str]]) -> None:
+        """Have states stand by, each with its identity and what was `Standing.seen`.
+
+        Those are passed over whose series has got another one meanwhile, or is gone, and all of
+        them where the fleet is not the heir any more.
+        """
+        calls = [
+            [
+                *(fleet, str(one.series), life_ms(one.series.timeframe.ms), identity, seen),
+                *(one.cursor, one.sequence, "" if one.since is None else one.since, one.state),
+            ]
+            for one, identity, seen in rows
+        ]
+        if calls:
+            self._link.run_each("prepare", calls)
+
+    def drop(self, series: Series) -> None:
+        """Forget what stands by of a series."""
+        with self._link.translated() as redis:
+            redis.unlink(self._link.keys.standby(str(series)))

@@ -1,0 +1,230 @@
+"""What a model learns while another one holds the field, to be ready when it has it."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from zlib import crc32
+
+import structlog
+
+from models.learner import Learner
+from shared.candle import Series
+from shared.errors import StateError
+from shared.header import identity_of
+from shared.records import Claim
+from shared.standby import Prepared, Standing
+from shared.store import Store
+from worker.progress import Progress
+from worker.recall import loaded
+from worker.teaching import Model, Teacher
+
+log = structlog.get_logger(__name__)
+
+_TOGETHER = 64
+_LESSON = 250
+_LESSON_S = 1.0
+_WALK_S = 10.0
+
+
+class Preparer:
+    """Teaches the retained candles of each series, and has the states stand by.
+
+    They are what the series would come to by being learned again from its first retained candle,
+    or what a model that has held the field before goes on to. The newest candle is left to be
+    learned by those who take over, who then have something to say at once.
+
+    Parameters
+    ----------
+    store
+        Where the candles are, and the states go.
+    model
+        What waits.
+    comes_first
+        Whether it is to prepare in place of another model that does already.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        model: Model,
+        *,
+        comes_first: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._model = model
+        self._comes_first = comes_first
+        self._clock = clock
+        limits = replace(store.limits, series_ms=int(1_000 * _LESSON_S), kept_series=0)
+        self._teacher = Teacher(model, limits, _TOGETHER, clock)
+        self._together = _TOGETHER
+        self._walks_at = clock()
+        self._todo: list[Series] = []
+        self._known: set[Series] = set()
+        self._unready: set[Series] = set()
+        self._left: set[Series] = set()
+        self._goes_on: dict[str, bool] = {}
+        self._heir = ""
+        self.is_ready = False
+        """Whether every series has been found to be ready, or to be nothing to wait for."""
+
+    def prepare(self, until: float) -> None:
+        """Prepare until this time of the clock, if nobody else does, or nothing is left to do."""
+        if not self._is_heir():
+            return
+        while self._clock() < until and self._walks():
+            self._step()
+        self._is_heir()
+
+    def _is_heir(self) -> bool:
+        """Say how far it is, and whether it is this model that prepares."""
+        fleet, count = self._model.fleet, len(self._known)
+        ready = count - len(self._unready)
+        heir = self._store.standby.name_heir(fleet, ready, count, first=self._comes_first)
+        self._comes_first = False
+        if heir not in (self._heir, fleet):
+            log.warning("another model prepares, this one does not", heir=heir, own=fleet)
+        self._heir = heir
+        return heir == fleet
+
+    def _walks(self) -> bool:
+        """Whether there are series to look at now."""
+        if not self._todo and self._clock() >= self._walks_at:
+            # Others of this model do the same: they should not meet.
+            own = f"{os.getpid()} "
+            self._todo = sorted(self._store.series(), key=lambda one: crc32(f"{own}{one}".encode()))
+            self._unready |= set(self._todo) - self._known
+            self._known = set(self._todo)
+            self._unready &= self._known
+            if not self._todo:
+                self._ended_walk()
+        return bool(self._todo)
+
+    def _step(self) -> None:
+        """Look at some series, and teach those that are not ready."""
+        group, rest = self._todo[-_TOGETHER:], self._todo[:-_TOGETHER]
+        identities = [self._model.identity(series) for series in group]
+        behind = [
+            one for one in self._store.standby.look(group, identities) if not self._is_done(one)
+        ]
+        unready = {one.series for one in behind}
+        self._unready = self._unready - set(group) | unready
+        self._todo = rest + [series for series in group if series in unready]
+        if behind:
+            self._teach(behind[: self._together])
+        elif not self._todo:
+            self._ended_walk()
+
+    def _ended_walk(self) -> None:
+        if not self.is_ready:
+            log.info("prepared", own=self._model.fleet, series=len(self._known))
+        self.is_ready = True
+        self._walks_at = self._clock() + _WALK_S
+
+    def _is_done(self, standing: Standing) -> bool:
+        """Whether what is left of a series can wait until the model has the field.
+
+        That is so with as many candles as any worker learns again that takes a series up.
+        """
+        few = standing.ahead <= self._store.limits.state_every + 1
+        return few or standing.series in self._left or self._can_go_on(standing)
+
+    def _can_go_on(self, standing: Standing) -> bool:
+        """Whether the state in force can be gone on from, or there is none."""
+        if not standing.head:
+            return True
+        of = identity_of(standing.head) or ""
+        own = self._model.identity(standing.series)
+        if of not in self._goes_on and of != own:
+            self._goes_on[of] = self._loads(standing.series)
+        return of == own or self._goes_on[of]
+
+    def _loads(self, series: Series) -> bool:
+        model = self._model
+        raw = self._store.model(series).state or b""
+        into = Learner(series.timeframe, model.horizon(str(series)), model.name)
+        try:
+            loaded(raw, model.signer, model.fingerprint(series), series, into)
+        except StateError:
+            return False
+        return True
+
+    def _teach(self, behind: Sequence[Standing]) -> None:
+        began = self._clock()
+        seen = {one.series: one.seen for one in behind}
+        claims = [claim for one in behind if (claim := self._claim(one))]
+        self._teacher.start()
+        # Who has candles left when others are done has to lie in the first rows: the longest first.
+        claims.sort(key=lambda claim: len(claim.entries), reverse=True)
+        begun = [work for claim in claims if (work := self._begun(claim))]
+        saved = [self._teacher.saved(work, keep=False) for work in self._teacher.taught(begun)]
+        rows = [
+            (prepared, self._model.identity(prepared.series), seen[prepared.series])
+            for work in saved
+            if (prepared := self._prepared(work))
+        ]
+        self._teacher.done()
+        self._store.standby.prepare(self._model.fleet, rows)
+        self._pace(self._clock() - began)
+
+    def _pace(self, took_s: float) -> None:
+        """Teach fewer at a time where that took long: who waits has to show that it lives."""
+        if took_s > 4 * _LESSON_S:
+            self._together = max(1, self._together // 2)
+        elif took_s < 2 * _LESSON_S:
+            self._together = min(_TOGETHER, 2 * self._together)
+
+    def _claim(self, standing: Standing) -> Claim | None:
+        """Return a lesson as if it were claimed; None where the series has changed meanwhile."""
+        series, identity = standing.series, self._model.identity(standing.series)
+        prepared = None
+        if standing.cursor is not None:
+            prepared = self._store.standby.find(series, identity)
+            if prepared is None or prepared.cursor != standing.cursor:
+                return None
+        return Claim(
+            series=series,
+            etag="",
+            cursor=standing.cursor,
+            attempts=0,
+            condemned=False,
+            suspect=False,
+            revision=0,
+            sequence=prepared.sequence if prepared else 0,
+            since=prepared.since if prepared else None,
+            state=prepared.state if prepared else None,
+            fingerprint=self._model.fingerprint(series),
+            appended_at=None,
+            snapshot=None,
+            entries=self._store.standby.entries(standing, _LESSON),
+            spoilt=None,
+        )
+
+    def _begun(self, claim: Claim) -> Progress | None:
+        try:
+            return self._teacher.begin(claim)
+        except StateError as error:
+            log.warning("prepared anew", series=str(claim.series), why=str(error))
+            self._store.standby.drop(claim.series)
+            return None
+
+    def _prepared(self, work: Progress) -> Prepared | None:
+        """Return what a lesson came to; None where a candle cannot be learned.
+
+        Such a series is left to those who take over: they bury the candle.
+        """
+        series = work.claim.series
+        if work.dead_letter:
+            log.warning("cannot be prepared", series=str(series), why=work.dead_letter.reason)
+            self._left.add(series)
+            return None
+        if work.last is None:
+            return None
+        return Prepared(
+            series=series,
+            cursor=work.last.open_time,
+            sequence=work.sequence,
+            since=work.since,
+            state=work.saved or b"",
+        )
