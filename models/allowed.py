@@ -9,8 +9,9 @@ from river.base import Base
 
 OURS = {("shared.candle", "Timeframe")}
 """All that the states of our own models name."""
+_CODE = (FunctionType, BuiltinFunctionType)
 # Of these there is one in a process: what is changed in it is changed for everybody.
-_SHARED = (type, FunctionType, BuiltinFunctionType, MethodType, ModuleType)
+_SHARED = (type, *_CODE, MethodType, ModuleType)
 
 # River's packages that only compute: not its streams, caches, data sets and evaluations, which
 # read and write files and the network. Of ours nothing: what a learner is made of it derives from
@@ -24,6 +25,8 @@ _PACKAGES = tuple(
         *("time_series", "tree"),
     )
 )
+# Among the detectors, too, lie data sets.
+_CLOSED = ("river.drift.datasets",)
 _BUILTINS = (
     *("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list", "range", "set"),
     *("slice", "str", "tuple"),
@@ -41,6 +44,8 @@ _GLOBALS = (
         ("numpy._core.multiarray", "scalar"),
         ("numpy.random._mt19937", "MT19937"),
         ("numpy.random._pcg64", "PCG64"),
+        ("numpy.random.bit_generator", "SeedSequence"),
+        ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
         ("numpy.random._pickle", "__bit_generator_ctor"),
         ("numpy.random._pickle", "__generator_ctor"),
         ("numpy.random._pickle", "__randomstate_ctor"),
@@ -63,16 +68,17 @@ def may_name(module: str, name: str, packages: Collection[str]) -> bool:
     if (module, name) in _GLOBALS:
         return True
     # A dot would lead through what a module has imported, or a class, to any other.
-    return "." not in name and (is_in(module, _PACKAGES) or is_in(module, packages))
+    is_rivers = is_in(module, _PACKAGES) and not is_in(module, _CLOSED)
+    return "." not in name and (is_rivers or is_in(module, packages))
 
 
 def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) -> bool:
-    """Whether what was found is what may be named: of River's only classes."""
+    """Whether what was found is what may be named: of River's only classes, of others functions."""
     if (module, name) in _GLOBALS:
         return True
     if getattr(found, "__module__", None) != module:
         return False
-    return isinstance(found, type) or is_in(module, packages)
+    return isinstance(found, type) or (isinstance(found, _CODE) and is_in(module, packages))
 
 
 def method_of(owner: Any, name: str) -> Any:
@@ -88,7 +94,12 @@ def method_of(owner: Any, name: str) -> Any:
 
 
 def may_be_built(owner: Any, state: Any) -> bool:
-    """Whether a state may fill in what it has made: no class or function, no dtype with fields."""
+    """Whether a state may fill in what it has made: no class or function, no dtype of its own.
+
+    A dtype's is as the dtype is already: neither with fields, nor of another size or other flags,
+    by which NumPy would take numbers for objects.
+    """
     if isinstance(owner, np.dtype):
-        return isinstance(state, tuple) and all(part is None for part in state[2:5])
+        own = owner.__reduce__()[2]
+        return isinstance(state, tuple) and state[2:] == own[2:] and state[2:5] == (None,) * 3
     return not isinstance(owner, _SHARED)

@@ -105,6 +105,7 @@ def calibrated(estimator: Any, *, version: int = 1) -> Model:
     InvalidValue
         When it is neither.
     """
+    _order_selections()
     if not isinstance(estimator, base.Estimator):
         remedy = "it has to be an estimator of River's: inherit from one of its base classes"
         if isinstance(estimator, type):
@@ -123,6 +124,20 @@ def calibrated(estimator: Any, *, version: int = 1) -> Model:
         return kind(timeframe.ms, horizon, estimator)
 
     return Model(version=version, create=create, parameters={"estimator": _digest(estimator)})
+
+
+def _order_selections() -> None:
+    """Have River's `Select` take what it selects in the order of its names.
+
+    By itself it goes through a set, whose order is another in each process: so would be what is
+    added up in it, by a bit.
+    """
+    from river import compose  # noqa: PLC0415 -- it brings SciPy along, which others do without
+
+    def transform_one(self: compose.Select, x: dict[Any, Any]) -> dict[Any, Any]:
+        return {name: x[name] for name in sorted(self.keys, key=str)}
+
+    compose.Select.transform_one = transform_one  # type: ignore[method-assign]
 
 
 def _shown(estimator: Any) -> str:
@@ -149,8 +164,13 @@ def _(value: bool | int | str | None) -> Any:  # noqa: FBT001
 
 
 @_spelled.register
-def _(value: float) -> Any:
-    return value.hex()
+def _(value: float | np.floating) -> Any:
+    return float(value).hex()
+
+
+@_spelled.register
+def _(value: np.integer | np.bool_) -> Any:
+    return value.item()
 
 
 @_spelled.register

@@ -28,8 +28,8 @@ _OUTLIER, _LARGEST_LABEL = 2.0, 8.0
 _LONGEST_FAULT = 200
 # Candles for which a model rests: twice as many each time, unless it was awake for long between.
 _RESTED, _MOST_DOUBLED, _LONG = 16, 6, 1_000
-# So many slow candles in a row are the model's, and not the machine's.
-_PATIENCE = 2
+# One slow candle may be the machine's fault; one more within as many as this is the model's.
+_PATIENCE = 16
 _VARIANCE_AN_HOUR = 1e-4
 _LARGEST_RETURN = 100.0
 # So many standard deviations away lies no close that somebody has reason to expect.
@@ -52,7 +52,9 @@ def told_of(error: BaseException) -> str:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001 -- its text is the user's too
         text = type(error).__name__
-    return text.encode(errors="replace").decode()
+    # Nobody's terminal or log is to be written to by it.
+    text = text.encode(errors="replace").decode()
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 class Conformal(PriceForecaster):
@@ -188,9 +190,10 @@ class Conformal(PriceForecaster):
         return True
 
     def tire(self, limit_s: float) -> bool:
-        """Rest where that many seconds were too few for two candles in a row; whether it was so."""
-        self.slow = self.slow + 1 if self.spent_s > limit_s else 0
-        if self.slow < _PATIENCE:
+        """Rest where that many seconds were too few for two candles of a few; whether it was so."""
+        is_slow = self.spent_s > limit_s
+        self.slow = self.slow + _PATIENCE if is_slow else max(0, self.slow - 1)
+        if self.slow <= _PATIENCE:
             return False
         self.slow = 0
         return self.rest(f"a candle took it {self.spent_s:.1f} s")

@@ -12,7 +12,7 @@ from models.signer import Signer
 from shared.errors import OtherModel, StateError
 from shared.header import LENGTH, MAGIC, START, split
 
-FORMAT = 5
+FORMAT = 6
 """Version of the bytes; part of the fingerprint."""
 
 VERSIONS = {"numpy": np.__version__, "river": river_version}

@@ -166,7 +166,7 @@ class Learner(Memory):
         return self._note_rest(any([*rested]) if all_of_them else any(rested))
 
     def tire(self, limit_s: float) -> None:
-        """Have a rest those that have taken longer, for two candles in a row."""
+        """Have a rest those that have taken longer, for two candles of a few."""
         self._note_rest(any([*(river.tire(limit_s) for river in self._rivers)]))
 
     def _note_rest(self, is_rest: bool) -> bool:  # noqa: FBT001

@@ -15,7 +15,10 @@ _BEFORE, _AFTER = 400, 100
 CANDLES = 2 * (_BEFORE + _AFTER)
 """Candles that are learned to show it."""
 
-_REMEDY = "it has to be made of parts that pickle can save by value, seeded where they draw"
+_REMEDY = (
+    "it has to be made of parts that pickle can save by value, seeded where they draw, and in no "
+    "order of a set"
+)
 
 
 def prove(model: str, signer: state.Signer, tick: Callable[[], object] = lambda: None) -> int:

@@ -3,16 +3,16 @@
 import io
 import pickle
 import sys
-from collections.abc import Collection
-from typing import Any, ClassVar, Self
-
-import numpy as np
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from typing import Any, ClassVar
 
 from models import catalog, constants
 from models.allowed import OURS, is_in, is_its_own, may_be_built, may_name, method_of
 from models.conformal import told_of
 from models.envelope import FORMAT, VERSIONS, fingerprint, header, inside, verified
 from models.learner import Learner
+from models.shares import learner_of, shared_out
 from models.signer import Signer
 from shared.candle import Series
 from shared.errors import OtherModel, StateError
@@ -24,7 +24,7 @@ __all__ = ["FORMAT", "Signer", "body", "dump", "fingerprint", "load", "recast", 
 _LARGEST = 16 << 20
 
 # Not of the bytes' making: to learn a series again would throw away what is in them.
-_SURROUNDINGS = (MemoryError, OSError)
+_SURROUNDINGS = (MemoryError, OSError, KeyboardInterrupt)
 
 
 def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
@@ -48,10 +48,10 @@ def body(learner: Learner, modules: Collection[str] = (), *, to_be_read: bool = 
         raw = _pickled(learner)
         is_sound = len(raw) <= _LARGEST
         if is_sound and to_be_read:
-            _Unpickler(io.BytesIO(raw), modules).load()
-    except MemoryError:
+            _read(raw, modules)
+    except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception:  # noqa: BLE001 -- whatever a user's estimators are made of
+    except BaseException:  # noqa: BLE001 -- whatever a user's estimators are made of
         is_sound = False
     if is_sound:
         return raw
@@ -60,9 +60,20 @@ def body(learner: Learner, modules: Collection[str] = (), *, to_be_read: bool = 
 
 
 def _pickled(learner: Learner) -> bytes:
-    roles = zip(catalog.roles(learner.model), learner.shares, strict=False)
-    parts = [(fingerprint(name, learner.horizon), *share) for name, share in roles]
-    return pickle.dumps((*learner.__getstate__(), parts), protocol=5)
+    """Return parameters, arrays, the values that are of no one model, and those of each.
+
+    Values are pickles in the pickle: they are read only where they are wanted.
+    """
+    parameters, (arrays, own, *plain) = learner.__getstate__()
+    parts: list[tuple[str, int, bytes]] = []
+    at = 0
+    for name, (numbers, values) in zip(catalog.roles(learner.model), learner.shares, strict=False):
+        end = at + values - (not parts)
+        told = pickle.dumps(plain[at:end], protocol=5)
+        parts.append((fingerprint(name, learner.horizon), numbers, told))
+        at = end
+    both = pickle.dumps((own, plain[at:]), protocol=5)
+    return pickle.dumps((parameters, arrays, both, parts), protocol=5)
 
 
 def _can_be_read(value: Any, modules: Collection[str]) -> str:
@@ -70,9 +81,9 @@ def _can_be_read(value: Any, modules: Collection[str]) -> str:
     try:
         raw = pickle.dumps(value, protocol=5)
         _Unpickler(io.BytesIO(raw), modules).load()
-    except MemoryError:
+    except (MemoryError, KeyboardInterrupt):
         raise
-    except Exception as error:  # noqa: BLE001 -- whatever it is made of; no file of ours is read
+    except BaseException as error:  # noqa: BLE001 -- whatever it is made of; no file of ours is read
         return told_of(error)
     if len(raw) > _LARGEST:
         return f"it takes {len(raw) >> 20} MB of a state, {_LARGEST >> 20} at most"
@@ -95,11 +106,11 @@ def take_up(body: bytes, into: Learner) -> Learner:
         When it cannot be read.
     """
     try:
-        return _take_up(pickle.loads(body), into)  # noqa: S301 -- it never left the process
+        return _take_up(_unpacked(pickle.loads(body), pickle.loads), into)  # noqa: S301 -- it never left the process
     except _SURROUNDINGS:
         raise
-    except Exception as error:
-        raise StateError(f"{type(error).__name__}: {error}") from error
+    except BaseException as error:
+        raise StateError(told_of(error)) from error
 
 
 def load(
@@ -130,9 +141,9 @@ def load(
         return _take_up(held, into, signer.modules)
     except _SURROUNDINGS:
         raise
-    except Exception as error:  # whatever classes of another version make of what was theirs
+    except BaseException as error:  # whatever classes of another version make of what was theirs
         raise StateError(
-            f"state cannot be read ({type(error).__name__}: {error}); it was written with "
+            f"state cannot be read ({told_of(error)}); it was written with "
             f"{split(content)[0].get('libraries')}, here are {VERSIONS}"
         ) from error
 
@@ -140,7 +151,8 @@ def load(
 def recast(raw: bytes, signer: Signer, series: Series, into: Learner) -> Learner:
     """Go on from a state of another pair of models, where what speaks now is one of both there.
 
-    A challenger that is not, or has changed, begins anew. What is not wanted is not even imported.
+    A challenger that is not, that has changed or cannot be read begins anew. What is not wanted is
+    not even looked at.
 
     Raises
     ------
@@ -149,45 +161,23 @@ def recast(raw: bytes, signer: Signer, series: Series, into: Learner) -> Learner
     """
     body = inside(verified(raw, signer), signer, None, str(series))
     try:
-        parameters, (arrays, *plain), parts = _Lenient(io.BytesIO(body), signer.modules).load()
-        found = _shared_out(parameters["model"], np.frombuffer(arrays), plain, parts)
+        parameters, arrays, both, parts = _outer(body)
+        own, _ = _values(both, signer.modules)
+        found = shared_out(parameters["model"], arrays, own, parts)
         is_of_kind = (parameters["timeframe"], parameters["horizon"]) == into.kind
-        other = _from_parts(into, found) if is_of_kind else None
+        values = partial(_values, modules=signer.modules)
+        other = learner_of(found, into, values) if is_of_kind else None
     except _SURROUNDINGS:
         raise
-    except Exception as error:
+    except BaseException as error:
         raise StateError(told_of(error)) from error
     if other is None:
         names = f"state of {parameters['model']}, wanted {into.model}"
         raise OtherModel(f"{names}: what is to speak is not there, or has changed")
     # Of the series, though what speaks may have come later.
-    other.sequence, _, other.rested_at = plain[0]
+    other.sequence, _, other.rested_at = own
     into.recall(other.memory())
     return into
-
-
-def _from_parts(like: Learner, found: dict[Any, Any]) -> Learner | None:
-    """Return a new learner that knows what is found of its models; None if the first is not."""
-    other = Learner(**like.parameters)
-    for role, name in zip((other, other.shadow), catalog.roles(like.model), strict=True):
-        memory = role and found.get((name, fingerprint(name, like.horizon)))
-        if role and memory:
-            alone = Learner(like.timeframe, like.horizon, name)
-            alone.recall(memory)
-            role.take_over(alone)
-        elif role is other:
-            return None
-    return other
-
-
-def _shared_out(model: str, arrays: Any, plain: list[Any], parts: list[Any]) -> dict[Any, Any]:
-    """Return the memory of each model of a pair, by its name and fingerprint."""
-    found, at, place = {}, 0, 0
-    for name, (print_, numbers, values) in zip(catalog.roles(model), parts, strict=False):
-        own = plain[place : place + values]
-        found[name, print_] = (arrays[at : at + numbers].tobytes(), *own)
-        at, place = at + numbers, place + values
-    return found
 
 
 def _check_model(name: str, modules: Collection[str]) -> None:
@@ -205,9 +195,7 @@ def _check_model(name: str, modules: Collection[str]) -> None:
 
 
 def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> Learner:
-    if not isinstance(held, tuple):
-        raise TypeError(f"it holds a {type(held).__name__}, not a learner's parameters and memory")
-    parameters, memory, _ = held
+    parameters, memory = held
     if into is None or into.parameters != parameters:
         _check_model(parameters["model"], modules)
         into = Learner(**parameters)
@@ -224,7 +212,7 @@ class _Plain(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in OURS:
-            raise _Foreign(f"{module}.{name}")
+            raise _Foreign(f"{module}.{name} is not allowed in a state")
         return super().find_class(module, name)
 
 
@@ -260,36 +248,29 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
     dispatch[pickle.BUILD[0]] = load_build
 
 
-def _read(raw: bytes, modules: Collection[str]) -> Any:
+def _read(body: bytes, modules: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """Return the parameters and the memory of what a state holds."""
+    return _unpacked(_outer(body), partial(_values, modules=modules))
+
+
+def _outer(body: bytes) -> tuple[Any, ...]:
+    held = _Plain(io.BytesIO(body)).load()
+    if not isinstance(held, tuple):
+        raise TypeError(f"it holds a {type(held).__name__}, not a learner's parameters and memory")
+    return held
+
+
+def _unpacked(
+    held: tuple[Any, ...], values: Callable[[bytes], Iterable[Any]]
+) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    parameters, arrays, both, parts = held
+    own, rest = values(both)
+    plain = (value for _, _, raw in parts for value in values(raw))
+    return parameters, (arrays, own, *plain, *rest)
+
+
+def _values(raw: bytes, modules: Collection[str]) -> Any:
     try:
         return _Plain(io.BytesIO(raw)).load()
     except _Foreign:
         return _Unpickler(io.BytesIO(raw), modules).load()
-
-
-class _Gone:
-    """Stands for what a state names that nobody wants to have."""
-
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        return super().__new__(cls)
-
-    def __setstate__(self, _: Any) -> None:
-        """Forget it."""
-
-    def __setitem__(self, _: Any, __: Any) -> None:
-        """Forget it."""
-
-    def extend(self, _: Any) -> None:
-        """Forget them."""
-
-    append = add = extend
-
-
-class _Lenient(_Unpickler):
-    """Reads a state all the same where it names what cannot be had."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        try:
-            return super().find_class(module, name)
-        except Exception:  # noqa: BLE001 -- a module of a user's may fail in any way
-            return _Gone

@@ -6,7 +6,7 @@ from typing import Protocol
 from models import state
 from models.learner import Learner
 from shared.candle import Series
-from shared.errors import OtherModel, StateError
+from shared.errors import StateError
 from shared.records import Entry
 from shared.wire import decode_candle
 
@@ -72,6 +72,8 @@ def loaded(
 ) -> Learner:
     """Load a state, into a learner of another pair of models too if what speaks is in both.
 
+    So it is where a challenger's part cannot be read any more.
+
     Raises
     ------
     StateError
@@ -79,13 +81,14 @@ def loaded(
     """
     try:
         return state.load(raw, signer, fingerprint, series, into)
-    except OtherModel as error:
+    except StateError as error:
         if into is None:
             raise
         try:
             return state.recast(raw, signer, series, into)
-        except StateError:
-            raise error from None
+        except StateError as other:
+            why = "" if str(other) == str(error) else f"; nor can it be gone on from: {other}"
+            raise StateError(f"{error}{why}") from error
 
 
 def caught_up(learner: Learner, held: Held) -> Learner:

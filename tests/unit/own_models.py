@@ -5,6 +5,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 from river import base, compose, preprocessing, time_series
 
 from models.calibrated import calibrated
@@ -26,6 +27,7 @@ ERRORS: dict[str, BaseException] = {
     "untold": Unspeakable(),
     "surrogate": ValueError("bad \ud800"),
     "value": ValueError("no idea"),
+    "coloured": ValueError("no\n\x1b[31m idea"),
     "own": Unheard("of nobody's"),
     "stop": StopIteration(),
     "file": FileNotFoundError("no such file"),
@@ -77,6 +79,15 @@ class Locked(Stubborn):
     def __getstate__(self) -> dict[str, Any]:
         if self.count > 700:
             raise OSError("my disk")
+        return self.__dict__
+
+
+class Leaving(Stubborn):
+    """Ends the process where it is to be saved, from some candle on."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.count > 700:
+            raise SystemExit(3)
         return self.__dict__
 
 
@@ -140,8 +151,31 @@ class Witness(base.Regressor):
         return 0.0
 
 
+class Drawing(base.Regressor):
+    """Draws by a generator of NumPy's own, seeded."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.rng = np.random.default_rng(seed)
+        self.drawn = 0.0
+
+    def learn_one(self, x: dict[Any, Any], y: float) -> None:
+        """Draw."""
+        self.drawn = float(self.rng.normal()) * y
+
+    def predict_one(self, x: dict[Any, Any]) -> float:
+        """What was drawn last."""
+        return self.drawn
+
+
+def doubled(x: dict[str, float]) -> dict[str, float]:
+    """A function of one's own."""
+    return {name: 2 * value for name, value in x.items()}
+
+
 good = Stubborn()
 biased = Biased()
+drawn = Drawing(1)
 hoarder = Hoarder()
 deaf = Deaf()
 fine = Stubborn(says=1.5e-5)
@@ -158,6 +192,8 @@ stopping = Stubborn(wrong_at=120, error="stop")
 missing_file = Stubborn(wrong_at=120, error="file")
 exiting = Stubborn(wrong_at=120, error="exit")
 untold = Stubborn(wrong_at=120, error="untold")
+coloured = Stubborn(wrong_at=120, error="coloured")
+leaving = Leaving()
 surrogate = Stubborn(wrong_at=120, error="surrogate")
 unteachable = Unteachable(wrong_at=120, error="value")
 locked = Locked()

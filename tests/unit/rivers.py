@@ -1,9 +1,10 @@
 """Models of River's own, made small; they are named by their path."""
-# mypy: disable-error-code="no-untyped-call"
+# mypy: disable-error-code="no-untyped-call,operator"
 
 from typing import Any
 
 from river import (
+    compose,
     ensemble,
     feature_extraction,
     forest,
@@ -42,3 +43,10 @@ least_and_most = preprocessing.MinMaxScaler() | _linear()
 squared = _scaled(feature_extraction.PolynomialExtender() | _linear())
 sampled = _scaled(feature_extraction.RBFSampler(seed=1) | _linear())
 standardised = _scaled(preprocessing.TargetStandardScaler(regressor=_linear()))
+selected = _scaled(
+    (
+        compose.Select("variance_32", "drift_6", "activity_168", "season_1")
+        + (compose.Select("day_sin", "day_cos") | feature_extraction.PolynomialExtender())
+    )
+    | _linear()
+)

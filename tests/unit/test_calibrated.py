@@ -1,23 +1,24 @@
 """River models with bands that hold what they claim."""
 
-import itertools
+import os
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 from river import base
 
-from models import catalog, conformal, state
+from models import catalog, state
+from models.calibrated import calibrated
 from models.conformal import Conformal
 from models.features import CLOCK, NAMES
 from models.learner import Learner
 from models.proof import prove
 from shared.candle import Series, Timeframe
 from shared.errors import InvalidValue, StateError
-from tests.unit import rivers
+from tests.unit import own_models, rivers
 from tests.unit.test_learner import candles, check
 
 HERE = "tests.unit.own_models"
@@ -114,6 +115,7 @@ def test_a_state_names_only_modules_that_are_allowed() -> None:
         ("exiting", "Stubborn: SystemExit: 3"),
         ("untold", "Stubborn: Unspeakable"),
         ("surrogate", "Stubborn: ValueError: bad ?"),
+        ("coloured", "Stubborn: ValueError: no  [31m idea"),
         ("unteachable", "Unteachable: ValueError: no idea"),
     ],
 )
@@ -135,92 +137,6 @@ def test_a_model_that_goes_wrong_harms_nobody(name: str, says: str) -> None:
     assert np.isfinite(forecaster(one).tracker.sizes).all()
 
 
-def test_a_model_that_rests_is_neither_taught_nor_heard() -> None:
-    """It is named, another speaks for sixteen candles, and then it is heard again."""
-    one, stream = learner("good"), candles(200)
-    one.learn_many(stream[:121])
-    assert one.rest("it is slow")
-    one.learn_many(stream[121:130])
-    raw = state.dump(one, OWN, SERIES)
-    one = state.load(raw, OWN, state.fingerprint(one.model, 6), SERIES)
-    resting = one.outlook(), one.scores()["fault"], one.rest("again")
-    one.learn_many(stream[130:137])
-    tired = forecaster(one).estimators[0].count, one.outlook().status
-    one.learn_one(stream[137])
-
-    assert resting[0].status == "fallback"
-    assert resting[1] == "Stubborn rests for 16 candles: it is slow"
-    assert resting[2] is False
-    assert tired == (121, "fallback")
-    assert (forecaster(one).estimators[0].count, one.outlook().status) == (122, "live")
-    scores = one.scores()
-    assert (scores["fault"], scores["faults"], scores["last_fault"]) == ("", 1, resting[1])
-    assert scores["last_fault_at"] == stream[120].open_time
-
-
-def test_rests_grow_until_a_model_has_been_awake_for_long() -> None:
-    """Twice as long each time, and it may rest again as soon as it would be taught."""
-    one, stream = learner("good"), candles(1_400)
-    one.learn_many(stream[:100])
-    spans, at = [], 100
-    for _ in range(3):
-        assert one.rest("again")
-        before = at
-        while one.scores()["fault"]:
-            one.learn_one(stream[at])
-            at += 1
-            if forecaster(one).resting == 1:
-                break
-        spans.append(at - before)
-    one.learn_many(stream[at:])
-    one.rest("at last")
-
-    assert spans == [16, 32, 64]
-    assert one.scores()["last_fault"] == "Stubborn rests for 16 candles: at last"
-
-
-@pytest.mark.parametrize("again", [False, True])
-def test_who_is_slow_twice_in_a_row_rests(again: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
-    """And nobody else: not the other of a pair, nor one that was slow once."""
-    one, stream = Learner(Timeframe("1h"), 6, f"holt-winters+{HERE}.good"), candles(100)
-    one.learn_many(stream[:60])
-    times = itertools.count(0, 3)
-    for candle in stream[60:62]:
-        assert one.shadow
-        slow = again or candle is stream[60]
-        monkeypatch.setattr(conformal.STOPWATCH, "read", float)
-        monkeypatch.setattr(forecaster(one.shadow), "attempt", timed(one.shadow, times, slow=slow))
-        one.learn_one(candle)
-        one.tire(2.0)
-    scores = one.scores()
-
-    assert scores["fault"] == ""
-    says = "Stubborn rests for 16 candles: a candle took it 6.0 s" if again else ""
-    assert scores["challenger"]["fault"] == says
-
-
-def timed(one: Learner, times: Iterator[int], *, slow: bool) -> Callable[..., None]:
-    """What `attempt` does, by a clock that goes three seconds each time, or stands still."""
-    attempt = type(forecaster(one)).attempt
-
-    def do(*args: Any) -> None:
-        conformal.STOPWATCH.read = times.__next__ if slow else float
-        attempt(forecaster(one), *args)
-        conformal.STOPWATCH.read = float
-
-    return do
-
-
-def test_a_model_of_ours_cannot_rest() -> None:
-    """What kills there is the candle; where there is a River model beside it, that may be it."""
-    assert not Learner(Timeframe("1h"), 6).rest("it may be it")
-    assert Learner(Timeframe("1h"), 6, f"default+{HERE}.good").rest("it may be it")
-    pair = Learner(Timeframe("1h"), 6, f"holt-winters+{HERE}.good")
-    assert pair.rest("it may be it", all_of_them=False)
-    assert (pair.scores()["fault"], pair.pop_news(), pair.pop_news()) == ("", True, False)
-    assert pair.scores()["challenger"]["fault"]
-
-
 def test_a_model_that_grows_without_bounds_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before it is written; and it is refused at the start, where it shows there."""
     one, stream = learner("witness"), candles(200)
@@ -236,6 +152,67 @@ def test_a_model_that_grows_without_bounds_begins_anew(monkeypatch: pytest.Monke
     assert one.scores()["fault"].startswith("Witness begins anew: it takes 0 MB of a state")
     with pytest.raises(InvalidValue, match="after 400 candles: Witness begins anew"):
         prove(f"{HERE}.witness", OWN)
+
+
+def test_a_parameter_may_be_of_numpys() -> None:
+    """What is the same number is the same model, to the last bit and no further."""
+    told = [calibrated(own_models.Stubborn(says=one)).parameters for one in (0.1, np.float64(0.1))]
+    near = calibrated(own_models.Stubborn(says=np.nextafter(0.1, 1))).parameters
+    whole, small = (
+        calibrated(own_models.Stubborn(wrong_at=one)).parameters  # type: ignore[arg-type]
+        for one in (3, np.int64(3))
+    )
+
+    assert told[0] == told[1] != near
+    assert whole == small
+    assert calibrated(own_models.Stubborn(says=np.bool_(1))).parameters  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("says", "fault"), [(900.0, False), (1_100.0, True)])
+def test_what_is_absurd_is_not_heard(says: float, *, fault: bool) -> None:
+    """More than a thousand standard deviations away."""
+    one = learner("good")
+    one.learn_many(candles(100))
+    wrapped = forecaster(one)
+    inputs = np.zeros(0)
+    wrapped.fault = ""
+    wrapped._expect = lambda inputs: says * wrapped.deviation  # type: ignore[method-assign]  # noqa: ARG005
+    wrapped.attempt(wrapped._hear, inputs)
+
+    assert bool(wrapped.fault) is fault
+
+
+@pytest.mark.parametrize("name", ["rivers.selected", "own_models.drawn"])
+def test_in_every_process_it_is_the_same(name: str) -> None:
+    """Python orders a set otherwise in each; a seed that is given draws the same everywhere."""
+    code = f"""
+from models import state
+from models.learner import Learner
+from shared.candle import Series, Timeframe
+from tests.unit.test_learner import candles
+
+one = Learner(Timeframe("1h"), 2, "tests.unit.{name}")
+stream = candles(200)
+one.learn_many(stream[:100])
+signer, series = state.Signer(b"k", modules=["tests"]), Series.parse("x:BTC/USDT:1h")
+one = state.load(state.dump(one, signer, series), signer, None, series)
+one.learn_many(stream[100:])
+assert not one.scores()["last_fault"], one.scores()["last_fault"]
+print(one.outlook().quantiles.tobytes().hex())
+"""
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"PYTHONHASHSEED": str(seed)},
+            cwd=Path(__file__).parents[2],
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in range(1, 4)
+    }
+
+    assert len(said) == 1
+    assert said != {b""}
 
 
 @pytest.mark.parametrize("name", RIVERS)

@@ -1,20 +1,22 @@
 """A challenger in the shadow of the model that speaks, and the change from one to the other."""
 
+import pickle
 import sys
 
 import numpy as np
 import pytest
 
-from models import catalog, state
+from models import catalog, shares, state
 from models.contest import Contest
 from models.evaluation import diebold_mariano
 from models.learner import Learner
 from models.learners import Learners
 from models.memory import Array
 from shared.candle import Candle, Series, Timeframe
-from shared.errors import InvalidValue, OtherModel
+from shared.errors import InvalidValue, OtherModel, StateError
 from tests.unit import own_models
 from tests.unit.test_learner import candles
+from worker.recall import loaded
 
 SERIES = Series.parse("x:BTC/USDT:1h")
 SIGNER = state.Signer(b"k" * 32)
@@ -169,7 +171,7 @@ def test_who_has_learned_nothing_does_not_speak(
         state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 3, TURNED))
     with pytest.raises(OtherModel):
         state.recast(raw, SIGNER, SERIES, Learner(Timeframe("4h"), 6, TURNED))
-    monkeypatch.setattr(state, "fingerprint", lambda *_: "of another version")
+    monkeypatch.setattr(shares, "fingerprint", lambda *_: "of another version")
     with pytest.raises(OtherModel, match="wanted default"):
         state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "default"))
 
@@ -198,6 +200,41 @@ def test_what_becomes_of_a_challenger_costs_the_speaker_nothing(
     assert learner.drift.newest == taught(stream, "default").drift.newest
     if learner.shadow:
         assert learner.shadow.prequential.candles == len(stream) - 300
+
+
+@pytest.mark.parametrize("after", ["default", f"default+{HERE}.good"])
+def test_what_a_challenger_holds_and_cannot_be_read_costs_the_speaker_nothing(
+    stream: list[Candle], after: str
+) -> None:
+    """Its classes have other fields by now, or whatever: it alone begins anew, or is left out."""
+    own, signer = f"default+{HERE}.good", state.Signer(b"k" * 32, modules=[HERE])
+    one = taught(stream[:300], own)
+    parameters, arrays, both, parts = pickle.loads(state.body(one))
+    parts[1] = (*parts[1][:2], b"nonsense")
+    body = pickle.dumps((parameters, arrays, both, parts))
+    raw = state.sealed(body, one, signer, SERIES)
+    with pytest.raises(StateError):
+        state.load(raw, signer, state.fingerprint(own, 6), SERIES)
+    into = Learner(Timeframe("1h"), 6, after)
+    learner = loaded(raw, signer, state.fingerprint(after, 6), SERIES, into)
+    learner.learn_many(stream[300:])
+
+    assert same(learner, taught(stream, "default"))
+    if learner.shadow:
+        assert learner.shadow.prequential.candles == len(stream) - 300
+
+
+def test_what_the_speaker_holds_and_cannot_be_read_is_told(stream: list[Candle]) -> None:
+    """Both reasons: why not as it is, and why not as another pair."""
+    own, signer = f"{HERE}.good+default", state.Signer(b"k" * 32, modules=[HERE])
+    one = taught(stream[:60], own)
+    raw, other = state.dump(one, state.Signer(b"k" * 32), SERIES), f"{HERE}.good"
+    with pytest.raises(StateError, match=r"wanted .*; nor can it .*: .*Stubborn is not"):
+        loaded(
+            *(raw, state.Signer(b"k" * 32), state.fingerprint(other, 6), SERIES),
+            Learner(Timeframe("1h"), 6, other),
+        )
+    assert loaded(raw, signer, state.fingerprint(own, 6), SERIES, None).sequence == 60
 
 
 def test_nobody_challenges_himself() -> None:
@@ -244,7 +281,7 @@ def test_what_is_of_rivers_has_the_default_model_behind_it() -> None:
     assert [catalog.stand_in(name) for name in names] == ["default", "default", "", "", ""]
 
 
-@pytest.mark.parametrize("wrong", ["own_error", "stopping", "missing_file", "hoarder"])
+@pytest.mark.parametrize("wrong", ["own_error", "stopping", "missing_file", "hoarder", "leaving"])
 def test_a_challenger_that_fails_harms_nobody(wrong: str) -> None:
     """Whatever it raises: the model that speaks says and learns what it would alone."""
     own = state.Signer(b"k" * 32, modules=[HERE])

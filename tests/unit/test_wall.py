@@ -1,8 +1,10 @@
 """What a signed state may not do: name what harms, fill in what is shared, import or open."""
 
+import hmac
 import io
 import pickle
 import sys
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from river.stream import Cache
 from models import state
 from models.learner import Learner
 from shared.errors import StateError
+from shared.header import MAGIC, START
 from tests.unit.test_state import FINGERPRINT, SERIES, SIGNER, signed, taught
 
 
@@ -33,29 +36,50 @@ class Asking:
         return getattr, self.asked
 
 
+def holding(value: object, **parameters: Any) -> tuple[Any, ...]:
+    """What a state holds, but for the values of its model."""
+    own, arrays, both, [(print_, numbers, _)] = pickle.loads(state.body(taught(3)))
+    return own | parameters, arrays, both, [(print_, numbers, pickle.dumps(value))]
+
+
 @pytest.mark.parametrize(
-    ("body", "why"),
+    ("value", "why"),
     [
         (Attack(), "builtins.print is not allowed"),
         (pickle.Unpickler, "_pickle.Unpickler is not allowed"),
         (state.fingerprint, "models.envelope.fingerprint is not allowed"),
         (Cache, "river.stream.cache.Cache is not allowed"),
         (Asking(linear_model.LinearRegression(), "__class__"), "__class__ of LinearRegression is"),
+        (Asking(linear_model.LinearRegression(), "__init__"), "__init__ of LinearRegression is"),
+        (Asking(NormalDist(), "samples"), "samples of NormalDist is"),
         (Asking(linear_model.LinearRegression(), "optimizer"), "optimizer of LinearRegression is"),
         (Asking(linear_model.LinearRegression, "mro"), "mro of EstimatorMeta is not allowed"),
         (Learner, "models.learner.Learner is not allowed"),
         (state._Unpickler, "models.state._Unpickler is not allowed"),
-        ("only text", "holds a str, not a learner"),
     ],
 )
 def test_signed_strangers_are_refused(
-    body: object, why: str, capsys: pytest.CaptureFixture[str]
+    value: object, why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Even signed, a state names classes of the allow-list only, and holds a learner."""
+    """Even signed, a state names classes of the allow-list only."""
     with pytest.raises(StateError, match=why):
-        state.load(signed(body), SIGNER, FINGERPRINT, SERIES)
+        state.load(signed(holding(value)), SIGNER, FINGERPRINT, SERIES)
 
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("only text", "holds a str, not a learner"),
+        (Attack(), "builtins.print is not allowed"),
+        ((linear_model.LinearRegression, b"", b"", []), "LinearRegression is not allowed"),
+    ],
+)
+def test_around_what_its_models_hold_is_nothing_but_data(body: object, why: str) -> None:
+    """There not even River's classes are named."""
+    with pytest.raises(StateError, match=why):
+        state.load(signed(body), SIGNER, FINGERPRINT, SERIES)
 
 
 def built(owner: object, state: object) -> bytes:
@@ -70,6 +94,10 @@ def built(owner: object, state: object) -> bytes:
         (linear_model.LinearRegression, (None, {"learn_one": 1.5})),
         (linear_model.LinearRegression, {"learn_one": 1.5}),
         (np.dtype("V8"), (3, "|", None, ("f",), {"f": (np.dtype("O"), 0)}, 8, 1, 27)),
+        (np.dtype("V8"), (3, "|", (np.dtype("O"), (1,)), None, None, 8, 1, 27)),
+        (np.dtype("O"), (3, "|", None, None, None, -1, -1, 0)),
+        (np.dtype("f8"), (3, "<", None, None, None, 64, -1, 0)),
+        (np.dtype("f8"), "text"),
     ],
 )
 def test_what_there_is_once_for_all_is_not_changed(owner: object, state_: object) -> None:
@@ -84,11 +112,9 @@ def test_what_there_is_once_for_all_is_not_changed(owner: object, state_: object
 @pytest.mark.parametrize("model", ["json.tool.main", "json.tool", "default@../../etc/passwd"])
 def test_a_state_imports_and_opens_nothing_by_its_models_name(model: str) -> None:
     """Though whoever wrote it has the key."""
-    learner = taught(3)
-    body: object = ({**learner.parameters, "model": model}, learner.memory(), [])
     sys.modules.pop("json.tool", None)
     with pytest.raises(StateError, match=r"in no package|names no prior"):
-        state.load(signed(body), SIGNER, FINGERPRINT, SERIES)
+        state.load(signed(holding([], model=model)), SIGNER, FINGERPRINT, SERIES)
 
     assert "json.tool" not in sys.modules
 
@@ -108,6 +134,9 @@ def test_a_state_imports_and_opens_nothing_by_its_models_name(model: str) -> Non
         ("models.state", "_Unpickler.find_class"),
         ("river.utils.rolling", "BaseRolling.__getattr__"),
         ("river.tree", "HoeffdingTreeRegressor.clone"),
+        ("river.drift.datasets", "Apple"),
+        ("river.drift.datasets.apple", "Apple"),
+        ("river.tree.utils", "do_naive_bayes_prediction"),
     ],
 )
 def test_no_way_leads_through_a_module(module: str, name: str) -> None:
@@ -116,3 +145,36 @@ def test_no_way_leads_through_a_module(module: str, name: str) -> None:
 
     with pytest.raises(pickle.UnpicklingError, match="is not allowed in a state"):
         state._Unpickler(io.BytesIO(body)).load()
+
+
+@pytest.mark.parametrize(
+    ("name", "may"),
+    [
+        ("Stubborn", True),
+        ("doubled", True),
+        ("timedelta", False),
+        ("random", False),
+        ("good", False),
+        ("ERRORS", False),
+        ("Stubborn.learn_one", False),
+    ],
+)
+def test_of_ones_own_are_named_classes_and_functions(name: str, *, may: bool) -> None:
+    """Not what a module has imported, nor what it holds: that is one for the whole process."""
+    module = "tests.unit.own_models"
+    body = pickle.PROTO + b"\x04c" + f"{module}\n{name}\n".encode() + b"."
+    reader = state._Unpickler(io.BytesIO(body), [module])
+    if may:
+        assert reader.load().__module__ == module
+        return
+    with pytest.raises(pickle.UnpicklingError, match="is not allowed in a state"):
+        reader.load()
+
+
+def test_no_key_is_no_key() -> None:
+    """Where there is none before, what nobody's key has signed is not taken for its."""
+    raw = signed(holding([]))
+    content = raw[START:]
+    nobodys = MAGIC + hmac.digest(b"", content, "sha256") + content
+    with pytest.raises(StateError, match="does not match its signature"):
+        state.load(nobodys, SIGNER, FINGERPRINT, SERIES)
