@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(
         default="redis://127.0.0.1:6379/0",
         repr=False,
-        description="redis://default:password@host:6379/0",
+        description="redis://default:password@host:6379/0, or by sentinels redis+sentinel://",
     )
     prefix: str = Field(default="candlecast:", description="put before every Redis key")
     data_dir: Path = Field(

@@ -9,10 +9,9 @@ from importlib import resources
 from typing import Any, Self
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.retry import Retry
 
-from shared.errors import InvalidValue, StoreError, StoreFull, StoreUnavailable
+from shared.clients import address_of, from_url
+from shared.errors import StoreError, StoreFull, StoreUnavailable
 from shared.keys import Keys
 
 _UNREACHABLE = (
@@ -35,9 +34,6 @@ _ROOM = (
     "`candlecast series retire --no-archive`"
 )
 _REFUSAL = re.compile(r"(?:^|caused error: )(?:NOREPLICAS|MISCONF|UNBLOCKED) ")
-# A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
-_RETRY = ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3
-ANSWER_S = 15.0
 
 
 class Link:
@@ -74,7 +70,7 @@ class Link:
     @property
     def address(self) -> str:
         """Host, port and database, without the password."""
-        return _address(self.redis)
+        return address_of(self.redis)
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[Any]:
@@ -159,40 +155,6 @@ class Link:
             return list(pipe.execute())
 
 
-def from_url(
-    client: Any,
-    url: str,
-    *,
-    retry: Any = Retry,
-    hurried: bool = False,
-    answer_s: float | None = ANSWER_S,
-) -> Any:
-    """Make a client of a class, with its class of retries; it connects later.
-
-    ``answer_s``: how long it waits for an answer; None where that is for its user to limit.
-
-    Raises
-    ------
-    InvalidValue
-        When the URL is not one that redis-py understands.
-    """
-    try:
-        # An interrupted RESP3 reply would be read as the answer to the next command.
-        return client.from_url(
-            url,
-            protocol=2,
-            socket_connect_timeout=1 if hurried else 3,
-            socket_timeout=1 if hurried else answer_s,
-            retry=retry(NoBackoff(), 0) if hurried else retry(*_RETRY),
-        )
-    except ValueError as error:
-        raise InvalidValue(
-            "redis_url",
-            url.rpartition("@")[2],
-            f"{error}; write redis://default:password@host:6379/0",
-        ) from error
-
-
 @contextlib.contextmanager
 def translated(client: Any) -> Iterator[None]:
     """Turn the errors of a client, whether it is awaited or not, into ours."""
@@ -200,11 +162,11 @@ def translated(client: Any) -> Iterator[None]:
         yield
     except _UNREACHABLE as error:
         raise StoreUnavailable(
-            f"Redis at {_address(client)}: {error} (the address is CANDLECAST_REDIS_URL, such as "
+            f"Redis at {address_of(client)}: {error} (the address is CANDLECAST_REDIS_URL, such as "
             "redis://default:password@host:6379/0)"
         ) from error
     except redis.RedisError as error:
-        text = f"Redis at {_address(client)}: {error}"
+        text = f"Redis at {address_of(client)}: {error}"
         if isinstance(error, redis.OutOfMemoryError):
             raise StoreFull(f"{text} ({_ROOM})") from error
         if isinstance(error, _REFUSED_FOR_NOW) or _REFUSAL.search(str(error)):
@@ -216,12 +178,6 @@ def time_ms(answer: tuple[int, int]) -> int:
     """Return what TIME has answered in UTC milliseconds."""
     seconds, micros = answer
     return int(seconds) * 1_000 + int(micros) // 1_000
-
-
-def _address(client: Any) -> str:
-    kwargs = client.get_connection_kwargs()
-    place = kwargs.get("path") or f"{kwargs.get('host')}:{kwargs.get('port')}"
-    return f"{place}/{kwargs.get('db', 0)}"
 
 
 @contextlib.contextmanager

@@ -20,21 +20,21 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import EqualJitterBackoff
 
+from shared.clients import ANSWER_S, from_url
 from shared.errors import CandlecastError, InvalidValue, StoreUnavailable
 from shared.following import PAGE, Following, Past, forecasts_of
 from shared.forecast import Forecast
 from shared.keys import DEFAULT_PREFIX, Keys
-from shared.link import ANSWER_S, Link, from_url, time_ms, translated
+from shared.link import Link, time_ms, translated
 from shared.records import parsed_series
 from shared.wire import decode_forecast
 
 # Redis answers by itself after so long, well before a connection's time-out.
 _BLOCK_MS = 5_000
-_AT_ONCE = 100
+_AT_ONCE, _NAMED = 100, 10
 _HISTORIES = {b"none", b"stream"}
 _BACKOFF = EqualJitterBackoff(cap=5.0, base=0.1)
 _LONGEST = 10  # failures; it counts with two to that power
-_NAMED = 10
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class ForecastReader:
     Parameters
     ----------
     url
-        ``redis://default:password@host:6379/0``.
+        ``redis://default:password@host:6379/0``, or others: `shared.clients.from_url`.
     prefix
         Put before every key.
 

@@ -94,6 +94,25 @@ def worker(
 
 
 @app.command()
+def ready() -> None:
+    """Exit with 0 where workers of these settings learn, or are prepared to; else with 1.
+
+    Example: candlecast ready
+    """
+    from worker import jobs
+
+    own, told = jobs.model(proven=False).fleet, _store().overview()
+    heir = told["heir"] or {"fleet": None}
+    if told["fleet"] == own:
+        typer.echo("ready: workers of these settings learn")
+    elif heir["fleet"] == own and heir["ready"] == heir["series"]:
+        typer.echo(f"ready: workers of these settings are prepared; now learns {told['fleet']}")
+    else:
+        typer.echo(f"not ready: now learns {told['fleet'] or 'nobody'}, prepares {heir['fleet']}")
+        raise typer.Exit(1)
+
+
+@app.command()
 def snapshot() -> None:
     """Roll back what has failed, and put every model that moved into MLflow now.
 

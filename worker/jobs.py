@@ -71,8 +71,8 @@ def signer() -> state.Signer:
 
 
 @cache
-def model() -> Model:
-    """Return the model that the settings name.
+def model(*, proven: bool = True) -> Model:
+    """Return the model that the settings name, one of a user's when it is proven to be sound.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def model() -> Model:
     """
     read = configured()
     name = _with_challenger(catalog.with_prior(read.model, read.prior), read)
-    if catalog.is_own(name):
+    if proven and catalog.is_own(name):
         _prove(name)
     horizons = sorted(read.horizons.items())
     for wanted_by, _ in horizons:

@@ -71,6 +71,7 @@ class Preparer:
 
     def prepare(self, until: float) -> None:
         """Prepare until this time of the clock, if nobody else does, or nothing is left to do."""
+        self._walks()  # so that it is known at once of how many series it has to be ready for
         if not self._is_heir():
             return
         while self._clock() < until and self._walks():

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,10 +46,10 @@ class Stage:
         Where workers and producers find Redis; a scenario may put something in between.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[Source]) -> None:
+    def __init__(self, folder: Path, sources: Sequence[Source], server: Any = None) -> None:
         self.folder = folder
         self.sources = sources
-        self.server = OwnServer(folder / "redis")
+        self.server: Any = server or OwnServer(folder / "redis")
         self.url = self.server.url
         ends = {source.series: source.candles[-1].open_time for source in sources}
         self.watch = Watch(self.server.client, ends)

@@ -146,6 +146,28 @@ def test_what_can_be_gone_on_from_is_not_prepared(
     assert not store.link.redis.exists(*(store.keys.standby(str(one)) for one in market.names))
 
 
+def test_whether_it_is_ready_is_told(
+    store: Store, candlecast: Callable[..., Any], start: Start, eventually: Eventually
+) -> None:
+    """To whoever starts and ends containers: those of before stay until the new ones are."""
+    store.append(many(1)[0], walk(300))
+    assert candlecast("ready").returncode == 1
+    assert candlecast("worker", "--burst").returncode == 0
+    assert candlecast("ready").stdout == "ready: workers of these settings learn\n"
+    other = OTHERS["horizons"]
+    before = candlecast("ready", **other)
+    assert before.returncode == 1
+    assert before.stdout.startswith("not ready: now learns default-")
+
+    store.tick("another", take_over=True)
+    worker = start("worker", **other)
+    eventually(lambda: (store.overview()["heir"] or {}).get("ready"), "it has prepared")
+
+    assert candlecast("ready", **other).stdout.endswith("are prepared; now learns another\n")
+    assert candlecast("ready").returncode == 1
+    assert worker.poll() is None
+
+
 def test_who_has_had_the_field_does_not_take_it_again(
     store: Store, start: Start, eventually: Eventually
 ) -> None:

@@ -1,0 +1,109 @@
+"""Clients of a Redis that is named by a URL, alone or behind sentinels."""
+
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+import redis.asyncio
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.retry import Retry
+
+from shared.errors import InvalidValue
+
+# A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
+_RETRY = ExponentialWithJitterBackoff(base=0.05, cap=0.5), 3
+ANSWER_S = 15.0
+_SENTINELS = "redis+sentinel://"
+_SENTINEL_PORT = 26_379
+# Where a sentinel is away the next one is asked.
+_SENTINEL_S = 1.0
+_FORMS = (
+    "redis://default:password@host:6379/0, or for sentinels "
+    "redis+sentinel://default:password@host1:26379,host2:26379/service/0"
+)
+
+
+def from_url(
+    client: Any,
+    url: str,
+    *,
+    retry: Any = Retry,
+    hurried: bool = False,
+    answer_s: float | None = ANSWER_S,
+) -> Any:
+    """Make a client of a class, with its class of retries; it connects later.
+
+    Behind sentinels it is one of the server that is the primary of their service at the time of
+    each connection.
+
+    Parameters
+    ----------
+    url
+        ``redis://``, ``rediss://`` or ``unix://`` as redis-py takes them, or
+        ``redis+sentinel://user:password@host:port,host:port/service/database``; the sentinels' own
+        password follows as ``?sentinel_password=``.
+    answer_s
+        How long it waits for an answer; None where that is for its user to limit.
+
+    Raises
+    ------
+    InvalidValue
+        When the URL cannot be understood.
+    """
+    # An interrupted RESP3 reply would be read as the answer to the next command.
+    options = {
+        "protocol": 2,
+        "socket_connect_timeout": 1 if hurried else 3,
+        "socket_timeout": 1 if hurried else answer_s,
+        "retry": retry(NoBackoff(), 0) if hurried else retry(*_RETRY),
+    }
+    try:
+        if url.startswith(_SENTINELS):
+            return _by_sentinels(client, url, options)
+        return client.from_url(url, **options)
+    except ValueError as error:
+        raise InvalidValue(
+            "redis_url", url.rpartition("@")[2], f"{error}; write {_FORMS}"
+        ) from error
+
+
+def _by_sentinels(client: Any, url: str, options: dict[str, Any]) -> Any:
+    parts = urlsplit(url)
+    login, _, hosts = parts.netloc.rpartition("@")
+    user, _, password = login.partition(":")
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service:
+        raise ValueError("it names no service")
+    places = [urlsplit(f"//{host}") for host in hosts.split(",")]
+    told = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if unknown := told.keys() - {"sentinel_password"}:
+        raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
+    is_async = issubclass(client, redis.asyncio.Redis)
+    sentinel = redis.asyncio.Sentinel if is_async else redis.Sentinel
+    asked = {
+        "protocol": 2,
+        "password": told.get("sentinel_password"),
+        "socket_connect_timeout": _SENTINEL_S,
+        "socket_timeout": _SENTINEL_S,
+        "retry": type(options["retry"])(NoBackoff(), 0),
+    }
+    primary = sentinel(
+        [(place.hostname or "127.0.0.1", place.port or _SENTINEL_PORT) for place in places],
+        sentinel_kwargs=asked,
+    )
+    return primary.master_for(
+        service,
+        redis_class=client,
+        db=int(database or 0),
+        username=unquote(user) or None,
+        password=unquote(password) or None,
+        **options,
+    )
+
+
+def address_of(client: Any) -> str:
+    """Return host, port and database of a client, or the service of its sentinels; no password."""
+    kwargs = client.get_connection_kwargs()
+    service = getattr(client.connection_pool, "service_name", None)
+    place = kwargs.get("path") or service or f"{kwargs.get('host')}:{kwargs.get('port')}"
+    return f"{place}/{kwargs.get('db', 0)}"
