@@ -64,7 +64,7 @@ class Sentinels:
         def is_in_step() -> bool:
             with self._at(self.primary) as client:
                 told = client.info("replication")
-                return told.get("slave0", {}).get("state") == "online"
+                return bool(told.get("slave0", {}).get("state") == "online")
 
         self._wait(is_in_step, "the replica is in step")
 
