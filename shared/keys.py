@@ -58,6 +58,11 @@ class Keys:
         """Hash with a short life: the fleet that prepares to hold the field next, and how far."""
         return f"{self.prefix}heir"
 
+    @property
+    def relieved(self) -> str:
+        """String with a short life: the fleet that held the field before."""
+        return f"{self.prefix}relieved"
+
     def standby(self, series: str) -> str:
         """Hash: a state of the model that does not hold the field, but will, or did before."""
         return f"{self.prefix}standby:{series}"
@@ -135,7 +140,7 @@ class Keys:
             *(self.candles(""), self.model(""), self.forecast(""), self.forecasts("")),
             *(self.forecast_channel(""), self.fleet, self.tick, self.housekeeping),
             *(self.rq_queue(HOUSEKEEPING_QUEUE), self.events, self.totals),
-            *(self.heir, self.standby("")),
+            *(self.heir, self.standby(""), self.relieved),
         ]
 
     def queue(self, name: str) -> str:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import to_json
 
@@ -210,14 +210,14 @@ class Store(View):
         self.ring(ring)
         return str(answer.decode())
 
-    def tick(self, fleet: str, *, take_over: bool = False, look: bool = False) -> Tick:
+    def tick(self, fleet: str, how: Literal["", "look", "relieve", "take over"] = "") -> Tick:
         """Keep the fleet's name alive, repair marks and say what is to be rung.
 
-        An empty field is taken; by ``take_over`` another's too. With ``look`` even an empty one is
-        left, and the holder's name is empty then.
+        An empty field is taken. By ``take over`` another's is too, and by ``relieve`` unless this
+        one has lost it within two minutes. With ``look`` even an empty one is left, and the
+        holder's name is empty then.
         """
         limits = self.limits
-        how = "take over" if take_over else "look" if look else ""
         now, holder, ring, housekeeping = self.link.run(
             "tick",
             *(limits.claim_series, fleet, limits.fleet_ttl_ms, how),

@@ -5,7 +5,7 @@ import signal
 import time
 from ctypes import c_int8
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal
 
 import redis
 import structlog
@@ -73,7 +73,6 @@ class CandleWorker(SimpleWorker):
     death_penalty_class = KernelDeathPenalty
     # RQ's minute would keep an idle worker asleep long after Redis has come back.
     max_connection_wait_time = 2.0
-    take_over = False
     rolling = False
     burst = False
     supervisor_pid: int | None = None
@@ -97,6 +96,7 @@ class CandleWorker(SimpleWorker):
         learns = self.queue_names() == [jobs.store().keys.candles_queue]
         self._fleet = jobs.updater().model.fleet if learns else ""
         self._preparer: Preparer | None = None
+        self.claim: Literal["", "relieve", "take over"] = ""
         function = jobs.update_pending if learns else jobs.snapshot_moved
         self._function = f"{function.__module__}.{function.__qualname__}"
 
@@ -206,14 +206,14 @@ class CandleWorker(SimpleWorker):
         if self._preparer is None:
             self._preparer = Preparer(jobs.store(), jobs.model(), comes_first=may_relieve)
         self._preparer.prepare(until)
-        self.take_over = may_relieve and self._preparer.is_ready
+        self.claim = "relieve" if may_relieve and self._preparer.is_ready else ""
 
     def _tick(self) -> None:
         store = jobs.store()
         waited = self.part.value in (Part.WAIT, Part.LOST)
         look = bool(self._fleet) and waited and self._found_empty < _LOOKS
-        tick = store.tick(self._fleet, take_over=self.take_over, look=look)
-        self.take_over = False
+        tick = store.tick(self._fleet, self.claim or ("look" if look else ""))
+        self.claim = ""
         self._found_empty = 0 if tick.holder else self._found_empty + 1
         if look and not tick.holder:
             return
@@ -287,7 +287,8 @@ def work(
     jobs.updater().worker = name
     worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
     worker.supervisor_pid = supervisor_pid
-    worker.take_over, worker.part = take_over and part.value == Part.NONE, part
+    worker.part = part
+    worker.claim = "take over" if take_over and part.value == Part.NONE else ""
     worker.rolling = rolling
     worker.log_result_lifespan = False
     try:

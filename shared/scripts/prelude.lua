@@ -1,9 +1,9 @@
--- Put before every script. KEYS are always the same seventeen, in the order of keys.py;
+-- Put before every script. KEYS are always the same eighteen, in the order of keys.py;
 -- a name ending in a colon is completed with the series.
 local PENDING, QUEUE, SERIES, DEAD_LETTERS = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local LOG, MODEL, FORECAST, FORECASTS, CHANNEL = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local FLEET, TICK, HOUSEKEEPING, HOUSEKEEPING_QUEUE = KEYS[10], KEYS[11], KEYS[12], KEYS[13]
-local EVENTS, TOTALS, HEIR, STANDBY = KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local EVENTS, TOTALS, HEIR, STANDBY, RELIEVED = KEYS[14], KEYS[15], KEYS[16], KEYS[17], KEYS[18]
 
 -- Only Redis's clock decides anything.
 local function now_ms()

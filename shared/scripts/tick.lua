@@ -1,6 +1,7 @@
 -- The heartbeat of the fleet (design rules 8 and 11).
 -- A worker that learns nothing gives no fleet and keeps none alive. One that waits for the field may
--- only look whether it is free: after an outage those who hold it shall come first.
+-- only look whether it is free: after an outage those who hold it shall come first. Who was relieved just
+-- now relieves nobody: it is one that was to end, and was started anew.
 -- Answers: Redis's time, the fleet's holder, doorbells missing, whether housekeeping is due.
 local per_claim, fleet, fleet_ttl, how = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local guard_ms, lease, period_ms = ARGV[5], tonumber(ARGV[6]), ARGV[7]
@@ -8,7 +9,7 @@ local now = now_ms()
 
 -- Expiries are absolute too: after a step back they would hold for the length of the step. A guard
 -- without one is not ours: it would hold for ever.
-for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HEIR] = fleet_ttl, [HOUSEKEEPING] = period_ms}) do
+for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HEIR] = fleet_ttl, [RELIEVED] = 2 * fleet_ttl, [HOUSEKEEPING] = period_ms}) do
   local left = redis.call('PTTL', name)
   if left == -1 or left > tonumber(most) then redis.call('DEL', name) end
 end
@@ -18,7 +19,8 @@ if fleet ~= '' then
   if holder == fleet then
     -- A full Redis would refuse to write the name again.
     redis.call('PEXPIRE', FLEET, fleet_ttl)
-  elseif how == 'take over' or (not holder and how ~= 'look') then
+  elseif how == 'take over' or (how == 'relieve' and redis.call('GET', RELIEVED) ~= fleet) or (not holder and how ~= 'look') then
+    if holder then redis.call('SET', RELIEVED, holder, 'PX', 2 * fleet_ttl) end
     redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
     holder = fleet
     if redis.call('HGET', HEIR, 'fleet') == fleet then redis.call('DEL', HEIR) end

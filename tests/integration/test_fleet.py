@@ -31,8 +31,20 @@ def test_a_worker_of_another_model_takes_nothing(store: Store) -> None:
 
     assert store.claim("fleet-b").claims == []
     assert store.tick("fleet-b").holder == "fleet-a"
-    assert store.tick("fleet-b", take_over=True).holder == "fleet-b"
+    assert store.tick("fleet-b", "take over").holder == "fleet-b"
     assert len(store.claim("fleet-b").claims) == 1
+
+
+def test_who_was_relieved_just_now_relieves_nobody(store: Store) -> None:
+    """It was to end, and something has started it anew; by force it may."""
+    store.tick("fleet-a")
+    assert store.tick("fleet-b", "relieve").holder == "fleet-b"
+    assert store.tick("fleet-a", "relieve").holder == "fleet-b"
+    assert store.tick("fleet-c", "relieve").holder == "fleet-c"
+    assert store.tick("fleet-b", "relieve").holder == "fleet-c"
+    assert store.tick("fleet-a", "relieve").holder == "fleet-a"
+    assert store.tick("fleet-c", "take over").holder == "fleet-c"
+    assert 60_000 < store.link.redis.pttl(store.keys.relieved) <= 120_000
 
 
 def test_only_a_tick_gives_an_empty_field_away(store: Store) -> None:
@@ -47,14 +59,14 @@ def test_only_a_tick_gives_an_empty_field_away(store: Store) -> None:
 
 def test_who_only_looks_leaves_an_empty_field(store: Store) -> None:
     """Those who held it before an outage shall come first."""
-    assert store.tick("fleet-b", look=True).holder == ""
+    assert store.tick("fleet-b", "look").holder == ""
     assert store.tick("fleet-a").holder == "fleet-a"
-    assert store.tick("fleet-b", look=True).holder == "fleet-a"
+    assert store.tick("fleet-b", "look").holder == "fleet-a"
 
 
 def test_a_worker_that_waits_for_the_field_takes_no_tick(store: Store) -> None:
     """The guard and the housekeeping of a period are left to those who learn."""
-    store.tick("fleet-a", take_over=True)
+    store.tick("fleet-a", "take over")
     store.link.redis.delete(store.keys.tick, store.keys.housekeeping)
     store.append(SERIES, candles(0, 1))
     store.link.redis.delete("rq:queue:candles")
@@ -88,7 +100,7 @@ def test_the_field_is_taken_over_once(store: Store, start: Start, eventually: Ev
     eventually(lambda: store.overview()["fleet"] != "first", "the worker takes over")
     own = store.overview()["fleet"]
 
-    store.tick("second", take_over=True)
+    store.tick("second", "take over")
     ticks = ticked(store)
     eventually(lambda: ticked(store) > ticks + 3, "some ticks later")
 

@@ -78,6 +78,7 @@ def learn(store: Store, candlecast: Run, **env: str) -> None:
     assert store.model(SERIES).waiting == 0
 
 
+@pytest.mark.at_length  # the commands of the tutorial are run in any case
 def test_a_model_is_live_under_its_name(
     store: Store, server: Server, candlecast: Run, ideas: dict[str, str]
 ) -> None:

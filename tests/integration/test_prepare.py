@@ -30,7 +30,7 @@ def learn(store: Store, model: Model, candles: Sequence[Candle] = (), *names: Se
     for series in names:
         for at in range(0, len(candles), 500):
             store.append(series, candles[at : at + 500])
-    assert store.tick(model.fleet, take_over=True).holder == model.fleet
+    assert store.tick(model.fleet, "take over").holder == model.fleet
     updater = Updater(store, model)
     while store.overview()["pending"]:
         updater.run()

@@ -110,6 +110,7 @@ def test_another_takes_over_without_a_gap_and_gives_back(
     horizon = 5 if what == "horizons" else 24
     key = OTHERS[what].get("CANDLECAST_STATE_KEY", STATE_KEY)
     market.check(model, horizon, key)
+    store.link.redis.delete(store.keys.relieved)  # two minutes later
     change_to()
 
     assert holder(store) == first != second
@@ -159,7 +160,7 @@ def test_whether_it_is_ready_is_told(
     assert before.returncode == 1
     assert before.stdout.startswith("not ready: now learns default-")
 
-    store.tick("another", take_over=True)
+    store.tick("another", "take over")
     worker = start("worker", **other)
     eventually(lambda: (store.overview()["heir"] or {}).get("ready"), "it has prepared")
 
@@ -179,7 +180,7 @@ def test_who_has_had_the_field_does_not_take_it_again(
     eventually(market.is_learned, "it takes over and learns")
     own = holder(store)
 
-    store.tick("second", take_over=True)
+    store.tick("second", "take over")
     eventually(lambda: (store.overview()["heir"] or {}).get("fleet") == own, "it prepares again")
     (worker,) = children(supervisor)
     os.kill(worker, signal.SIGKILL)

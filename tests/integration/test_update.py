@@ -340,7 +340,7 @@ def test_one_job_goes_on_while_anything_is_due(
 def test_another_fleet_learns_nothing(store: Store, updater: Updater) -> None:
     """A worker of another model leaves everything as it is."""
     store.append(SERIES, candles(100))
-    store.tick("somebody else", take_over=True)
+    store.tick("somebody else", "take over")
 
     assert updater.run().commits == 0
     assert store.model(SERIES).attempts == 0

@@ -21,6 +21,7 @@ def test_every_switch_of_the_model_is_tried() -> None:
     assert switches == set(GUARDS) | set(COSTS)
 
 
+@pytest.mark.at_length
 def test_the_page_shows_what_the_search_finds() -> None:
     """The tables of ``docs/guarantees.md``: what breaks without each guard, and what does not."""
     made = replaced(PAGE.read_text())
@@ -35,5 +36,5 @@ def test_the_page_shows_what_the_search_finds() -> None:
     # Of these the page says that they only save time.
     assert [without(guard).breach for guard in COSTS] == [None] * len(COSTS)
     assert PAGE.read_text() == made, (
-        "PROTOCOL_WRITE=1 make test ARGS=tests/protocol writes the page"
+        "PROTOCOL_WRITE=1 make faults ARGS=tests/protocol writes the page"
     )
