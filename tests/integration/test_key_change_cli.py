@@ -1,4 +1,4 @@
-"""The signing key is changed as `docs/operating.md` says, and `status` shows when that is done."""
+"""The signing key is changed as `docs/operations.md` says, and `status` shows when that is done."""
 
 import json
 import subprocess
