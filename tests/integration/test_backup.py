@@ -1,5 +1,6 @@
 """Backup and restore of Redis and of MLflow's store, by the commands of `docs/operations.md`."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from shared.errors import StoreUnavailable
 from shared.store import Store
 from tests.conftest import COMMAND, STATE_KEY
 from tests.integration.steps import SERIES, walk
