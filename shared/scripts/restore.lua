@@ -42,7 +42,8 @@ if is_sound then
   is_sound = settled >= again and appended - settled >= held - learned
 end
 if is_sound then
-  redis.call('HINCRBY', model, 'settled', -again)
+  -- Of zero there is a negative one, which Redis 7.0 takes for no number.
+  redis.call('HINCRBY', model, 'settled', 0 - again)
 else
   -- The record is gone, or what it says of itself is of no use: count anew from what the log holds.
   local appended = math.max(held, is_whole(old[3]) and tonumber(old[3] or 0) or 0)
