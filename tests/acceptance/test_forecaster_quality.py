@@ -36,13 +36,8 @@ def candles(name: str, count: int) -> Iterator[Candle]:
     return map(Candle, times.tolist(), *columns)
 
 
-# The others take long, and `make faults` runs them.
-FIRST, *OTHERS = FILES
-
-
-@pytest.mark.parametrize(
-    "name", [FIRST, *(pytest.param(name, marks=pytest.mark.at_length) for name in OTHERS)]
-)
+@pytest.mark.at_length
+@pytest.mark.parametrize("name", FILES)
 def test_calibrated_and_no_worse_than_the_baseline(name: str) -> None:
     """From origin 2000 on: CRPS and QLIKE below the baseline's, bands that hold what they say."""
     learner = Learner(Timeframe("1h"), 24)

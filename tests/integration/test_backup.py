@@ -19,7 +19,7 @@ from shared.store import Store
 from tests.conftest import COMMAND, STATE_KEY
 from tests.integration.steps import SERIES, walk
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.at_length, pytest.mark.timeout(180)]
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 PASSWORD = "backed-up"

@@ -83,7 +83,10 @@ def holder(store: Store) -> str:
     return str(store.overview()["fleet"])
 
 
-@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize(
+    "what",
+    ["key", *(pytest.param(one, marks=pytest.mark.at_length) for one in ("horizons", "model"))],
+)
 def test_another_takes_over_without_a_gap_and_gives_back(
     store: Store, start: Start, eventually: Eventually, what: str
 ) -> None:

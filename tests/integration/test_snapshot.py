@@ -183,6 +183,7 @@ print(json.dumps({{"said": said, "code": constants.__file__, "priors": priors}})
 
 
 @pytest.mark.usefixtures("furnished")
+@pytest.mark.at_length
 def test_a_prior_of_ones_own_travels_with_the_version(
     store: Store, candlecast: Run, tmp_path: Path
 ) -> None:
