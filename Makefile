@@ -8,7 +8,7 @@ COMPILE = .venv/lock/bin/uv pip compile pyproject.toml - --quiet --universal --p
 	--generate-hashes --no-annotate --no-emit-index-url --custom-compile-command 'make lock'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system faults check format lock clean
+.PHONY: help setup demo test test-system faults coverage check format lock clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -33,6 +33,10 @@ test-system: setup  ## tests with Debian's Redis, Chromium and Prometheus, which
 
 faults: setup  ## the long tests; faults at length, then a table: make faults ARGS="-k redis"
 	@FAULTS=long $(BIN)/pytest -m at_length $(ARGS)
+
+coverage: setup  ## which lines `make test` runs, in all processes: make coverage ARGS=tests/unit
+	@$(BIN)/coverage erase && $(BIN)/coverage run -m pytest --numprocesses 4 --dist worksteal --timeout 240 $(ARGS); \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report
 
 check: setup  ## lint, format, types, import rules
 	@$(BIN)/ruff check
