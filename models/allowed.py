@@ -1,8 +1,8 @@
 """What a saved state may name: a second wall behind its signature."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from river.base import Base
@@ -38,9 +38,7 @@ _GLOBALS = (
     | {
         ("functools", "partial"),  # of what else may be named
         ("numpy", "dtype"),
-        ("numpy", "ndarray"),
         ("numpy._core.numeric", "_frombuffer"),
-        ("numpy._core.multiarray", "_reconstruct"),
         ("numpy._core.multiarray", "scalar"),
         ("numpy.random._mt19937", "MT19937"),
         ("numpy.random._pcg64", "PCG64"),
@@ -103,3 +101,29 @@ def may_be_built(owner: Any, state: Any) -> bool:
         own = owner.__reduce__()[2]
         return isinstance(state, tuple) and state[2:] == own[2:] and state[2:5] == (None,) * 3
     return not isinstance(owner, _SHARED)
+
+
+class Array:
+    """Stands for NumPy's arrays where a state names them: nobody makes one of it but `array_of`.
+
+    The class itself would take any bytes for the addresses of objects.
+    """
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """Refuse."""
+        raise ValueError("numpy.ndarray is not allowed in a state but to be reconstructed")
+
+
+def array_of(kind: Any, *_: Any) -> Any:
+    """Return an empty array, to be filled in."""
+    if kind is not Array:
+        raise ValueError(f"an array of {kind} is not allowed in a state")
+    return np.empty(0, np.int8)
+
+
+INSTEAD: Mapping[tuple[str, str], Any] = {
+    ("builtins", "getattr"): method_of,
+    ("numpy", "ndarray"): Array,
+    ("numpy._core.multiarray", "_reconstruct"): array_of,
+}
+"""What is found where a state names these."""

@@ -50,7 +50,9 @@ def told_of(error: BaseException) -> str:
     """Return what an error of anybody's says, as text that can be kept anywhere."""
     try:
         text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001 -- its text is the user's too
+    except (MemoryError, KeyboardInterrupt):
+        raise
+    except BaseException:  # noqa: BLE001 -- its text is the user's too
         text = type(error).__name__
     # Nobody's terminal or log is to be written to by it.
     text = text.encode(errors="replace").decode()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import catalog
+from models.conformal import told_of
 from models.envelope import fingerprint
 from models.learner import Learner
 
@@ -71,9 +72,11 @@ def learner_of(
                 alone.recall(share.memory(values))
             except (MemoryError, KeyboardInterrupt):
                 raise
-            except BaseException:  # what a challenger is made of is its user's
+            except BaseException as error:  # what a challenger is made of is its user's
                 if role is other:
                     raise
+                why = told_of(error)
+                role.forget_unless(lambda _, why=why: why)  # type: ignore[misc]
                 continue
             role.take_over(alone)
         elif role is other:

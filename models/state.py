@@ -8,23 +8,31 @@ from functools import partial
 from typing import Any, ClassVar
 
 from models import catalog, constants
-from models.allowed import OURS, is_in, is_its_own, may_be_built, may_name, method_of
+from models.allowed import INSTEAD, OURS, is_in, is_its_own, may_be_built, may_name
 from models.conformal import told_of
 from models.envelope import FORMAT, VERSIONS, fingerprint, header, inside, verified
 from models.learner import Learner
-from models.shares import learner_of, shared_out
 from models.signer import Signer
 from shared.candle import Series
-from shared.errors import OtherModel, StateError
+from shared.errors import StateError
 from shared.header import MAGIC, split
 
-__all__ = ["FORMAT", "Signer", "body", "dump", "fingerprint", "load", "recast", "sealed", "take_up"]
+__all__ = [
+    "FORMAT",
+    "Signer",
+    "body",
+    "dump",
+    "fingerprint",
+    "load",
+    "sealed",
+    "take_up",
+]
 
 # What a user's estimators may take of a state: it is written to Redis every few candles.
 _LARGEST = 16 << 20
 
 # Not of the bytes' making: to learn a series again would throw away what is in them.
-_SURROUNDINGS = (MemoryError, OSError, KeyboardInterrupt)
+SURROUNDINGS = (MemoryError, OSError, KeyboardInterrupt)
 
 
 def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
@@ -107,7 +115,7 @@ def take_up(body: bytes, into: Learner) -> Learner:
     """
     try:
         return _take_up(_unpacked(pickle.loads(body), pickle.loads), into)  # noqa: S301 -- it never left the process
-    except _SURROUNDINGS:
+    except (MemoryError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise StateError(told_of(error)) from error
@@ -139,7 +147,7 @@ def load(
     try:
         held = _read(body, signer.modules)
         return _take_up(held, into, signer.modules)
-    except _SURROUNDINGS:
+    except SURROUNDINGS:
         raise
     except BaseException as error:  # whatever classes of another version make of what was theirs
         raise StateError(
@@ -148,39 +156,7 @@ def load(
         ) from error
 
 
-def recast(raw: bytes, signer: Signer, series: Series, into: Learner) -> Learner:
-    """Go on from a state of another pair of models, where what speaks now is one of both there.
-
-    A challenger that is not, that has changed or cannot be read begins anew. What is not wanted is
-    not even looked at.
-
-    Raises
-    ------
-    StateError
-        As `load` does, or where what speaks is neither, or has changed.
-    """
-    body = inside(verified(raw, signer), signer, None, str(series))
-    try:
-        parameters, arrays, both, parts = _outer(body)
-        own, _ = _values(both, signer.modules)
-        found = shared_out(parameters["model"], arrays, own, parts)
-        is_of_kind = (parameters["timeframe"], parameters["horizon"]) == into.kind
-        values = partial(_values, modules=signer.modules)
-        other = learner_of(found, into, values) if is_of_kind else None
-    except _SURROUNDINGS:
-        raise
-    except BaseException as error:
-        raise StateError(told_of(error)) from error
-    if other is None:
-        names = f"state of {parameters['model']}, wanted {into.model}"
-        raise OtherModel(f"{names}: what is to speak is not there, or has changed")
-    # Of the series, though what speaks may have come later.
-    other.sequence, _, other.rested_at = own
-    into.recall(other.memory())
-    return into
-
-
-def _check_model(name: str, modules: Collection[str]) -> None:
+def check_model(name: str, modules: Collection[str]) -> None:
     """Refuse to import what a state names as its model, unless it is allowed or there already."""
     for path in catalog.paths(name):
         module, _, last = path.replace(":", ".").rpartition(".")
@@ -197,7 +173,7 @@ def _check_model(name: str, modules: Collection[str]) -> None:
 def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> Learner:
     parameters, memory = held
     if into is None or into.parameters != parameters:
-        _check_model(parameters["model"], modules)
+        check_model(parameters["model"], modules)
         into = Learner(**parameters)
     into.recall(memory)
     return into
@@ -230,8 +206,8 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
         self._modules = modules
 
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("builtins", "getattr"):
-            return method_of
+        if instead := INSTEAD.get((module, name)):
+            return instead
         if may_name(module, name, self._modules):
             found = super().find_class(module, name)
             if is_its_own(found, module, name, self._modules):
@@ -250,10 +226,10 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
 
 def _read(body: bytes, modules: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """Return the parameters and the memory of what a state holds."""
-    return _unpacked(_outer(body), partial(_values, modules=modules))
+    return _unpacked(outer(body), partial(values_of, modules=modules))
 
 
-def _outer(body: bytes) -> tuple[Any, ...]:
+def outer(body: bytes) -> tuple[Any, ...]:
     held = _Plain(io.BytesIO(body)).load()
     if not isinstance(held, tuple):
         raise TypeError(f"it holds a {type(held).__name__}, not a learner's parameters and memory")
@@ -269,8 +245,11 @@ def _unpacked(
     return parameters, (arrays, own, *plain, *rest)
 
 
-def _values(raw: bytes, modules: Collection[str]) -> Any:
+def values_of(raw: bytes, modules: Collection[str]) -> Any:
     try:
         return _Plain(io.BytesIO(raw)).load()
     except _Foreign:
-        return _Unpickler(io.BytesIO(raw), modules).load()
+        try:
+            return _Unpickler(io.BytesIO(raw), modules).load()
+        except OSError as error:  # of what a user's class does there: no file of ours is read
+            raise StateError(told_of(error)) from error

@@ -14,6 +14,7 @@ from shared.candle import Candle, Series, Timeframe
 from shared.dead_letters import DeadLetters
 from shared.errors import DecodeError, InvalidValue, StateError, StoreError
 from shared.model_record import Champion, ModelRecord
+from worker.recall import loaded
 from worker.version import Hole, Verdict, Version
 
 _PAGE = 1_000
@@ -158,7 +159,7 @@ class Judge:
         self, record: ModelRecord, champion: Champion, candles: Iterator[Candle]
     ) -> Learner:
         raw = self._versions.state(record.series, champion.version)
-        learner = state.load(raw, self._signer, None, record.series)
+        learner = loaded(raw, self._signer, None, record.series)
         try:
             learner.learn_many(candles)
         except (DecodeError, MemoryError, OSError, StoreError):

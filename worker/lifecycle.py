@@ -11,6 +11,7 @@ from shared.records import Event
 from shared.store import Store
 from worker.judge import Versions
 from worker.operators import utc
+from worker.recall import loaded
 from worker.version import Hole, Version
 
 
@@ -103,7 +104,7 @@ class Restorer:
         (version,) = chosen
         now = self._fingerprint(series)
         raw = self._versions.state(series, version.number)
-        learner = state.load(raw, self._signer, version.fingerprint, series)
+        learner = loaded(raw, self._signer, version.fingerprint, series)
         if version.fingerprint != now and not self._goes_on(series, learner):
             raise StateError(
                 f"version {version.number} of {series} is of model {version.fingerprint}, the "

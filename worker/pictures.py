@@ -13,6 +13,7 @@ from shared.candle import Series
 from shared.errors import CandlecastError, InvalidValue, StoreError
 from shared.model_record import ModelRecord
 from worker.judge import Candles, Judge, Versions
+from worker.recall import loaded
 from worker.report import pictures
 from worker.trial import Trial
 from worker.version import Version
@@ -157,5 +158,5 @@ class Gallery:
         older = [one for one in kin if (first or 0) <= one.cursor <= latest]
         start = older[-1] if older else version
         raw = self._hall.state(series, start.number)
-        learner = state.load(raw, self._signer, version.fingerprint, series)
+        learner = loaded(raw, self._signer, version.fingerprint, series)
         return (learner, start.cursor) if older else (Learner(**learner.parameters), None)

@@ -3,12 +3,17 @@
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import structlog
+
 from models import state
 from models.learner import Learner
+from models.recast import recast, speaker
 from shared.candle import Series
-from shared.errors import StateError
+from shared.errors import OtherModel, StateError
 from shared.records import Entry
 from shared.wire import decode_candle
+
+log = structlog.get_logger(__name__)
 
 
 class Held(Protocol):
@@ -68,11 +73,16 @@ def recalled(
 
 
 def loaded(
-    raw: bytes, signer: state.Signer, fingerprint: str, series: Series, into: Learner | None
+    raw: bytes,
+    signer: state.Signer,
+    fingerprint: str | None,
+    series: Series,
+    into: Learner | None = None,
 ) -> Learner:
     """Load a state, into a learner of another pair of models too if what speaks is in both.
 
-    So it is where a challenger's part cannot be read any more.
+    Where a challenger's part cannot be read any more, what speaks is read all the same: without a
+    learner to take it up, that one alone.
 
     Raises
     ------
@@ -82,13 +92,20 @@ def loaded(
     try:
         return state.load(raw, signer, fingerprint, series, into)
     except StateError as error:
-        if into is None:
+        is_other = isinstance(error, OtherModel)
+        if into is None and is_other:
             raise
         try:
-            return state.recast(raw, signer, series, into)
+            if into is None:
+                found = speaker(raw, signer, fingerprint, series)
+            else:
+                found = recast(raw, signer, series, into)
         except StateError as other:
             why = "" if str(other) == str(error) else f"; nor can it be gone on from: {other}"
             raise StateError(f"{error}{why}") from error
+        if not is_other:
+            log.warning("challenger begins anew", series=str(series), why=str(error))
+        return found
 
 
 def caught_up(learner: Learner, held: Held) -> Learner:

@@ -22,9 +22,17 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
+class Unspoken(Exception):
+    """An error that ends the process of whoever wants to tell it."""
+
+    def __str__(self) -> str:
+        raise SystemExit(4)
+
+
 ERRORS: dict[str, BaseException] = {
     "exit": SystemExit(3),
     "untold": Unspeakable(),
+    "mute": Unspoken(),
     "surrogate": ValueError("bad \ud800"),
     "value": ValueError("no idea"),
     "coloured": ValueError("no\n\x1b[31m idea"),
@@ -89,6 +97,17 @@ class Leaving(Stubborn):
         if self.count > 700:
             raise SystemExit(3)
         return self.__dict__
+
+
+class Returning(Stubborn):
+    """Cannot be read back, for a reason that can be set."""
+
+    why: BaseException | None = None
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if self.why:
+            raise self.why
+        self.__dict__.update(state)
 
 
 class Biased(Stubborn):
@@ -194,6 +213,8 @@ exiting = Stubborn(wrong_at=120, error="exit")
 untold = Stubborn(wrong_at=120, error="untold")
 coloured = Stubborn(wrong_at=120, error="coloured")
 leaving = Leaving()
+returning = Returning()
+unspoken = Stubborn(wrong_at=120, error="mute")
 surrogate = Stubborn(wrong_at=120, error="surrogate")
 unteachable = Unteachable(wrong_at=120, error="value")
 locked = Locked()

@@ -114,6 +114,7 @@ def test_a_state_names_only_modules_that_are_allowed() -> None:
         ("missing_file", "Stubborn: FileNotFoundError: no such file"),
         ("exiting", "Stubborn: SystemExit: 3"),
         ("untold", "Stubborn: Unspeakable"),
+        ("unspoken", "Stubborn: Unspoken"),
         ("surrogate", "Stubborn: ValueError: bad ?"),
         ("coloured", "Stubborn: ValueError: no  [31m idea"),
         ("unteachable", "Unteachable: ValueError: no idea"),

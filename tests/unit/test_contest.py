@@ -1,6 +1,5 @@
 """A challenger in the shadow of the model that speaks, and the change from one to the other."""
 
-import pickle
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ from models.evaluation import diebold_mariano
 from models.learner import Learner
 from models.learners import Learners
 from models.memory import Array
+from models.recast import recast, speaker
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import InvalidValue, OtherModel, StateError
 from tests.unit import own_models
@@ -40,7 +40,7 @@ def said(learner: Learner) -> list[list[float]]:
 def turned_to(learner: Learner, model: str) -> Learner:
     """Of another pair, going on from what it was."""
     into = Learner(learner.timeframe, learner.horizon, model)
-    return state.recast(state.dump(learner, SIGNER, SERIES), SIGNER, SERIES, into)
+    return recast(state.dump(learner, SIGNER, SERIES), SIGNER, SERIES, into)
 
 
 def same(one: Learner, other: Learner) -> bool:
@@ -144,7 +144,7 @@ def test_another_pair_goes_on_from_what_was_learned(
     into = Learner(Timeframe("1h"), 6, after)
     with pytest.raises(OtherModel):
         state.load(raw, SIGNER, state.fingerprint(after, 6), SERIES)
-    learner = state.recast(raw, SIGNER, SERIES, into)
+    learner = recast(raw, SIGNER, SERIES, into)
     saved = state.dump(learner, SIGNER, SERIES)
     again = state.load(saved, SIGNER, state.fingerprint(after, 6), SERIES)
     for one in (learner, again):
@@ -166,14 +166,14 @@ def test_who_has_learned_nothing_does_not_speak(
     """The series is learned again; so it is where the model has changed by now."""
     raw = state.dump(taught(stream[:50], PAIR), SIGNER, SERIES)
     with pytest.raises(OtherModel, match=r"state of default\+holt-winters, wanted snarimax"):
-        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "snarimax"))
+        recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "snarimax"))
     with pytest.raises(OtherModel):
-        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 3, TURNED))
+        recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 3, TURNED))
     with pytest.raises(OtherModel):
-        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("4h"), 6, TURNED))
+        recast(raw, SIGNER, SERIES, Learner(Timeframe("4h"), 6, TURNED))
     monkeypatch.setattr(shares, "fingerprint", lambda *_: "of another version")
     with pytest.raises(OtherModel, match="wanted default"):
-        state.recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "default"))
+        recast(raw, SIGNER, SERIES, Learner(Timeframe("1h"), 6, "default"))
 
 
 @pytest.mark.parametrize("is_gone", [True, False])
@@ -190,7 +190,7 @@ def test_what_becomes_of_a_challenger_costs_the_speaker_nothing(
     else:
         monkeypatch.setattr(own_models, "good", own_models.Stubborn(says=1.0))
     after = "default" if is_gone else f"default+{own}"
-    learner = state.recast(raw, signer, SERIES, Learner(Timeframe("1h"), 6, after))
+    learner = recast(raw, signer, SERIES, Learner(Timeframe("1h"), 6, after))
     learner.learn_many(stream[300:])
     monkeypatch.undo()
     for known in (catalog._own, state.fingerprint):
@@ -202,26 +202,64 @@ def test_what_becomes_of_a_challenger_costs_the_speaker_nothing(
         assert learner.shadow.prequential.candles == len(stream) - 300
 
 
-@pytest.mark.parametrize("after", ["default", f"default+{HERE}.good"])
+@pytest.mark.parametrize("after", ["default", f"default+{HERE}.returning", "alone"])
+@pytest.mark.parametrize(
+    "why", [KeyError("new"), SystemExit(3), FileNotFoundError("gone"), RecursionError()], ids=repr
+)
 def test_what_a_challenger_holds_and_cannot_be_read_costs_the_speaker_nothing(
-    stream: list[Candle], after: str
+    stream: list[Candle], monkeypatch: pytest.MonkeyPatch, why: BaseException, after: str
 ) -> None:
     """Its classes have other fields by now, or whatever: it alone begins anew, or is left out."""
-    own, signer = f"default+{HERE}.good", state.Signer(b"k" * 32, modules=[HERE])
-    one = taught(stream[:300], own)
-    parameters, arrays, both, parts = pickle.loads(state.body(one))
-    parts[1] = (*parts[1][:2], b"nonsense")
-    body = pickle.dumps((parameters, arrays, both, parts))
-    raw = state.sealed(body, one, signer, SERIES)
+    pair, signer = f"default+{HERE}.returning", state.Signer(b"k" * 32, modules=[HERE])
+    one = Learner(Timeframe("1h"), 4, pair)
+    one.learn_many(stream[:300])
+    raw, print_ = state.dump(one, signer, SERIES), state.fingerprint(pair, 4)
+    body = state.body(one)
+    monkeypatch.setattr(own_models.Returning, "why", why)
     with pytest.raises(StateError):
-        state.load(raw, signer, state.fingerprint(own, 6), SERIES)
-    into = Learner(Timeframe("1h"), 6, after)
-    learner = loaded(raw, signer, state.fingerprint(after, 6), SERIES, into)
+        state.load(raw, signer, print_, SERIES)
+    with pytest.raises(StateError):
+        state.take_up(body, Learner(Timeframe("1h"), 4, pair))
+    into = None if after == "alone" else Learner(Timeframe("1h"), 4, after)
+    wanted = print_ if into is None else state.fingerprint(after, 4)
+    learner = loaded(raw, signer, wanted, SERIES, into)
+    monkeypatch.undo()
+    if learner.shadow:
+        assert "Returning begins anew" in learner.scores()["challenger"]["last_fault"]
     learner.learn_many(stream[300:])
+    alone = Learner(Timeframe("1h"), 4)
+    alone.learn_many(stream)
 
-    assert same(learner, taught(stream, "default"))
+    assert same(learner, alone)
     if learner.shadow:
         assert learner.shadow.prequential.candles == len(stream) - 300
+
+
+def test_too_little_memory_is_nobody_s_fault(
+    stream: list[Candle], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A challenger that could not be read for it is not thrown away."""
+    pair, signer = f"default+{HERE}.returning", state.Signer(b"k" * 32, modules=[HERE])
+    raw = state.dump(taught(stream[:50], pair), signer, SERIES)
+    for why in (MemoryError(), KeyboardInterrupt()):
+        monkeypatch.setattr(own_models.Returning, "why", why)
+        with pytest.raises(type(why)):
+            loaded(
+                *(raw, signer, state.fingerprint(pair, 6), SERIES),
+                Learner(Timeframe("1h"), 6, pair),
+            )
+        with pytest.raises(type(why)):
+            recast(raw, signer, SERIES, Learner(Timeframe("1h"), 6, pair))
+
+
+def test_a_version_of_another_model_is_not_read_for_it(stream: list[Candle]) -> None:
+    """Whoever wants to know what a version says wants that one."""
+    raw = state.dump(taught(stream[:50], PAIR), SIGNER, SERIES)
+    with pytest.raises(OtherModel):
+        loaded(raw, SIGNER, state.fingerprint("default", 6), SERIES)
+    assert speaker(raw, SIGNER, state.fingerprint(PAIR, 6), SERIES).model == "default"
+    with pytest.raises(OtherModel):
+        speaker(raw, SIGNER, state.fingerprint("default", 6), SERIES)
 
 
 def test_what_the_speaker_holds_and_cannot_be_read_is_told(stream: list[Candle]) -> None:

@@ -4,6 +4,9 @@ import hmac
 import io
 import pickle
 import sys
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from statistics import NormalDist
 from typing import Any
 
@@ -17,6 +20,10 @@ from models.learner import Learner
 from shared.errors import StateError
 from shared.header import MAGIC, START
 from tests.unit.test_state import FINGERPRINT, SERIES, SIGNER, signed, taught
+
+# As NumPy's own pickles name them.
+ARRAY: Any = np.ndarray
+np_core: Any = import_module("numpy._core")
 
 
 class Attack:
@@ -109,6 +116,60 @@ def test_what_there_is_once_for_all_is_not_changed(owner: object, state_: object
     assert linear_model.LinearRegression.learn_one is before
 
 
+class Made:
+    """Would call something when unpickled."""
+
+    def __init__(self, maker: object, *args: object) -> None:
+        self.made = maker, args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.made
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        lambda: Made(ARRAY, (1,), "O", bytes(8)),
+        lambda: Made(partial(ARRAY, (1,), "O", bytes(8))),
+        lambda: Made(partial(ARRAY, (1,)), "O", bytes(8)),
+        lambda: Made(np_core.multiarray._reconstruct, np.matrix, (0,), b"b"),
+        lambda: Made(np_core.numeric._frombuffer, bytes(8), np.dtype("O"), (1,), "C"),
+        lambda: Made(np_core.multiarray.scalar, np.dtype("O"), bytes(8)),
+    ],
+)
+def test_numbers_are_not_taken_for_objects(way: Callable[[], object]) -> None:
+    """Whoever could, would have made whatever lies at an address: a way to call anything."""
+    with pytest.raises(StateError):
+        state.load(signed(holding([way()])), SIGNER, FINGERPRINT, SERIES)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(6.0).reshape(2, 3).T,
+        np.array(["a", None, 3], object),
+        np.array([1, 2], ">i4"),
+        np.array(["text", "more"]),
+        np.float32(1.5),
+        np.random.RandomState(1),
+        np.random.default_rng(1),
+        np.random.Generator(np.random.MT19937(2)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_what_is_honest_is_read(value: Any, protocol: int) -> None:
+    """Arrays, numbers and what draws, by either protocol that Python writes."""
+    raw = pickle.dumps(value, protocol)
+    read, wanted = state._Unpickler(io.BytesIO(raw)).load(), pickle.loads(raw)
+
+    if hasattr(value, "normal"):
+        assert read.normal() == wanted.normal()
+    else:
+        assert read.dtype == wanted.dtype
+        assert np.array_equal(read, wanted)
+
+
 @pytest.mark.parametrize("model", ["json.tool.main", "json.tool", "default@../../etc/passwd"])
 def test_a_state_imports_and_opens_nothing_by_its_models_name(model: str) -> None:
     """Though whoever wrote it has the key."""
@@ -124,7 +185,7 @@ def test_a_state_imports_and_opens_nothing_by_its_models_name(model: str) -> Non
     [
         ("models.state", "io.FileIO"),
         ("models.state", "Any"),
-        ("models.memory", "np._core._internal.ctypes.CDLL"),
+        ("models.memory", "np_core._internal.ctypes.CDLL"),
         ("models.skill", "Memory"),
         ("shared.candlestick", "Candle"),
         ("shared.candle", "Series"),
