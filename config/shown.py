@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from config.settings import Settings
 from config.spelling import spelled
 
-_PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*@")
+_PASSWORD = re.compile(r"(://[^:@/]*:)[^@]*(@)|(password=)[^&]*()")
 SECRETS = {
     *("redis_url", "state_key", "state_key_previous", "exchanges", "mlflow_tracking_uri"),
     *("alerts_webhook", "alerts_secret"),
@@ -26,5 +26,5 @@ def shown(settings: Settings) -> Iterator[str]:
             text = ",".join(value)
         if name in SECRETS and text:
             has_address = "://" in text and not isinstance(value, dict)
-            text = _PASSWORD.sub(r"\1********@", text) if has_address else "********"
+            text = _PASSWORD.sub(r"\1\3********\2\4", text) if has_address else "********"
         yield f"CANDLECAST_{name.upper()}={text}"

@@ -1,7 +1,7 @@
 """Clients of a Redis that is named by a URL, alone or behind sentinels."""
 
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
@@ -62,9 +62,8 @@ def from_url(
             return _by_sentinels(client, url, options)
         return client.from_url(url, **options)
     except ValueError as error:
-        raise InvalidValue(
-            "redis_url", url.rpartition("@")[2], f"{error}; write {_FORMS}"
-        ) from error
+        shown = url.rpartition("@")[2].partition("?")[0]
+        raise InvalidValue("redis_url", shown, f"{error}; write {_FORMS}") from error
 
 
 def _by_sentinels(client: Any, url: str, options: dict[str, Any]) -> Any:
@@ -75,7 +74,7 @@ def _by_sentinels(client: Any, url: str, options: dict[str, Any]) -> Any:
     if not service:
         raise ValueError("it names no service")
     places = [urlsplit(f"//{host}") for host in hosts.split(",")]
-    told = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    told = {name: unquote(value) for name, _, value in _pairs(parts.query)}
     if unknown := told.keys() - {"sentinel_password"}:
         raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
     is_async = issubclass(client, redis.asyncio.Redis)
@@ -99,6 +98,11 @@ def _by_sentinels(client: Any, url: str, options: dict[str, Any]) -> Any:
         password=unquote(password) or None,
         **options,
     )
+
+
+def _pairs(query: str) -> list[tuple[str, str, str]]:
+    """Take a query apart; a plus stays one, as it does in the password before the host."""
+    return [pair.partition("=") for pair in query.split("&") if pair]
 
 
 def address_of(client: Any) -> str:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.candle import Series
-from shared.errors import StoreError
+from shared.errors import StoreError, StoreUnavailable
 from shared.limits import Limits, life_ms
 from shared.link import Link
 from shared.records import Entry, entries, whole
+
+_BEGUN = "begun:{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class Standing:
     cursor: int | None
     """Up to where a state of the model's stands by; None where there is none of any use."""
     seen: str
-    """The same as Redis has it, to be told when that is replaced."""
+    """What stands by now, whosever it is: to be told when it is replaced."""
     ahead: int
     """Candles that the log has beyond the cursor, as far as they were counted."""
 
@@ -92,10 +94,10 @@ class Standby:
                 series=series,
                 head=head,
                 cursor=whole(cursor) if is_there else None,
-                seen=cursor.decode(),
+                seen=seen.decode(errors="replace"),
                 ahead=ahead,
             )
-            for series, (head, cursor, is_there, ahead) in zip(names, answers, strict=True)
+            for series, (head, cursor, is_there, ahead, seen) in zip(names, answers, strict=True)
         ]
 
     def entries(self, standing: Standing, most: int) -> list[Entry]:
@@ -104,10 +106,15 @@ class Standby:
         return entries(self._link.run("lesson", str(standing.series), cursor, most))
 
     def find(self, series: Series, identity: str) -> Prepared | None:
-        """Return what stands by of a series, if it is of this identity."""
+        """Return what stands by of a series, if it is of this identity and sound."""
         fields = ("id", "cursor", "sequence", "since", "state")
-        with self._link.translated() as redis:
-            held_by, *numbers, state = redis.hmget(self._link.keys.standby(str(series)), fields)
+        try:
+            with self._link.translated() as redis:
+                held_by, *numbers, state = redis.hmget(self._link.keys.standby(str(series)), fields)
+        except StoreUnavailable:
+            raise
+        except StoreError:  # a key of another type is nobody's state
+            return None
         cursor, sequence, since = map(whole, numbers)
         if held_by != identity.encode() or cursor is None or sequence is None or not state:
             return None
@@ -128,6 +135,30 @@ class Standby:
         ]
         if calls:
             self._link.run_each("prepare", calls)
+
+    def begun(self, names: Sequence[Series]) -> list[tuple[int, int]]:
+        """Return how often each was begun to be prepared and not ended, and how long ago in ms."""
+        fields = [_BEGUN.format(series) for series in names]
+        with self._link.translated() as redis:
+            found = redis.hmget(self._link.keys.heir, fields)
+        now_ms = self._link.now_ms()
+        told = [(raw or b"0 0").split() for raw in found]
+        return [(whole(times) or 0, now_ms - (whole(at) or 0)) for times, at in told]
+
+    def begin(self, names: Sequence[Series]) -> None:
+        """Note that series are being prepared, once more where that was not ended."""
+        told, now_ms = self.begun(names), self._link.now_ms()
+        fields = {
+            _BEGUN.format(series): f"{times + 1} {now_ms}"
+            for series, (times, _) in zip(names, told, strict=True)
+        }
+        with self._link.translated() as redis:
+            redis.hset(self._link.keys.heir, mapping=fields)
+
+    def end(self, names: Sequence[Series]) -> None:
+        """Note that nobody has died of preparing these."""
+        with self._link.translated() as redis:
+            redis.hdel(self._link.keys.heir, *map(_BEGUN.format, names))
 
     def drop(self, series: Series) -> None:
         """Forget what stands by of a series."""

@@ -20,7 +20,7 @@ from rq.utils import ensure_job_list, get_connection_from_queues, now
 from shared.errors import InvalidValue, StoreError
 from worker import jobs
 from worker.doorbells import Doorbell, Doorbells
-from worker.prepare import Preparer
+from worker.prepare import LESSON_S, Preparer
 
 log = structlog.get_logger(__name__)
 
@@ -31,10 +31,7 @@ _LOOKS = 5
 
 
 class Part(IntEnum):
-    """What a worker did last, or else those before it.
-
-    Nothing yet, learn, wait for its first turn, or wait because others have had theirs since.
-    """
+    """What a worker, or those before it, did last: nothing, learn, wait, or wait after a turn."""
 
     NONE = 0
     LEARN = 1
@@ -195,9 +192,11 @@ class CandleWorker(SimpleWorker):
             self._prepare(until)
             time.sleep(max(0.0, until - time.monotonic()))
             self._tick()
-        except (StoreError, redis.RedisError) as error:
+        except StopRequested:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever fails, it takes no doorbell
             self._found_empty = 0
-            log.warning("tick failed", error=str(error))
+            log.warning("tick failed", error=str(error) or repr(error))
             time.sleep(max(0.0, until - time.monotonic()))
 
     def _prepare(self, until: float) -> None:
@@ -205,7 +204,8 @@ class CandleWorker(SimpleWorker):
         may_relieve = self.rolling and self.part.value == Part.WAIT
         if self._preparer is None:
             self._preparer = Preparer(jobs.store(), jobs.model(), comes_first=may_relieve)
-        self._preparer.prepare(until)
+        with KernelDeathPenalty(LESSON_S):  # type: ignore[no-untyped-call]
+            self._preparer.prepare(until)
         self.claim = "relieve" if may_relieve and self._preparer.is_ready else ""
 
     def _tick(self) -> None:

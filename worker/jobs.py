@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import itertools
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +16,12 @@ from config import logs, settings
 from models import catalog, state
 from models.conformal import STOPWATCH
 from models.gate import Bar
-from models.proof import CANDLES, prove
 from shared.candle import Series, Timeframe
-from shared.errors import InvalidValue, RegistryError, StoreError
+from shared.errors import RegistryError, StoreError
 from shared.keys import HOUSEKEEPING_QUEUE
 from shared.limits import RULES
 from shared.store import Store
+from worker.proving import prove_own
 from worker.teaching import Model
 from worker.update import Updater
 
@@ -35,11 +34,6 @@ if TYPE_CHECKING:
     from worker.snapshot import Snapshots
     from worker.watch import Watch
 
-# A hundred series of one minute would take a worker nearly all its time.
-_SLOWEST_S = 0.5
-# What is loaded with the first candles is not the model's pace.
-_SLACK = 20
-_LARGE = 1 << 20
 _NAMED = 3
 
 log = structlog.get_logger(__name__)
@@ -83,7 +77,7 @@ def model(*, proven: bool = True) -> Model:
     read = configured()
     name = _with_challenger(catalog.with_prior(read.model, read.prior), read)
     if proven and catalog.is_own(name):
-        _prove(name)
+        prove_own(name, signer())
     horizons = sorted(read.horizons.items())
     for wanted_by, _ in horizons:
         Series.parse(wanted_by) if ":" in wanted_by else Timeframe(wanted_by)
@@ -100,27 +94,6 @@ def _with_challenger(speaker: str, read: settings.Settings) -> str:
     if challenger and catalog.model(challenger).pooled:
         challenger = catalog.with_prior(challenger, read.prior)
     return catalog.paired(speaker, challenger)
-
-
-def _prove(name: str) -> None:
-    """Refuse a model of the user's that cannot be saved, or is so slow that candles would wait."""
-    log.info("proving_model", model=name, candles=CANDLES)
-    began, learned = time.perf_counter(), itertools.count()
-
-    def tick() -> None:
-        before = next(learned)
-        took_s = (time.perf_counter() - began) / (before + _SLACK)
-        if took_s > _SLOWEST_S:
-            remedy = f"{before} candles took it so long that one takes more than {_SLOWEST_S} s"
-            raise InvalidValue("model", name, remedy)
-
-    size = prove(name, signer(), tick)
-    candle_s = (time.perf_counter() - began) / CANDLES
-    facts = {"candle_ms": round(1_000 * candle_s, 3), "state_kb": size >> 10}
-    log.info("model_proved", model=name, **facts)
-    if size > _LARGE:
-        says = "each series takes as much of Redis, and of the time it takes to write that"
-        log.warning("model_is_large", model=name, state_kb=size >> 10, says=says)
 
 
 @cache
@@ -226,6 +199,9 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
     Where MLflow fails, the next round comes sooner, and later each time.
     """
     rounds = store().rounds
+    if waits_for := _field_of_others():
+        log.warning("snapshots wait: another model learns", fleet=waits_for)
+        return {"skipped": f"another model learns: {waits_for}"}
     with _named(), store().snapshot_lock(wait_s=wait_s) as renew:
         if renew is None:
             return {"skipped": "another round of snapshots is under way"}
@@ -248,6 +224,15 @@ def snapshot_moved(wait_s: float = 0) -> dict[str, Any]:
         elif not done["overtaken"]:
             rounds.went_well()
     return done
+
+
+def _field_of_others() -> str:
+    """Return who learns, where they are not of these settings: their models are not ours to judge.
+
+    So it is while workers of other settings take over, before housekeeping is started anew.
+    """
+    holder = store().overview()["fleet"] or ""
+    return "" if holder == model(proven=False).fleet else holder
 
 
 def _round(renew: Callable[[], bool]) -> dict[str, Any]:

@@ -23,8 +23,14 @@ log = structlog.get_logger(__name__)
 
 _TOGETHER = 64
 _LESSON = 250
-_LESSON_S = 1.0
+LESSON_S = 30
+"""Longer nobody prepares at a stretch: what hangs is ended by the kernel, as a job would be."""
+_STRETCH_S = 1.0
 _WALK_S = 10.0
+# So often a series was begun and not ended before it is left: once among others, then alone.
+_DEADLY = 3
+# After so long nobody has it in hand any more: the kernel ends what takes longer.
+_DEAD_MS = 1_000 * (LESSON_S + 5)
 
 
 class Preparer:
@@ -56,7 +62,7 @@ class Preparer:
         self._model = model
         self._comes_first = comes_first
         self._clock = clock
-        limits = replace(store.limits, series_ms=int(1_000 * _LESSON_S), kept_series=0)
+        limits = replace(store.limits, series_ms=int(1_000 * _STRETCH_S), kept_series=0)
         self._teacher = Teacher(model, limits, _TOGETHER, clock)
         self._together = _TOGETHER
         self._walks_at = clock()
@@ -72,11 +78,9 @@ class Preparer:
     def prepare(self, until: float) -> None:
         """Prepare until this time of the clock, if nobody else does, or nothing is left to do."""
         self._walks()  # so that it is known at once of how many series it has to be ready for
-        if not self._is_heir():
-            return
-        while self._clock() < until and self._walks():
-            self._step()
-        self._is_heir()
+        goes_on = True
+        while self._is_heir() and goes_on and self._clock() < until and self._walks():
+            goes_on = self._step()
 
     def _is_heir(self) -> bool:
         """Say how far it is, and whether it is this model that prepares."""
@@ -84,8 +88,11 @@ class Preparer:
         ready = count - len(self._unready)
         heir = self._store.standby.name_heir(fleet, ready, count, first=self._comes_first)
         self._comes_first = False
-        if heir not in (self._heir, fleet):
-            log.warning("another model prepares, this one does not", heir=heir, own=fleet)
+        if heir != fleet:
+            # What it has prepared may be replaced meanwhile.
+            self.is_ready, self._todo, self._walks_at = False, [], self._clock()
+            if heir and heir != self._heir:
+                log.warning("another model prepares, this one does not", heir=heir, own=fleet)
         self._heir = heir
         return heir == fleet
 
@@ -98,12 +105,13 @@ class Preparer:
             self._unready |= set(self._todo) - self._known
             self._known = set(self._todo)
             self._unready &= self._known
+            self.is_ready &= not self._unready
             if not self._todo:
                 self._ended_walk()
         return bool(self._todo)
 
-    def _step(self) -> None:
-        """Look at some series, and teach those that are not ready."""
+    def _step(self) -> bool:
+        """Look at some series, and teach those that are not ready; whether there were any to."""
         group, rest = self._todo[-_TOGETHER:], self._todo[:-_TOGETHER]
         identities = [self._model.identity(series) for series in group]
         behind = [
@@ -113,9 +121,28 @@ class Preparer:
         self._unready = self._unready - set(group) | unready
         self._todo = rest + [series for series in group if series in unready]
         if behind:
-            self._teach(behind[: self._together])
-        elif not self._todo:
+            self.is_ready, left = False, len(self._left)
+            taught = self._teach(self._not_deadly(behind)[: self._together])
+            return taught or len(self._left) > left
+        if not self._todo:
             self._ended_walk()
+        return True
+
+    def _not_deadly(self, behind: Sequence[Standing]) -> Sequence[Standing]:
+        """Return those that nobody has in hand or died of; else one of which somebody may have.
+
+        A series that has taken some alone is left to those who take over: they bury the candle.
+        """
+        begun = self._store.standby.begun([one.series for one in behind])
+        safe = [one for one, (times, _) in zip(behind, begun, strict=True) if not times]
+        doubtful = []
+        for one, (times, ago_ms) in zip(behind, begun, strict=True):
+            if times >= _DEADLY and ago_ms > _DEAD_MS:
+                log.warning("cannot be prepared", series=str(one.series), why="workers died of it")
+                self._left.add(one.series)
+            elif times and ago_ms > _DEAD_MS:
+                doubtful.append(one)
+        return safe or doubtful[:1]
 
     def _ended_walk(self) -> None:
         if not self.is_ready:
@@ -151,8 +178,11 @@ class Preparer:
             return False
         return True
 
-    def _teach(self, behind: Sequence[Standing]) -> None:
-        began = self._clock()
+    def _teach(self, behind: Sequence[Standing]) -> bool:
+        began, names = self._clock(), [one.series for one in behind]
+        if not names:
+            return False
+        self._store.standby.begin(names)
         seen = {one.series: one.seen for one in behind}
         claims = [claim for one in behind if (claim := self._claim(one))]
         self._teacher.start()
@@ -167,13 +197,15 @@ class Preparer:
         ]
         self._teacher.done()
         self._store.standby.prepare(self._model.fleet, rows)
+        self._store.standby.end(names)
         self._pace(self._clock() - began)
+        return True
 
     def _pace(self, took_s: float) -> None:
         """Teach fewer at a time where that took long: who waits has to show that it lives."""
-        if took_s > 4 * _LESSON_S:
+        if took_s > 4 * _STRETCH_S:
             self._together = max(1, self._together // 2)
-        elif took_s < 2 * _LESSON_S:
+        elif took_s < 2 * _STRETCH_S:
             self._together = min(_TOGETHER, 2 * self._together)
 
     def _claim(self, standing: Standing) -> Claim | None:
@@ -182,6 +214,8 @@ class Preparer:
         prepared = None
         if standing.cursor is not None:
             prepared = self._store.standby.find(series, identity)
+            if prepared is None:
+                self._store.standby.drop(series)
             if prepared is None or prepared.cursor != standing.cursor:
                 return None
         return Claim(
@@ -211,7 +245,7 @@ class Preparer:
             return None
 
     def _prepared(self, work: Progress) -> Prepared | None:
-        """Return what a lesson came to; None where a candle cannot be learned.
+        """Return what a lesson came to: up to a candle that cannot be learned, where one is there.
 
         Such a series is left to those who take over: they bury the candle.
         """
@@ -219,7 +253,6 @@ class Preparer:
         if work.dead_letter:
             log.warning("cannot be prepared", series=str(series), why=work.dead_letter.reason)
             self._left.add(series)
-            return None
         if work.last is None:
             return None
         return Prepared(

@@ -66,6 +66,13 @@ def test_nothing_is_written_but_to_volumes(name: str) -> None:
     assert {place for place, *_ in volumes if not place.startswith(".")} <= {*COMPOSE["volumes"]}
 
 
+@every_service
+def test_secrets_are_no_files_of_a_read_only_service(name: str) -> None:
+    """Compose refuses to put one that is no file on this machine where nothing can be written."""
+    assert "secrets" not in SERVICES[name]
+    assert "secrets" not in COMPOSE
+
+
 def test_it_is_what_compose_understands() -> None:
     """By the specification's schema."""
     check = str(Path(sys.executable).parent / "check-jsonschema")
@@ -85,7 +92,7 @@ def test_the_example_starts_nothing() -> None:
     example = (ROOT / ".env.example").read_text()
 
     assert wanted >= {"REDIS_PASSWORD", "GRAFANA_PASSWORD", "CANDLECAST_STATE_KEY"}
-    for name in (*wanted, "METRICS_TOKEN"):
+    for name in wanted:
         assert re.findall(rf"^(?:# )?{name}=(.*)$", example, re.MULTILINE) == [""], name
 
 

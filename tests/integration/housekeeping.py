@@ -69,9 +69,12 @@ class House:
         """Append candles and learn all that waits, as a worker would."""
         if candles:
             self.store.append(series, candles)
+        self.store.tick(FLEET, "take over")
         updater = Updater(self.store, Model("default", SIGNER, lambda _: HORIZON, FLEET))
         while self.store.overview()["pending"]:
             updater.run()
+        # Housekeeping judges nothing while others than its own learn: here they have ended.
+        self.store.link.redis.delete(self.store.keys.fleet)
 
     def judge(self, bar: Bar = EASY) -> Judge:
         """Who holds models against a gate and their champions."""

@@ -26,7 +26,7 @@ from tests.conftest import ROOT, Server
 from tests.integration.steps import FLEET, SERIES, hasty, walk
 from tests.integration.test_snapshot import FORECAST, elsewhere
 from tests.integration.test_snapshot import NAME as SNAPSHOT_NAME
-from worker import backtest, jobs, teaching
+from worker import backtest, proving, teaching
 from worker.publish import significant
 from worker.teaching import Model
 from worker.update import Updater
@@ -128,12 +128,12 @@ def test_what_cannot_be_saved_is_refused_at_the_start(
     ideas |= {"CANDLECAST_MODEL": "my_ideas.momentum", "CANDLECAST_STATE_MODULES": ""}
     forbidden = candlecast("config", "check", **ideas)
 
-    monkeypatch.setattr(jobs, "_SLOWEST_S", 0.003)
+    monkeypatch.setattr(proving, "_SLOWEST_S", 0.003)
     monkeypatch.syspath_prepend(ideas["PYTHONPATH"])
-    monkeypatch.setattr(jobs, "signer", lambda: state.Signer(b"k" * 32, modules=["my_ideas"]))
+    signer = state.Signer(b"k" * 32, modules=["my_ideas"])
 
     with pytest.raises(InvalidValue, match=r"my_ideas.slow.*one takes more than 0.003 s"):
-        jobs._prove("my_ideas.slow")
+        proving.prove_own("my_ideas.slow", signer)
     assert (unsaved.returncode, forbidden.returncode) == (2, 2)
     assert "its state cannot be saved" in unsaved.stderr
     assert "my_ideas.Momentum is not allowed" in forbidden.stderr

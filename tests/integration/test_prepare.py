@@ -1,9 +1,11 @@
 """What a model that waits prepares, looked at step by step in one process."""
 
+import contextlib
 import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from tests.conftest import STATE_KEY
 from tests.integration.spoilt import many
 from tests.integration.steps import HOUR, T0, walk
 from worker.prepare import Preparer
-from worker.teaching import Model
+from worker.teaching import Model, Teacher
 from worker.update import Updater
 
 SIGNER = state.Signer(STATE_KEY.encode())
@@ -141,11 +143,30 @@ def test_what_stands_by_and_cannot_be_loaded_is_made_anew(store: Store) -> None:
     assert found.memory() == taught(WALK[:-2]).memory()
 
 
-def test_what_was_spoilt_since_is_learned_again(store: Store) -> None:
+@pytest.mark.parametrize("field", ["sequence", "state", "cursor", "id"])
+def test_a_field_that_is_not_ours_holds_nobody_up(store: Store, field: str) -> None:
+    """It is made anew, in the next round."""
+    learn(store, OLD, WALK[:500], FIRST)
+    prepared(store)
+    learn(store, OLD, WALK[500:], FIRST)
+    store.link.redis.hset(store.keys.standby(str(FIRST)), field, "")
+
+    assert prepared(store).is_ready
+    found = stands_by(store)
+    assert found is not None
+    assert found.memory() == taught(WALK[:-1]).memory()
+
+
+@pytest.mark.parametrize("what", [{"state": b"nonsense"}, {"sequence": "x"}, "a string"])
+def test_what_was_spoilt_since_is_learned_again(store: Store, what: Any) -> None:
     """Whoever takes over trusts nothing that stands by."""
     learn(store, OLD, WALK[:-1], FIRST)
     prepared(store)
-    store.link.redis.hset(store.keys.standby(str(FIRST)), "state", b"nonsense")
+    key = store.keys.standby(str(FIRST))
+    if isinstance(what, str):
+        store.link.redis.set(key, what)
+    else:
+        store.link.redis.hset(key, mapping=what)
 
     learn(store, NEW, WALK[-1:], FIRST)
 
@@ -211,8 +232,7 @@ def test_one_model_prepares_at_a_time(store: Store) -> None:
     assert not prepared(store, third).is_ready
     assert stands_by(store) is not None
     assert prepared(store, third, first=True).is_ready
-    assert stands_by(store, FIRST, third) is not None
-    assert stands_by(store) is None
+    assert (stands_by(store, FIRST, third) is None, stands_by(store) is None) == (False, True)
     assert store.overview()["heir"]["fleet"] == "third"
 
 
@@ -257,6 +277,112 @@ def test_a_candle_that_cannot_be_learned_holds_nobody_up(store: Store) -> None:
     record = store.model(FIRST)
     assert (record.rebuilds, record.sequence, record.dead_letters) == (0, 329, 2)
     assert store.model(SECOND).rebuilds == 0
+
+
+def test_ready_is_ready_no_longer_than_it_is_true(store: Store) -> None:
+    """Not once another one prepares, nor while a series is there that was not looked at."""
+    learn(store, OLD, WALK[:300], FIRST)
+    preparer = prepared(store)
+    learn(store, OLD, WALK[:300], SECOND)
+    preparer._walks_at = 0.0
+    preparer._walks()
+    is_ready_with_another = preparer.is_ready
+    preparer.prepare(time.monotonic() + 30)
+    whole = preparer.is_ready, store.overview()["heir"]["ready"]
+    prepared(store, replace(NEW, horizon=lambda _: 5, fleet="third"), first=True)
+    preparer.prepare(time.monotonic() + 30)
+
+    assert not is_ready_with_another
+    assert whole == (True, 2)
+    assert not preparer.is_ready
+
+
+def test_series_are_looked_at_again_and_those_that_are_gone_are_not_waited_for(
+    store: Store,
+) -> None:
+    """Each ten seconds; by this clock at once."""
+    learn(store, OLD, WALK[:300], FIRST, SECOND)
+    now = [0.0]
+    preparer = Preparer(store, NEW, clock=lambda: now[0])
+    preparer._walks()
+    assert store.retire(SECOND, revision=store.model(SECOND).revision)
+    preparer._todo = []
+    for _ in range(20):
+        preparer.prepare(now[0] + 0.5)
+    first = stands_by(store) or taught([])
+    learn(store, OLD, WALK[300:330], FIRST)
+    now[0] += 11.0
+    preparer.prepare(now[0] + 0.5)
+
+    assert (first.sequence, (stands_by(store) or first).sequence) == (299, 329)
+    assert store.overview()["heir"] == {"fleet": "new", "ready": 1, "series": 1}
+
+
+def test_who_holds_the_field_is_nobody_s_heir(store: Store) -> None:
+    """One of its workers that has not noticed yet neither says so nor writes."""
+    learn(store, OLD, WALK[:300], FIRST)
+    late = Preparer(store, OLD)
+    late.prepare(time.monotonic() + 1)
+
+    assert store.overview()["heir"] is None
+    assert not late.is_ready
+
+
+def test_what_others_have_put_by_is_not_replaced_unseen(store: Store) -> None:
+    """A lesson that began before the field changed hands must not end as if it had not."""
+    learn(store, OLD, WALK[:300], FIRST)
+    (seen,) = store.standby.look([FIRST], [NEW.identity(FIRST)])
+    prepared(store)
+    late = store.standby.find(FIRST, NEW.identity(FIRST))
+    assert late is not None
+    learn(store, NEW, WALK[300:301], FIRST)
+    store.tick("old", "take over")
+    store.standby.name_heir("new", 0, 1)
+
+    store.standby.prepare("new", [(late, NEW.identity(FIRST), seen.seen)])
+
+    assert stands_by(store, FIRST, OLD) is not None
+
+
+def test_what_kills_is_left_and_its_neighbours_are_prepared(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is begun among others, then alone; what has taken some is learned by who takes over."""
+    learn(store, OLD, WALK[:300], FIRST, SECOND)
+    monkeypatch.setattr("worker.prepare._DEAD_MS", -1)
+    taught_ = Teacher.taught
+
+    def deadly(self: Teacher, works: Any) -> Any:
+        if any(work.claim.series == FIRST for work in works):
+            raise KeyboardInterrupt
+        return taught_(self, works)
+
+    monkeypatch.setattr(Teacher, "taught", deadly)
+    deaths = 0
+    for _ in range(10):
+        with contextlib.suppress(KeyboardInterrupt):
+            preparer = prepared(store)
+            break
+        deaths += 1
+
+    assert preparer.is_ready
+    assert deaths in (3, 4)
+    assert stands_by(store, FIRST) is None
+    assert stands_by(store, SECOND) is not None
+
+
+def test_what_stands_by_does_not_stay_for_ever(store: Store) -> None:
+    """A day; who prepares is forgotten after a minute."""
+    learn(store, OLD, WALK[:300], FIRST)
+    prepared(store)
+    day, minute = 86_400_000, 60_000
+    key, redis = store.keys.standby(str(FIRST)), store.link.redis
+    heir, made = redis.pttl(store.keys.heir), redis.pttl(key)
+    learn(store, NEW, WALK[300:301], FIRST)
+
+    assert 0 < heir <= minute
+    assert day - minute < made <= day
+    assert day - minute < redis.pttl(key) <= day
 
 
 def test_a_series_that_is_retired_leaves_nothing(store: Store) -> None:

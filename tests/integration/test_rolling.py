@@ -147,7 +147,8 @@ def test_what_can_be_gone_on_from_is_not_prepared(
     market.check("default", 24, NEW_KEY)
     assert {record.sequence for record in store.models(market.names)} == {301}
     assert "take_overs" not in store.totals.read()
-    assert not store.link.redis.exists(*(store.keys.standby(str(one)) for one in market.names))
+    new = f"{state.fingerprint('default', 24)}-{state.Signer(NEW_KEY.encode()).key_id}"
+    assert [store.standby.find(one, new) for one in market.names] == [None] * 3
 
 
 def test_whether_it_is_ready_is_told(

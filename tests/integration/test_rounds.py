@@ -80,6 +80,7 @@ def test_status_says_that_mlflow_is_down(
     store.append(SERIES, walk(30))
     signer = state.Signer(STATE_KEY.encode())
     Updater(store, Model("default", signer, lambda _: 24, FLEET)).run()
+    store.link.redis.delete(store.keys.fleet)
 
     ran = candlecast("snapshot", **down)
     told = " ".join(candlecast("status").stdout.split())
@@ -95,10 +96,22 @@ def test_status_says_that_mlflow_is_down(
     assert store.model(SERIES).sequence == 30
 
 
+def test_models_of_others_are_not_judged(store: Store, candlecast: Run) -> None:
+    """While workers of other settings learn there is nothing to be known better."""
+    store.append(SERIES, walk(30))
+    store.tick("another-model", "take over")
+
+    ran = candlecast("snapshot")
+
+    assert ran.returncode == 1
+    assert "nothing done: another model learns: another-model" in ran.stderr
+
+
 def test_of_two_rounds_at_once_one_wins(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other does nothing, and says so."""
     monkeypatch.setattr(jobs, "store", lambda: store)
     monkeypatch.setattr(jobs, "_round", pytest.fail)
+    store.link.redis.delete(store.keys.fleet)
     with store.snapshot_lock() as held:
         assert held
         done = jobs.snapshot_moved()

@@ -55,9 +55,11 @@ def walk(first: int, count: int) -> list[Candle]:
 def learn(store: Store, candles: list[Candle], model: str = "default") -> None:
     """Append candles and learn them here, as a worker would."""
     store.append(SERIES, candles)
+    store.tick(FLEET, "take over")
     updater = Updater(store, Model(model, SIGNER, lambda _: 24, FLEET))
     while store.model(SERIES).waiting:
         updater.run()
+    store.link.redis.delete(store.keys.fleet)  # whoever learned has ended
 
 
 def live(store: Store) -> dict[str, Any]:

@@ -24,9 +24,9 @@ def asked(client: Any) -> list[tuple[str, int]]:
 def test_sentinels_are_asked_for_the_primary(kind: str) -> None:
     """All of them, in turn; the password is of the servers, not theirs."""
     if kind == "sync":
-        client = from_url(redis.Redis, f"{SENTINELS}?sentinel_password=theirs")
+        client = from_url(redis.Redis, f"{SENTINELS}?sentinel_password=the+%26irs")
     else:
-        url = f"{SENTINELS}?sentinel_password=theirs"
+        url = f"{SENTINELS}?sentinel_password=the+%26irs"
         client = from_url(redis.asyncio.Redis, url, retry=AsyncRetry)
     kwargs = client.get_connection_kwargs()
     (first, *_) = client.connection_pool.sentinel_manager.sentinels
@@ -35,7 +35,7 @@ def test_sentinels_are_asked_for_the_primary(kind: str) -> None:
     assert client.connection_pool.service_name == "candles"
     assert (kwargs["username"], kwargs["password"], kwargs["db"]) == ("app", "p@ss", 4)
     assert (kwargs["protocol"], kwargs["socket_timeout"]) == (2, 15.0)
-    assert first.connection_pool.connection_kwargs["password"] == "theirs"
+    assert first.connection_pool.connection_kwargs["password"] == "the+&irs"
     assert isinstance(client, redis.Redis if kind == "sync" else redis.asyncio.Redis)
 
 
@@ -60,6 +60,7 @@ def test_its_address_tells_no_password(url: str, address: str) -> None:
         ("redis+sentinel://:secret@host:x/candles", "invalid literal|could not be cast"),
         ("redis+sentinel://:secret@host:1/candles/x", "invalid literal"),
         ("redis+sentinel://:secret@host:1/candles?timeout=3", "timeout is unknown"),
+        ("redis+sentinel://:secret@host:1/?sentinel_password=secret", "names no service"),
     ],
 )
 def test_what_names_none_is_refused(url: str, why: str) -> None:
