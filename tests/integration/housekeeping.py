@@ -69,7 +69,7 @@ class House:
         """Append candles and learn all that waits, as a worker would."""
         if candles:
             self.store.append(series, candles)
-        self.store.tick(FLEET, "take over")
+        self.store.link.redis.set(self.store.keys.fleet, FLEET)
         updater = Updater(self.store, Model("default", SIGNER, lambda _: HORIZON, FLEET))
         while self.store.overview()["pending"]:
             updater.run()

@@ -55,7 +55,7 @@ def walk(first: int, count: int) -> list[Candle]:
 def learn(store: Store, candles: list[Candle], model: str = "default") -> None:
     """Append candles and learn them here, as a worker would."""
     store.append(SERIES, candles)
-    store.tick(FLEET, "take over")
+    store.link.redis.set(store.keys.fleet, FLEET)
     updater = Updater(store, Model(model, SIGNER, lambda _: 24, FLEET))
     while store.model(SERIES).waiting:
         updater.run()
