@@ -65,6 +65,20 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
+def test_every_page_is_two_clicks_from_the_readme() -> None:
+    """README leads to the pages, or to a page that leads there."""
+
+    def linked(page: Path) -> set[Path]:
+        return {
+            (page.parent / match["path"]).resolve() for match in LINK.finditer(page.read_text())
+        }
+
+    first = linked(ROOT / "README.md")
+    second = {there for page in first if page.suffix == ".md" for there in linked(page)}
+
+    assert set((ROOT / "docs").glob("*.md")) <= first | second
+
+
 def test_packages_say_their_job() -> None:
     """Each ``__init__`` says its folder's job, defines nothing and imports nothing of ours."""
     trees = {path: ast.parse(path.read_text()) for path in ours() if path.name == "__init__.py"}
