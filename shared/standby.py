@@ -142,8 +142,8 @@ class Standby:
         with self._link.translated() as redis:
             found = redis.hmget(self._link.keys.heir, fields)
         now_ms = self._link.now_ms()
-        told = [(raw or b"0 0").split() for raw in found]
-        return [(whole(times) or 0, now_ms - (whole(at) or 0)) for times, at in told]
+        told = [(raw or b"").partition(b" ") for raw in found]
+        return [(whole(times) or 0, now_ms - (whole(at) or 0)) for times, _, at in told]
 
     def begin(self, names: Sequence[Series]) -> None:
         """Note that series are being prepared, once more where that was not ended."""

@@ -70,8 +70,7 @@ class CandleWorker(SimpleWorker):
     death_penalty_class = KernelDeathPenalty
     # RQ's minute would keep an idle worker asleep long after Redis has come back.
     max_connection_wait_time = 2.0
-    rolling = False
-    burst = False
+    rolling = burst = False
     supervisor_pid: int | None = None
 
     def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
@@ -187,25 +186,27 @@ class CandleWorker(SimpleWorker):
         # Through an outage too: outside of this loop it would take doorbells.
         until = time.monotonic() + TICK_S
         self._leave_with_supervisor()
+        self._prepare(until)
+        time.sleep(max(0.0, until - time.monotonic()))
         try:
             self.heartbeat()
-            self._prepare(until)
-            time.sleep(max(0.0, until - time.monotonic()))
             self._tick()
-        except StopRequested:
-            raise
-        except Exception as error:  # noqa: BLE001 -- whatever fails, it takes no doorbell
+        except (StoreError, redis.RedisError) as error:
             self._found_empty = 0
-            log.warning("tick failed", error=str(error) or repr(error))
-            time.sleep(max(0.0, until - time.monotonic()))
+            log.warning("tick failed", error=str(error))
 
     def _prepare(self, until: float) -> None:
         """Teach the model beside those who hold the field; take it once ready, if told so."""
         may_relieve = self.rolling and self.part.value == Part.WAIT
         if self._preparer is None:
             self._preparer = Preparer(jobs.store(), jobs.model(), comes_first=may_relieve)
-        with KernelDeathPenalty(LESSON_S):  # type: ignore[no-untyped-call]
-            self._preparer.prepare(until)
+        try:
+            with KernelDeathPenalty(LESSON_S):  # type: ignore[no-untyped-call]
+                self._preparer.prepare(until)
+        except StopRequested:
+            raise
+        except Exception as error:  # noqa: BLE001 -- whatever it is, an empty field has to be taken
+            log.warning("preparing failed", error=str(error) or repr(error))
         self.claim = "relieve" if may_relieve and self._preparer.is_ready else ""
 
     def _tick(self) -> None:
