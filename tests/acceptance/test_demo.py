@@ -102,6 +102,8 @@ def test_the_demo_is_watched_stopped_and_started_again(
     demo.start()
     try:
         eventually(lambda: len(learned(demo.said)) == 2, "both series are forecast", seconds=90)
+        # The first job goes on for a while after what it has learned is shown.
+        eventually(lambda: finished(demo.said), "a job is done")
         shown = dashboard(demo.said)
         page = read(demo.said, "page")
         another = demo.run()
@@ -135,14 +137,26 @@ def read(said: str, name: str) -> str:
         return str(answer.read().decode())
 
 
-def dashboard(said: str) -> dict[str, Any]:
-    """What rq-dashboard shows at the address that the demo has said."""
+def pages_of(said: str) -> str:
+    """Where rq-dashboard's own interface is."""
     address = re.search(r"rq-dashboard +(http://127\.0\.0\.1:\d+)", said)
     assert address
-    pages = f"{address[1]}/0/data"
-    jobs = read_json(f"{pages}/jobs/candles/finished/8/asc/1.json")["jobs"]
+    return f"{address[1]}/0/data"
+
+
+def finished(said: str) -> list[dict[str, Any]]:
+    """The jobs that are done, as it shows them."""
+    jobs: list[dict[str, Any]] = read_json(f"{pages_of(said)}/jobs/candles/finished/8/asc/1.json")[
+        "jobs"
+    ]
+    return jobs
+
+
+def dashboard(said: str) -> dict[str, Any]:
+    """What rq-dashboard shows at the address that the demo has said."""
+    pages = pages_of(said)
     return {
         "queues": {queue["name"] for queue in read_json(f"{pages}/queues.json")["queues"]},
         "workers": [each["queues"] for each in read_json(f"{pages}/workers.json")["workers"]],
-        "job": str(jobs[0]),
+        "job": str(finished(said)[0]),
     }

@@ -134,6 +134,7 @@ print(json.dumps({{
 
 
 @pytest.mark.usefixtures("furnished")
+@pytest.mark.at_length  # README's commands load a version in any case
 def test_a_snapshot_forecasts_what_the_live_model_forecasts(
     store: Store, candlecast: Run, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ def half_past_a_minute() -> int:
     return time.time_ns() // 1_000_000 // MINUTE * MINUTE + 30_000
 
 
+@pytest.mark.at_length
 @pytest.mark.usefixtures("furnished")
 def test_twice_from_cron_without_a_redis(server: Redis, tmp_path: Path) -> None:
     """It goes on where it has ended, and nothing runs in between; who fails is named.
