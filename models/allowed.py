@@ -1,6 +1,7 @@
 """What a saved state may name: a second wall behind its signature."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Self
 
@@ -38,7 +39,6 @@ _GLOBALS = (
     | {
         ("functools", "partial"),  # of what else may be named
         ("numpy", "dtype"),
-        ("numpy._core.numeric", "_frombuffer"),
         ("numpy._core.multiarray", "scalar"),
         ("numpy.random._mt19937", "MT19937"),
         ("numpy.random._pcg64", "PCG64"),
@@ -100,7 +100,16 @@ def may_be_built(owner: Any, state: Any) -> bool:
     if isinstance(owner, np.dtype):
         own = owner.__reduce__()[2]
         return isinstance(state, tuple) and state[2:] == own[2:] and state[2:5] == (None,) * 3
-    return not isinstance(owner, _SHARED)
+    parts = state if isinstance(state, tuple) else (state,)
+    names = [name for part in parts if isinstance(part, dict) for name in part]
+    # By these an object tells others, such as `copy`, what to call.
+    tells = any(isinstance(name, str) and name.startswith("__") for name in names)
+    return not (tells or isinstance(owner, _SHARED))
+
+
+def may_be_called(function: Any) -> bool:
+    """Whether reading a state may call this: no method of an estimator's, however it is bound."""
+    return not isinstance(function, MethodType | partial)
 
 
 class Array:
@@ -121,9 +130,18 @@ def array_of(kind: Any, *_: Any) -> Any:
     return np.empty(0, np.int8)
 
 
+def filled(buffer: Any, dtype: np.dtype[Any], *shape_and_order: Any) -> Any:
+    """Return an array of bytes, a copy: into what an array of objects holds nobody may write."""
+    if not isinstance(buffer, bytes | bytearray):
+        raise TypeError(f"an array over a {type(buffer).__name__} is not allowed in a state")
+    shape, order = shape_and_order
+    return np.frombuffer(buffer, dtype).reshape(shape, order=order).copy(order)
+
+
 INSTEAD: Mapping[tuple[str, str], Any] = {
     ("builtins", "getattr"): method_of,
     ("numpy", "ndarray"): Array,
     ("numpy._core.multiarray", "_reconstruct"): array_of,
+    ("numpy._core.numeric", "_frombuffer"): filled,
 }
 """What is found where a state names these."""

@@ -40,9 +40,15 @@ def speaker(raw: bytes, signer: Signer, fingerprint: str | None, series: Series)
         As `load` does.
     """
     held = _parts_of(raw, signer, fingerprint, series)
-    alone = held[0] | {"model": catalog.roles(held[0]["model"])[0]}
-    check_model(alone["model"], signer.modules)
-    return _part(held, Learner(**alone), signer.modules)
+    try:
+        alone = held[0] | {"model": catalog.roles(held[0]["model"])[0]}
+        check_model(alone["model"], signer.modules)
+        like = Learner(**alone)
+    except SURROUNDINGS:
+        raise
+    except BaseException as error:
+        raise StateError(told_of(error)) from error
+    return _part(held, like, signer.modules)
 
 
 def _parts_of(

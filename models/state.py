@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from models import catalog, constants
-from models.allowed import INSTEAD, OURS, is_in, is_its_own, may_be_built, may_name
+from models.allowed import INSTEAD, OURS, is_in, is_its_own, may_be_built, may_be_called, may_name
 from models.conformal import told_of
 from models.envelope import FORMAT, VERSIONS, fingerprint, header, inside, verified
 from models.learner import Learner
@@ -222,6 +222,14 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
         super().load_build()
 
     dispatch[pickle.BUILD[0]] = load_build
+
+    def load_reduce(self) -> None:
+        """Call what was found, with what was read."""
+        if not may_be_called(self.stack[-2]):
+            raise pickle.UnpicklingError(f"{self.stack[-2]} is not to be called by a state")
+        super().load_reduce()
+
+    dispatch[pickle.REDUCE[0]] = load_reduce
 
 
 def _read(body: bytes, modules: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:

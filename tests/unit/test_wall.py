@@ -126,6 +126,13 @@ class Made:
         return self.made
 
 
+class Told(linear_model.LinearRegression):
+    """Would tell whoever copies it what to call."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return linear_model.LinearRegression, (), {"__reduce_ex__": 1}
+
+
 @pytest.mark.parametrize(
     "way",
     [
@@ -135,6 +142,10 @@ class Made:
         lambda: Made(np_core.multiarray._reconstruct, np.matrix, (0,), b"b"),
         lambda: Made(np_core.numeric._frombuffer, bytes(8), np.dtype("O"), (1,), "C"),
         lambda: Made(np_core.multiarray.scalar, np.dtype("O"), bytes(8)),
+        lambda: Made(np_core.numeric._frombuffer, np.array([None]), np.dtype("i8"), (1,), "C"),
+        lambda: Made(linear_model.LinearRegression().clone),
+        lambda: Made(partial(dict)),
+        Told,
     ],
 )
 def test_numbers_are_not_taken_for_objects(way: Callable[[], object]) -> None:
