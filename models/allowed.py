@@ -1,7 +1,8 @@
 """What a saved state may name: a second wall behind its signature."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
+from importlib import import_module
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Self
 
@@ -11,6 +12,8 @@ from river.base import Base
 OURS = {("shared.candle", "Timeframe")}
 """All that the states of our own models name."""
 _CODE = (FunctionType, BuiltinFunctionType)
+# By which NumPy's arrays are read back; it knows in which order they lay.
+_FILLED: Callable[..., Any] = import_module("numpy._core.numeric")._frombuffer  # noqa: SLF001
 # Of these there is one in a process: what is changed in it is changed for everybody.
 _SHARED = (type, *_CODE, MethodType, ModuleType)
 
@@ -130,12 +133,11 @@ def array_of(kind: Any, *_: Any) -> Any:
     return np.empty(0, np.int8)
 
 
-def filled(buffer: Any, dtype: np.dtype[Any], *shape_and_order: Any) -> Any:
+def filled(buffer: Any, *how: Any) -> Any:
     """Return an array of bytes, a copy: into what an array of objects holds nobody may write."""
     if not isinstance(buffer, bytes | bytearray):
         raise TypeError(f"an array over a {type(buffer).__name__} is not allowed in a state")
-    shape, order = shape_and_order
-    return np.frombuffer(buffer, dtype).reshape(shape, order=order).copy(order)
+    return _FILLED(bytearray(buffer), *how)
 
 
 INSTEAD: Mapping[tuple[str, str], Any] = {

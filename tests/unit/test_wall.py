@@ -158,6 +158,9 @@ def test_numbers_are_not_taken_for_objects(way: Callable[[], object]) -> None:
     "value",
     [
         np.arange(6.0).reshape(2, 3).T,
+        np.arange(24.0).reshape(2, 3, 4).transpose(1, 0, 2),
+        np.arange(10.0)[::2],
+        np.array(3.0),
         np.array(["a", None, 3], object),
         np.array([1, 2], ">i4"),
         np.array(["text", "more"]),
