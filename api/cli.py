@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.told import utc
+from shared.candle import utc
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

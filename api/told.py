@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from textwrap import TextWrapper
 from typing import Any
 
+from shared.candle import utc
+
 _WRAPPER = TextWrapper(100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False)
 # A live producer says every five seconds how it is doing.
 _SILENT_S = 20
@@ -145,8 +147,3 @@ def _version(row: Mapping[str, Any]) -> str:
     if row["below_champion_since"]:
         words.append("BELOW ITS CHAMPION")
     return ", ".join(words)
-
-
-def utc(time_ms: int) -> str:
-    """Return a time, UTC milliseconds, to the minute."""
-    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(time_ms / 1_000))

@@ -1,6 +1,7 @@
 """A state read in part: for another pair of models, or what speaks alone."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -40,15 +41,22 @@ def speaker(raw: bytes, signer: Signer, fingerprint: str | None, series: Series)
         As `load` does.
     """
     held = _parts_of(raw, signer, fingerprint, series)
-    try:
+    with _translated():
         alone = held[0] | {"model": catalog.roles(held[0]["model"])[0]}
         check_model(alone["model"], signer.modules)
         like = Learner(**alone)
+    return _part(held, like, signer.modules)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turn whatever what is read raises into a StateError, but for what is not of its making."""
+    try:
+        yield
     except SURROUNDINGS:
         raise
     except BaseException as error:
         raise StateError(told_of(error)) from error
-    return _part(held, like, signer.modules)
 
 
 def _parts_of(
@@ -56,14 +64,10 @@ def _parts_of(
 ) -> tuple[dict[str, Any], Any, dict[Any, Share]]:
     """Return a state's parameters, the series' own values, and the share of each model."""
     body = inside(verified(raw, signer), signer, fingerprint, str(series))
-    try:
+    with _translated():
         parameters, arrays, both, parts = outer(body)
         own, _ = values_of(both, signer.modules)
         return parameters, own, shared_out(parameters["model"], arrays, own, parts)
-    except SURROUNDINGS:
-        raise
-    except BaseException as error:
-        raise StateError(told_of(error)) from error
 
 
 def _part(
@@ -72,16 +76,12 @@ def _part(
     """Return a new learner like this one that knows what is there of its models."""
     parameters, own, found = held
     other = None
-    try:
+    with _translated():
         if (parameters["timeframe"], parameters["horizon"]) == like.kind:
             other = learner_of(found, like, partial(values_of, modules=modules))
         if other:
             # Of the series, though what speaks may have come later.
             other.sequence, _, other.rested_at = own
-    except SURROUNDINGS:
-        raise
-    except BaseException as error:
-        raise StateError(told_of(error)) from error
     if other is None:
         names = f"state of {parameters['model']}, wanted {like.model}"
         raise OtherModel(f"{names}: what is to speak is not there, or has changed")

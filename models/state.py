@@ -238,6 +238,7 @@ def _read(body: bytes, modules: Collection[str]) -> tuple[dict[str, Any], tuple[
 
 
 def outer(body: bytes) -> tuple[Any, ...]:
+    """Return parameters, arrays and values not read yet, as `_pickled` puts them together."""
     held = _Plain(io.BytesIO(body)).load()
     if not isinstance(held, tuple):
         raise TypeError(f"it holds a {type(held).__name__}, not a learner's parameters and memory")
@@ -254,6 +255,7 @@ def _unpacked(
 
 
 def values_of(raw: bytes, modules: Collection[str]) -> Any:
+    """Read values of a state: in C where they are our own models' alone."""
     try:
         return _Plain(io.BytesIO(raw)).load()
     except _Foreign:

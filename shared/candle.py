@@ -3,6 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Self
 
@@ -175,3 +176,12 @@ class Candle:
         ]
         name, remedy = next((name, remedy) for name, holds, remedy in rules if not holds)
         return InvalidValue(name, getattr(self, name), remedy)
+
+
+def utc(time_ms: int) -> str:
+    """Spell a time (UTC milliseconds) for people, to the minute.
+
+    >>> utc(1_700_000_000_000)
+    '2023-11-14 22:13'
+    """
+    return f"{datetime.fromtimestamp(time_ms / 1_000, UTC):%Y-%m-%d %H:%M}"

@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 from models import state
 from models.learner import Learner
-from shared.candle import Series
+from shared.candle import Series, utc
 from shared.errors import InvalidValue, StateError
 from shared.records import Event
 from shared.store import Store
 from worker.judge import Versions
-from worker.operators import utc
 from worker.recall import loaded
 from worker.version import Hole, Version
 

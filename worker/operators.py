@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from shared.candle import Series
+from shared.candle import Series, utc
 from shared.errors import InvalidValue, RegistryError, StateError, StoreError, StoreFull
 from shared.model_record import ModelRecord
 from shared.store import Store
@@ -215,11 +215,6 @@ def _removed(store: Store, series: Series, keep: Keep) -> int | None:
         if store.retire(series, revision=record.revision):
             return version
     raise RegistryError("its model moves on all the while: is it being restored?")
-
-
-def utc(time_ms: int) -> str:
-    """Spell a time for people, to the minute."""
-    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(time_ms / 1_000))
 
 
 def _instead(name: str, there: Mapping[str, Series]) -> str:

@@ -104,7 +104,7 @@ def loaded(
             why = "" if str(other) == str(error) else f"; nor can it be gone on from: {other}"
             raise StateError(f"{error}{why}") from error
         if not is_other:
-            log.warning("challenger begins anew", series=str(series), why=str(error))
+            log.warning("challenger cannot be read", series=str(series), why=str(error))
         return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from worker.operators import utc
+from shared.candle import utc
 from worker.version import Version
 
 _HEADINGS = ("version", "learned up to", "candles", "skill", "in 90 % band", "alias", "gate")

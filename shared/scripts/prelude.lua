@@ -83,3 +83,17 @@ local function bury(series, candle, reason, message, cap)
   count(MODEL .. series, 'dead_letters', 1)
   add_up(TOTALS, 'dead_letters:' .. reason, 1)
 end
+
+-- How the state of a series begins, in which its header is; nothing where there is none.
+local function head_of(series)
+  local state = redis.pcall('HGET', MODEL .. series, 'state')
+  return type(state) == 'string' and string.sub(state, 1, 1024) or ''
+end
+
+-- Have a state stand by, in place of whatever does.
+local function stand_by(series, ttl, id, state, cursor, sequence, since)
+  local key = STANDBY .. series
+  redis.call('DEL', key)
+  redis.call('HSET', key, 'id', id, 'state', state, 'cursor', cursor, 'sequence', sequence, 'since', since)
+  redis.call('PEXPIRE', key, ttl)
+end

@@ -2,12 +2,9 @@
 -- Answers whether it does.
 local fleet, series, ttl, id, seen = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local cursor, sequence, since, state = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local key = STANDBY .. series
 -- Once it holds the field, what stands by is of those who held it before.
 if redis.call('GET', FLEET) == fleet or redis.call('HGET', HEIR, 'fleet') ~= fleet or redis.call('SISMEMBER', SERIES, series) == 0 then return 0 end
-local held = redis.pcall('HMGET', key, 'id', 'cursor')
+local held = redis.pcall('HMGET', STANDBY .. series, 'id', 'cursor')
 if (held.err and '' or (held[1] or '') .. (held[2] or '')) ~= seen then return 0 end
-redis.call('DEL', key)
-redis.call('HSET', key, 'id', id, 'cursor', cursor, 'sequence', sequence, 'since', since, 'state', state)
-redis.call('PEXPIRE', key, ttl)
+stand_by(series, ttl, id, state, cursor, sequence, since)
 return 1

@@ -1,8 +1,7 @@
 -- Read only: where models that wait stand with their series.
--- Answers for each: how the state in force begins, as heads.lua does; up to where a state of the model's
+-- Answers for each: how the state in force begins; up to where a state of the model's
 -- stands by, whether the log still has that candle, how many come after it, at most so many, and what stands
 -- by, whosever it is.
-local LENGTH = 1024
 local most = ARGV[1]
 
 local function count_entries(series, from, to)
@@ -12,11 +11,10 @@ end
 local out = {}
 for i = 2, #ARGV, 2 do
   local series, id = ARGV[i], ARGV[i + 1]
-  local state = redis.pcall('HGET', MODEL .. series, 'state')
   local held = redis.pcall('HMGET', STANDBY .. series, 'id', 'cursor')
   local cursor = not held.err and held[1] == id and is_whole(held[2]) and held[2]
   local is_there = cursor and count_entries(series, cursor, cursor) == 1
-  out[#out + 1] = {type(state) == 'string' and string.sub(state, 1, LENGTH) or '', cursor or '', is_there and 1 or 0,
+  out[#out + 1] = {head_of(series), cursor or '', is_there and 1 or 0,
     count_entries(series, is_there and '(' .. cursor .. '-0' or '-', '+'), held.err and '' or (held[1] or '') .. (held[2] or '')}
 end
 return out
