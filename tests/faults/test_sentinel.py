@@ -33,7 +33,7 @@ def test_a_failover(
     """What the replica has not got is sent again by its producers: the same result as without."""
     stage, servers = behind_sentinels, behind_sentinels.server
     stage.start_workers(2)
-    feed, lost = stage.feed(120 if LONG else 8), 0
+    feed, lost = stage.feed(180 if LONG else 14), 0
     for number in stage.strikes(10 if LONG else 2, (0.5, 1.5), chance):
         if number % 2 == 0:
             servers.cut_off()
