@@ -1,5 +1,6 @@
 """What a saved state may name: a second wall behind its signature."""
 
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from importlib import import_module
@@ -108,6 +109,13 @@ def may_be_built(owner: Any, state: Any) -> bool:
     # By these an object tells others, such as `copy`, what to call.
     tells = any(isinstance(name, str) and name.startswith("__") for name in names)
     return not (tells or isinstance(owner, _SHARED))
+
+
+def may_be_filled(owner: Any) -> bool:
+    """Whether a state may add to this: a collection, by its class's own means."""
+    own_means = getattr(owner, "__dict__", {})
+    is_collection = isinstance(owner, list | deque | set | dict)
+    return is_collection and not {"append", "extend"} & own_means.keys()
 
 
 def may_be_called(function: Any) -> bool:

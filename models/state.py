@@ -8,7 +8,16 @@ from functools import partial
 from typing import Any, ClassVar
 
 from models import catalog, constants
-from models.allowed import INSTEAD, OURS, is_in, is_its_own, may_be_built, may_be_called, may_name
+from models.allowed import (
+    INSTEAD,
+    OURS,
+    is_in,
+    is_its_own,
+    may_be_built,
+    may_be_called,
+    may_be_filled,
+    may_name,
+)
 from models.conformal import told_of
 from models.envelope import FORMAT, VERSIONS, fingerprint, header, inside, verified
 from models.learner import Learner
@@ -199,7 +208,11 @@ _IN_PYTHON: Any = pickle._Unpickler  # noqa: SLF001
 class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
     """Finds what is allowed only, and fills in no class: a second wall behind the signature."""
 
-    dispatch: ClassVar[dict[int, Any]] = {**_IN_PYTHON.dispatch}
+    dispatch: ClassVar[dict[int, Any]] = {
+        opcode: read
+        for opcode, read in _IN_PYTHON.dispatch.items()
+        if opcode not in (*pickle.INST, *pickle.OBJ)  # Python 3 writes neither: each calls
+    }
 
     def __init__(self, file: io.BytesIO, modules: Collection[str] = ()) -> None:
         super().__init__(file)
@@ -217,19 +230,38 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
     def load_build(self) -> None:
         """Fill in what was made last."""
         owner, state = self.stack[-2:]
-        if not may_be_built(owner, state):
-            raise pickle.UnpicklingError(f"{owner} is not to be changed by a state")
+        self._allow(may_be_built(owner, state), owner, "changed")
         super().load_build()
 
     dispatch[pickle.BUILD[0]] = load_build
 
     def load_reduce(self) -> None:
         """Call what was found, with what was read."""
-        if not may_be_called(self.stack[-2]):
-            raise pickle.UnpicklingError(f"{self.stack[-2]} is not to be called by a state")
+        self._allow(may_be_called(self.stack[-2]), self.stack[-2], "called")
         super().load_reduce()
 
     dispatch[pickle.REDUCE[0]] = load_reduce
+
+    def load_append(self) -> None:
+        """Add one to a list."""
+        self._allow(may_be_filled(self.stack[-2]), self.stack[-2], "added to")
+        super().load_append()
+
+    dispatch[pickle.APPEND[0]] = load_append
+
+    def load_appends(self) -> None:
+        """Add several to a list, which lies aside while they are read."""
+        owner = self.metastack[-1][-1]
+        self._allow(may_be_filled(owner), owner, "added to")
+        super().load_appends()
+
+    dispatch[pickle.APPENDS[0]] = load_appends
+
+    @staticmethod
+    def _allow(is_allowed: bool, found: Any, how: str) -> None:  # noqa: FBT001
+        if not is_allowed:
+            name = getattr(found, "__qualname__", type(found).__qualname__)
+            raise pickle.UnpicklingError(f"{name} is not to be {how} by a state")
 
 
 def _read(body: bytes, modules: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:

@@ -4,6 +4,7 @@ import hmac
 import io
 import pickle
 import sys
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
@@ -154,6 +155,31 @@ def test_numbers_are_not_taken_for_objects(way: Callable[[], object]) -> None:
         state.load(signed(holding([way()])), SIGNER, FINGERPRINT, SERIES)
 
 
+LINEAR = b"criver.linear_model.lin_reg\nLinearRegression\n)R"
+CLONE = b"cbuiltins\ngetattr\n(" + LINEAR + b"\x8c\x05clonetR"
+
+
+class Collector(list[Any]):
+    """A list whose instances have room for what is called in place of its methods."""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"(" + CLONE + b"o",
+        LINEAR + b"}\x8c\x06append" + CLONE + b"sb}a",
+        LINEAR + b"}\x8c\x06extend" + CLONE + b"sb(}e",
+        b"ctests.unit.test_wall\nCollector\n)R}\x8c\x06append" + CLONE + b"sb}a",
+    ],
+    ids=["made", "added to", "extended", "in a list"],
+)
+def test_no_opcode_calls_a_method(body: bytes) -> None:
+    """Nor does one that puts something into what has it for a method."""
+    reader = state._Unpickler(io.BytesIO(b"\x80\x04" + body + b"."), ["tests.unit.test_wall"])
+    with pytest.raises((pickle.UnpicklingError, KeyError), match=r"is not to be added to|111"):
+        reader.load()
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -168,6 +194,7 @@ def test_numbers_are_not_taken_for_objects(way: Callable[[], object]) -> None:
         np.random.RandomState(1),
         np.random.default_rng(1),
         np.random.Generator(np.random.MT19937(2)),
+        np.array([[1], deque([2, 3]), Counter("ab"), {4}, OrderedDict(a=1)], object),
     ],
     ids=lambda value: type(value).__name__,
 )
