@@ -263,7 +263,7 @@ def test_the_stream_falls_silent(exchange: str) -> None:
 
 @exchanges
 def test_pings_are_answered(exchange: str) -> None:
-    """A client that pings ten times a second gets its pongs and stays connected."""
+    """A client that pings twice a second gets its pongs and stays connected."""
 
     async def play(_: Server, listener: Listener) -> None:
         (stream,) = listener.client.clients.values()
@@ -271,11 +271,11 @@ def test_pings_are_answered(exchange: str) -> None:
 
         def answered() -> bool:
             pongs.add(stream.lastPong)
-            return len(pongs) == 5
+            return len(pongs) == 3
 
         await listener.until(answered, "pongs")
 
-    listener, _ = heard(exchange, [], play, streaming={"keepAlive": 100})
+    listener, _ = heard(exchange, [], play, streaming={"keepAlive": 500})
 
     assert listener.errors == []
 
