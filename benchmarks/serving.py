@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
+from urllib.request import urlopen
 
 import numpy as np
 
@@ -47,13 +48,14 @@ def main() -> None:
     args = parser.parse_args()
     sizes = ("rate", "readers", "series", "updates", "seconds", "workers")
     report = Report("HTTP interface", **{name: getattr(args, name) for name in sizes})
-    alone, beside, lags = [], [], []
+    alone, beside, lags, scrapes = [], [], [], []
     with stage(args.workers) as made, load(made, args.series, args.updates), served(made) as url:
         scene = Scene(url, [f"bench:LOAD{i}/USDT:1h" for i in range(args.series)])
         for _ in range(args.repeat):
             alone.append(asyncio.run(scene.asked(args.rate, args.seconds, readers=0)))
             beside.append(asyncio.run(scene.asked(args.rate, args.seconds, args.readers)))
             lags.append(scene.lags)
+            scrapes.append(_scraped(url))
     for name, found in (
         ("latest", alone),
         (f"latest, {args.readers} readers beside", beside),
@@ -63,6 +65,7 @@ def main() -> None:
             values = [float(np.quantile(times, share)) for times in found]
             report.add(f"{name}: p{100 * share:g}", "ms", values)
     report.add("events", "1/s", [len(times) / args.seconds for times in lags])
+    report.add(f"scrape of {args.series} series", "ms", scrapes)
     report.show(as_json=args.as_json)
 
 
@@ -82,6 +85,14 @@ def served(made: Stage) -> Iterator[str]:
         finally:
             process.terminate()
             ended(process)
+
+
+def _scraped(url: str) -> float:
+    """Return the milliseconds that a scrape by Prometheus takes."""
+    began = time.perf_counter()
+    with urlopen(f"{url}/metrics") as answer:  # noqa: S310 -- our own address
+        answer.read()
+    return 1_000 * (time.perf_counter() - began)
 
 
 def _address(log: Path) -> str:

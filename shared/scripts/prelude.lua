@@ -34,7 +34,8 @@ end
 -- it stay what no claim takes for a number.
 local function add_up(hash, name, by)
   local answer = redis.pcall('HINCRBY', hash, name, by)
-  if type(answer) == 'table' or not is_whole(text(answer)) then redis.pcall('HSET', hash, name, by) end
+  local is_sound = type(answer) == 'number' and answer >= 0 and answer < 1e15
+  if not is_sound then redis.pcall('HSET', hash, name, by) end
 end
 
 -- Of one series, and of all together: these never fall, whatever is restored, rebuilt or retired.
