@@ -30,7 +30,8 @@ def told(state: Mapping[str, Any]) -> Iterator[str]:
     )
     if heir := state["heir"]:
         ready = f"ready for {heir['ready']} of {heir['series']} series"
-        yield _folded(f"preparing to learn next: {heir['fleet']}, {ready}")
+        then = "takes over once it is" if heir["rolls"] else "waits until nobody learns"
+        yield _folded(f"preparing to learn next: {heir['fleet']}, {ready}; {then}")
     if state["suspended"]:
         yield _folded(
             "SUSPENDED by `rq suspend`: nothing is learned until `rq resume` or its time is over"

@@ -33,6 +33,8 @@ class Standing:
     """What stands by now, whosever it is: to be told when it is replaced."""
     ahead: int
     """Candles that the log has beyond the cursor, as far as they were counted."""
+    reserved: bool
+    """Whether what stands by is not to be replaced: those who have the field will go on from it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,25 +66,31 @@ class Standby:
         self._link = link
         self._limits = limits
 
-    def name_heir(self, fleet: str, ready: int, series: int, *, first: bool = False) -> str:
+    def name_heir(
+        self, fleet: str, ready: int, series: int, *, rolls: bool = False, first: bool = False
+    ) -> str:
         """Say that a fleet prepares, and of how many series it is ready for how many; return which.
 
-        Where another one does already, it is that one, unless this one is to come ``first``.
+        It ``rolls`` where it is to take the field once it is ready. Where another one prepares
+        already, it is that one, unless this one is to come ``first``.
         """
-        ttl = self._limits.fleet_ttl_ms
-        answer = self._link.run("heir", fleet, ttl, int(first), ready, series)
+        told = (self._limits.fleet_ttl_ms, int(first), int(rolls), ready, series)
+        answer = self._link.run("heir", fleet, *told)
         return str(answer.decode(errors="replace"))
 
     def heir(self) -> dict[str, Any] | None:
-        """Return which ``fleet`` prepares, and of how many ``series`` it is ``ready`` for."""
-        found: list[bytes | None] = [None] * 3
+        """Return which ``fleet`` prepares, and of how many ``series`` it is ``ready`` for.
+
+        It ``rolls`` where it takes the field as soon as it is ready for all.
+        """
+        found: list[bytes | None] = [None] * 4
         with suppress(StoreError), self._link.translated() as redis:
-            found = redis.hmget(self._link.keys.heir, "fleet", "ready", "series")
-        fleet, ready, series = found
+            found = redis.hmget(self._link.keys.heir, "fleet", "rolls", "ready", "series")
+        fleet, rolls, ready, series = found
         if fleet is None:
             return None
         counts = {"ready": whole(ready) or 0, "series": whole(series) or 0}
-        return {"fleet": fleet.decode(errors="replace"), **counts}
+        return {"fleet": fleet.decode(errors="replace"), "rolls": rolls == b"1", **counts}
 
     def look(self, names: Sequence[Series], identities: Sequence[str]) -> list[Standing]:
         """Say where the models of these identities stand with their series."""
@@ -96,8 +104,11 @@ class Standby:
                 cursor=whole(cursor) if is_there else None,
                 seen=seen.decode(errors="replace"),
                 ahead=ahead,
+                reserved=bool(reserved),
             )
-            for series, (head, cursor, is_there, ahead, seen) in zip(names, answers, strict=True)
+            for series, (head, cursor, is_there, ahead, seen, reserved) in zip(
+                names, answers, strict=True
+            )
         ]
 
     def entries(self, standing: Standing, most: int) -> list[Entry]:
@@ -123,8 +134,8 @@ class Standby:
     def prepare(self, fleet: str, rows: Sequence[tuple[Prepared, str, str]]) -> None:
         """Have states stand by, each with its identity and what was `Standing.seen`.
 
-        Those are passed over whose series has got another one meanwhile, or is gone, and all of
-        them where the fleet is not the heir any more.
+        Those are passed over whose series has got another one meanwhile, is reserved or is gone,
+        and all of them where the fleet is not the heir any more.
         """
         calls = [
             [

@@ -213,9 +213,9 @@ class Store(View):
     def tick(self, fleet: str, how: Literal["", "look", "relieve", "take over"] = "") -> Tick:
         """Keep the fleet's name alive, repair marks and say what is to be rung.
 
-        An empty field is taken. By ``take over`` another's is too, and by ``relieve`` unless this
-        one has lost it within two minutes. With ``look`` even an empty one is left, and the
-        holder's name is empty then.
+        An empty field is taken. By ``take over`` another's is too, and by ``relieve`` if this one
+        is the heir, and has not lost it within two minutes. With ``look`` even an empty one is
+        left, and the holder's name is empty then.
         """
         limits = self.limits
         now, holder, ring, housekeeping = self.link.run(

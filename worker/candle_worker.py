@@ -3,9 +3,9 @@
 import os
 import signal
 import time
+from contextlib import suppress
 from ctypes import c_int8
-from enum import IntEnum
-from typing import Any, Literal
+from typing import Any
 
 import redis
 import structlog
@@ -16,27 +16,17 @@ from rq.serializers import JSONSerializer
 from rq.suspension import is_suspended
 from rq.timeouts import BaseDeathPenalty
 from rq.utils import ensure_job_list, get_connection_from_queues, now
+from rq.worker import WorkerStatus
 
 from shared.errors import InvalidValue, StoreError
 from worker import jobs
 from worker.doorbells import Doorbell, Doorbells
-from worker.prepare import LESSON_S, Preparer
+from worker.field import Field, Part
+from worker.prepare import LESSON_S
 
 log = structlog.get_logger(__name__)
 
 TICK_S = 1.0
-# So many looks in a row must find the field empty before one takes it that has waited: after an
-# outage longer than the name's life, workers of the model that learned come back within one or two.
-_LOOKS = 5
-
-
-class Part(IntEnum):
-    """What a worker, or those before it, did last: nothing, learn, wait, or wait after a turn."""
-
-    NONE = 0
-    LEARN = 1
-    WAIT = 2
-    LOST = 3
 
 
 class KernelDeathPenalty(BaseDeathPenalty):
@@ -70,7 +60,7 @@ class CandleWorker(SimpleWorker):
     death_penalty_class = KernelDeathPenalty
     # RQ's minute would keep an idle worker asleep long after Redis has come back.
     max_connection_wait_time = 2.0
-    rolling = burst = False
+    burst = False
     supervisor_pid: int | None = None
 
     def __init__(self, queues: Any, *args: Any, **kwargs: Any) -> None:
@@ -81,18 +71,14 @@ class CandleWorker(SimpleWorker):
         kwargs |= {"serializer": JSONSerializer, "job_class": Doorbell, "queue_class": Doorbells}
         names = [queue.name if isinstance(queue, Queue) else queue for queue in queues]
         super().__init__(names, *args, **kwargs)
-        self.part = c_int8(Part.NONE)
         self._next_tick = 0.0
-        self._waits_for: str | None = None
-        self._found_empty = 0
         if len(self.queues) != 1:
             raise InvalidValue("queues", self.queue_names(), "give each worker one queue")
         if _identity(jobs.store().link.redis) != _identity(self.connection):
             raise InvalidValue("url", "rq --url", "give the Redis that CANDLECAST_REDIS_URL names")
         learns = self.queue_names() == [jobs.store().keys.candles_queue]
-        self._fleet = jobs.updater().model.fleet if learns else ""
-        self._preparer: Preparer | None = None
-        self.claim: Literal["", "relieve", "take over"] = ""
+        self.model = jobs.updater().model if learns else None
+        self.field = Field(jobs.store(), self.model, c_int8(Part.NONE))
         function = jobs.update_pending if learns else jobs.snapshot_moved
         self._function = f"{function.__module__}.{function.__qualname__}"
 
@@ -121,6 +107,14 @@ class CandleWorker(SimpleWorker):
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             log.warning("no command of RQ's", error=repr(error)[:200])
 
+    def set_shutdown_requested_date(self) -> None:
+        """Tell when it was asked to stop, if Redis can be told.
+
+        It is called by a signal: what it raised would strike a lesson, and be its candle's fault.
+        """
+        with suppress(redis.RedisError):
+            super().set_shutdown_requested_date()  # type: ignore[no-untyped-call]
+
     def increment_failed_job_count(self, pipeline: Any = None) -> None:
         """Count a failed job, for whoever started this worker too."""
         self.failed_job_count += 1
@@ -130,11 +124,6 @@ class CandleWorker(SimpleWorker):
         """Work until told to stop, or in a burst until the queue is empty."""
         self.burst = burst
         return bool(super().work(burst, *args, **kwargs))
-
-    @property
-    def waits(self) -> bool:
-        """Whether another model holds the field."""
-        return self._waits_for is not None
 
     @property
     def should_run_maintenance_tasks(self) -> bool:
@@ -152,7 +141,7 @@ class CandleWorker(SimpleWorker):
         self._leave_with_supervisor()
         try:
             self._tick()
-            while self.waits and not self.burst:
+            while self.field.waits and not self.burst:
                 self._wait_for_the_field()
             if super().should_run_maintenance_tasks:
                 super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
@@ -162,7 +151,7 @@ class CandleWorker(SimpleWorker):
             log.warning("tick failed", error=str(error))
         except Exception:  # one foreign entry must not end every worker that meets it
             log.exception("maintenance failed")
-        if self.waits and self.burst:
+        if self.field.waits and self.burst:
             raise StopRequested
         self._next_tick = time.monotonic() + TICK_S
 
@@ -192,66 +181,36 @@ class CandleWorker(SimpleWorker):
             self.heartbeat()
             self._tick()
         except (StoreError, redis.RedisError) as error:
-            self._found_empty = 0
+            self.field.miss()
             log.warning("tick failed", error=str(error))
 
     def _prepare(self, until: float) -> None:
-        """Teach the model beside those who hold the field; take it once ready, if told so."""
-        may_relieve = self.rolling and self.part.value == Part.WAIT
-        if self._preparer is None:
-            self._preparer = Preparer(jobs.store(), jobs.model(), comes_first=may_relieve)
+        """Prepare for the field as a job is done: a signal to stop is obeyed after it.
+
+        RQ stops an idle worker by an exception, which a lesson would take for a candle's fault.
+        """
         try:
+            self.set_state(WorkerStatus.BUSY)
             with KernelDeathPenalty(LESSON_S):  # type: ignore[no-untyped-call]
-                self._preparer.prepare(until)
+                self.field.prepare(until)
         except StopRequested:
             raise
         except Exception as error:  # noqa: BLE001 -- whatever it is, an empty field has to be taken
             log.warning("preparing failed", error=str(error) or repr(error))
-        self.claim = "relieve" if may_relieve and self._preparer.is_ready else ""
+        finally:
+            with suppress(redis.RedisError):
+                self.set_state(WorkerStatus.IDLE)
+        if self._stop_requested:
+            raise StopRequested
 
     def _tick(self) -> None:
+        tick = self.field.tick()
+        if tick is None:
+            return
         store = jobs.store()
-        waited = self.part.value in (Part.WAIT, Part.LOST)
-        look = bool(self._fleet) and waited and self._found_empty < _LOOKS
-        tick = store.tick(self._fleet, self.claim or ("look" if look else ""))
-        self.claim = ""
-        self._found_empty = 0 if tick.holder else self._found_empty + 1
-        if look and not tick.holder:
-            return
-        if self._fleet and tick.holder != self._fleet:
-            if self._waits_for != tick.holder:
-                log.warning(
-                    _difference(tick.holder, self._fleet), holder=tick.holder, own=self._fleet
-                )
-            self.part.value = self._part_of_waiting(tick.holder)
-            self._waits_for = tick.holder
-            return
-        if self._waits_for:
-            log.info("took over", own=self._fleet)
-        self._waits_for, self.part.value, self._preparer = None, Part.LEARN, None
         store.ring(tick.ring)
         if tick.housekeeping:
             store.ring_housekeeping()
-
-    def _part_of_waiting(self, holder: str) -> Part:
-        """Say whether it waits for its first turn still: who has had one takes no more."""
-        has_changed = self._waits_for not in (None, holder)
-        had_turn = self.part.value in (Part.LEARN, Part.LOST)
-        return Part.LOST if had_turn or has_changed else Part.WAIT
-
-
-def _difference(holder: str, own: str) -> str:
-    """Say in what the workers that learn now differ from this one, and what can be done."""
-    (model, _, key), (own_model, _, own_key) = holder.rpartition("-"), own.rpartition("-")
-    if model == own_model and key != own_key:
-        return (
-            "waiting: the same model learns with another signing key; set CANDLECAST_STATE_KEY (or "
-            "CANDLECAST_DATA_DIR) as its workers have it, or use --take-over to learn anew"
-        )
-    return (
-        "waiting: another model, rules or horizons learn now; --rolling takes over once prepared, "
-        "--take-over at once"
-    )
 
 
 def _identity(client: Any) -> tuple[str, int]:
@@ -288,13 +247,12 @@ def work(
     jobs.updater().worker = name
     worker = CandleWorker([store.keys.queue(queue)], name=name, connection=jobs.rq_connection())
     worker.supervisor_pid = supervisor_pid
-    worker.part = part
-    worker.claim = "take over" if take_over and part.value == Part.NONE else ""
-    worker.rolling = rolling
+    worker.field = Field(store, worker.model, part, take_over=take_over, rolling=rolling)
     worker.log_result_lifespan = False
     try:
         worker.work(burst=burst, logging_level="WARNING")
     finally:
         jobs.let_go()
-    if worker.failed_job_count or (burst and (worker.waits or is_suspended(worker.connection))):
+    has_left = burst and (worker.field.waits or is_suspended(worker.connection))
+    if worker.failed_job_count or has_left:
         raise SystemExit(1)

@@ -95,21 +95,24 @@ def worker(
 
 @app.command()
 def ready() -> None:
-    """Exit with 0 where workers of these settings learn, or are prepared to; else with 1.
+    """Exit with 0 where workers of these settings learn; else with 1, and say how far they are.
 
     Example: candlecast ready
     """
     from worker import jobs
 
     own, told = jobs.model(proven=False).fleet, _store().overview()
-    heir = told["heir"] or {"fleet": None}
     if told["fleet"] == own:
         typer.echo("ready: workers of these settings learn")
-    elif heir["fleet"] == own and heir["ready"] == heir["series"]:
-        typer.echo(f"ready: workers of these settings are prepared; now learns {told['fleet']}")
+        return
+    heir = told["heir"] or {"fleet": None}
+    how_far = f"not ready: now learns {told['fleet'] or 'nobody'}; prepares "
+    if heir["fleet"] == own:
+        how_far += f"this one, for {heir['ready']} of {heir['series']} series"
     else:
-        typer.echo(f"not ready: now learns {told['fleet'] or 'nobody'}, prepares {heir['fleet']}")
-        raise typer.Exit(1)
+        how_far += heir["fleet"] or "nobody"
+    typer.echo(how_far)
+    raise typer.Exit(1)
 
 
 @app.command()

@@ -47,7 +47,7 @@ class Preparer:
     model
         What waits.
     comes_first
-        Whether it is to prepare in place of another model that does already.
+        Whether it is to prepare in place of another model that does already, and to take the field.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Preparer:
     ) -> None:
         self._store = store
         self._model = model
-        self._comes_first = comes_first
+        self._rolls = self._comes_first = comes_first
         self._clock = clock
         limits = replace(store.limits, series_ms=int(1_000 * _STRETCH_S), kept_series=0)
         self._teacher = Teacher(model, limits, _TOGETHER, clock)
@@ -70,6 +70,7 @@ class Preparer:
         self._known: set[Series] = set()
         self._unready: set[Series] = set()
         self._left: set[Series] = set()
+        self._begun: list[Series] = []
         self._goes_on: dict[str, bool] = {}
         self._heir = ""
         self.is_ready = False
@@ -77,6 +78,7 @@ class Preparer:
 
     def prepare(self, until: float) -> None:
         """Prepare until this time of the clock, if nobody else does, or nothing is left to do."""
+        self._end()  # a lesson that failed killed nobody
         self._walks()  # so that it is known at once of how many series it has to be ready for
         goes_on = True
         while self._is_heir() and goes_on and self._clock() < until and self._walks():
@@ -86,7 +88,9 @@ class Preparer:
         """Say how far it is, and whether it is this model that prepares."""
         fleet, count = self._model.fleet, len(self._known)
         ready = count - len(self._unready)
-        heir = self._store.standby.name_heir(fleet, ready, count, first=self._comes_first)
+        heir = self._store.standby.name_heir(
+            fleet, ready, count, rolls=self._rolls, first=self._comes_first
+        )
         self._comes_first = False
         if heir != fleet:
             # What it has prepared may be replaced meanwhile.
@@ -114,12 +118,13 @@ class Preparer:
         """Look at some series, and teach those that are not ready; whether there were any to."""
         group, rest = self._todo[-_TOGETHER:], self._todo[:-_TOGETHER]
         identities = [self._model.identity(series) for series in group]
-        behind = [
+        unready = [
             one for one in self._store.standby.look(group, identities) if not self._is_done(one)
         ]
-        unready = {one.series for one in behind}
-        self._unready = self._unready - set(group) | unready
-        self._todo = rest + [series for series in group if series in unready]
+        self._unready = self._unready - set(group) | {one.series for one in unready}
+        # For what is reserved another walk has to come.
+        behind = [one for one in unready if not one.reserved]
+        self._todo = rest + [one.series for one in behind]
         if behind:
             self.is_ready, left = False, len(self._left)
             taught = self._teach(self._not_deadly(behind)[: self._together])
@@ -145,9 +150,10 @@ class Preparer:
         return safe or doubtful[:1]
 
     def _ended_walk(self) -> None:
-        if not self.is_ready:
+        is_ready = not self._unready
+        if is_ready and not self.is_ready:
             log.info("prepared", own=self._model.fleet, series=len(self._known))
-        self.is_ready = True
+        self.is_ready = is_ready
         self._walks_at = self._clock() + _WALK_S
 
     def _is_done(self, standing: Standing) -> bool:
@@ -183,13 +189,14 @@ class Preparer:
         if not names:
             return False
         self._store.standby.begin(names)
+        self._begun = names
         seen = {one.series: one.seen for one in behind}
         claims = [claim for one in behind if (claim := self._claim(one))]
         self._teacher.start()
         # Who has candles left when others are done has to lie in the first rows: the longest first.
         claims.sort(key=lambda claim: len(claim.entries), reverse=True)
-        begun = [work for claim in claims if (work := self._begun(claim))]
-        saved = [self._teacher.saved(work, keep=False) for work in self._teacher.taught(begun)]
+        works = [work for claim in claims if (work := self._begin(claim))]
+        saved = [self._teacher.saved(work, keep=False) for work in self._teacher.taught(works)]
         rows = [
             (prepared, self._model.identity(prepared.series), seen[prepared.series])
             for work in saved
@@ -197,9 +204,15 @@ class Preparer:
         ]
         self._teacher.done()
         self._store.standby.prepare(self._model.fleet, rows)
-        self._store.standby.end(names)
+        self._end()
         self._pace(self._clock() - began)
         return True
+
+    def _end(self) -> None:
+        """Note that nobody has died of what was begun last."""
+        if self._begun:
+            self._store.standby.end(self._begun)
+            self._begun = []
 
     def _pace(self, took_s: float) -> None:
         """Teach fewer at a time where that took long: who waits has to show that it lives."""
@@ -236,7 +249,7 @@ class Preparer:
             spoilt=None,
         )
 
-    def _begun(self, claim: Claim) -> Progress | None:
+    def _begin(self, claim: Claim) -> Progress | None:
         try:
             return self._teacher.begin(claim)
         except StateError as error:

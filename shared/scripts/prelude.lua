@@ -91,10 +91,19 @@ local function head_of(series)
   return type(state) == 'string' and string.sub(state, 1, 1024) or ''
 end
 
--- Have a state stand by, in place of whatever does.
-local function stand_by(series, ttl, id, state, cursor, sequence, since)
+-- Have a state stand by, in place of whatever does; a fleet is named that has prepared it.
+local function stand_by(series, ttl, fleet, id, state, cursor, sequence, since)
   local key = STANDBY .. series
   redis.call('DEL', key)
-  redis.call('HSET', key, 'id', id, 'state', state, 'cursor', cursor, 'sequence', sequence, 'since', since)
+  redis.call('HSET', key, 'fleet', fleet, 'id', id, 'state', state, 'cursor', cursor, 'sequence', sequence,
+    'since', since)
   redis.call('PEXPIRE', key, ttl)
+end
+
+-- Whether what stands by is of those who have the field, and have not gone on from it yet. Only who is to
+-- take the field from them may replace it, and not within two minutes: series of a minute have gone on by then.
+local function is_reserved(series)
+  local holder = redis.call('GET', FLEET)
+  if not holder or redis.pcall('HGET', STANDBY .. series, 'fleet') ~= holder then return false end
+  return redis.call('EXISTS', RELIEVED) == 1 or redis.pcall('HGET', HEIR, 'rolls') ~= '1'
 end

@@ -24,7 +24,7 @@ if put_by ~= '' then
   local is_sound = was[1] and is_whole(was[2]) and is_whole(was[3]) and is_whole(was[4])
   if is_sound and was[2] and was[3] and was[4] then
     local lacks = #behind(series, was[2], was[3])
-    stand_by(series, put_by_ttl, put_by, was[1], was[2], text(tonumber(was[4]) - lacks), was[5] or '')
+    stand_by(series, put_by_ttl, '', put_by, was[1], was[2], text(tonumber(was[4]) - lacks), was[5] or '')
   end
 end
 

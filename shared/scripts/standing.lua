@@ -1,7 +1,7 @@
 -- Read only: where models that wait stand with their series.
--- Answers for each: how the state in force begins; up to where a state of the model's
--- stands by, whether the log still has that candle, how many come after it, at most so many, and what stands
--- by, whosever it is.
+-- Answers for each: how the state in force begins; up to where a state of the model's stands by, whether
+-- the log still has that candle, how many come after it, at most so many; what stands by, whosever it is, and
+-- whether it is not to be replaced.
 local most = ARGV[1]
 
 local function count_entries(series, from, to)
@@ -15,6 +15,7 @@ for i = 2, #ARGV, 2 do
   local cursor = not held.err and held[1] == id and is_whole(held[2]) and held[2]
   local is_there = cursor and count_entries(series, cursor, cursor) == 1
   out[#out + 1] = {head_of(series), cursor or '', is_there and 1 or 0,
-    count_entries(series, is_there and '(' .. cursor .. '-0' or '-', '+'), held.err and '' or (held[1] or '') .. (held[2] or '')}
+    count_entries(series, is_there and '(' .. cursor .. '-0' or '-', '+'),
+    held.err and '' or (held[1] or '') .. (held[2] or ''), is_reserved(series) and 1 or 0}
 end
 return out

@@ -1,26 +1,33 @@
 -- The heartbeat of the fleet (design rules 8 and 11).
 -- A worker that learns nothing gives no fleet and keeps none alive. One that waits for the field may
--- only look whether it is free: after an outage those who hold it shall come first. Who was relieved just
--- now relieves nobody: it is one that was to end, and was started anew.
+-- only look whether it is free: after an outage those who hold it shall come first. Only the heir relieves
+-- them, whose states stand by; and not one who was relieved just now: it was to end, and was started anew.
 -- Answers: Redis's time, the fleet's holder, doorbells missing, whether housekeeping is due.
 local per_claim, fleet, fleet_ttl, how = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4]
 local guard_ms, lease, period_ms = ARGV[5], tonumber(ARGV[6]), ARGV[7]
-local now = now_ms()
+local now, relieved_ms = now_ms(), 2 * fleet_ttl
 
 -- Expiries are absolute too: after a step back they would hold for the length of the step. A guard
 -- without one is not ours: it would hold for ever.
-for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HEIR] = fleet_ttl, [RELIEVED] = 2 * fleet_ttl, [HOUSEKEEPING] = period_ms}) do
+for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HEIR] = fleet_ttl, [RELIEVED] = relieved_ms, [HOUSEKEEPING] = period_ms}) do
   local left = redis.call('PTTL', name)
   if left == -1 or left > tonumber(most) then redis.call('DEL', name) end
 end
 
 local holder = redis.call('GET', FLEET)
+local relieved_until = tonumber(redis.pcall('HGET', RELIEVED, fleet))
+local was_relieved = relieved_until and relieved_until > now and relieved_until <= now + relieved_ms
+local may_relieve = not was_relieved and redis.pcall('HGET', HEIR, 'fleet') == fleet
 if fleet ~= '' then
   if holder == fleet then
     -- A full Redis would refuse to write the name again.
     redis.call('PEXPIRE', FLEET, fleet_ttl)
-  elseif how == 'take over' or (how == 'relieve' and redis.call('GET', RELIEVED) ~= fleet) or (not holder and how ~= 'look') then
-    if holder then redis.call('SET', RELIEVED, holder, 'PX', 2 * fleet_ttl) end
+  elseif how == 'take over' or (how == 'relieve' and may_relieve) or (not holder and how ~= 'look') then
+    if holder then
+      if redis.call('TYPE', RELIEVED).ok ~= 'hash' then redis.call('DEL', RELIEVED) end
+      redis.call('HSET', RELIEVED, holder, text(now + relieved_ms))
+      redis.call('PEXPIRE', RELIEVED, relieved_ms)
+    end
     redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
     holder = fleet
     if redis.call('HGET', HEIR, 'fleet') == fleet then redis.call('DEL', HEIR) end

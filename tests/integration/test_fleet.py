@@ -35,16 +35,49 @@ def test_a_worker_of_another_model_takes_nothing(store: Store) -> None:
     assert len(store.claim("fleet-b").claims) == 1
 
 
+def relieved_by(store: Store, fleet: str) -> str:
+    """Who has the field when this one has prepared, and wants it."""
+    store.standby.name_heir(fleet, 0, 0, first=True)
+    return store.tick(fleet, "relieve").holder
+
+
 def test_who_was_relieved_just_now_relieves_nobody(store: Store) -> None:
     """It was to end, and something has started it anew; by force it may."""
     store.tick("fleet-a")
-    assert store.tick("fleet-b", "relieve").holder == "fleet-b"
-    assert store.tick("fleet-a", "relieve").holder == "fleet-b"
-    assert store.tick("fleet-c", "relieve").holder == "fleet-c"
-    assert store.tick("fleet-b", "relieve").holder == "fleet-c"
-    assert store.tick("fleet-a", "relieve").holder == "fleet-a"
-    assert store.tick("fleet-c", "take over").holder == "fleet-c"
+    assert relieved_by(store, "fleet-b") == "fleet-b"
+    assert relieved_by(store, "fleet-a") == "fleet-b"
+    assert relieved_by(store, "fleet-c") == "fleet-c"
+    assert relieved_by(store, "fleet-b") == "fleet-c"
+    assert relieved_by(store, "fleet-a") == "fleet-c"
+    assert store.tick("fleet-a", "take over").holder == "fleet-a"
     assert 60_000 < store.link.redis.pttl(store.keys.relieved) <= 120_000
+
+
+@pytest.mark.parametrize("until", [1, 10**15, "x"])
+def test_nobody_is_relieved_for_ever(store: Store, until: object) -> None:
+    """After two minutes, or a step of Redis's clock, it may relieve others again."""
+    store.tick("fleet-a")
+    store.link.redis.hset(store.keys.relieved, "fleet-b", until)
+    store.link.redis.expire(store.keys.relieved, 100)
+
+    assert relieved_by(store, "fleet-b") == "fleet-b"
+
+
+def test_only_the_heir_relieves(store: Store) -> None:
+    """What another one has prepared stands by, if anything does."""
+    store.tick("fleet-a")
+    assert store.tick("fleet-b", "relieve").holder == "fleet-a"
+    store.standby.name_heir("fleet-c", 0, 0)
+    assert store.tick("fleet-b", "relieve").holder == "fleet-a"
+
+
+def test_a_key_of_another_kind_keeps_nobody_from_the_field(store: Store) -> None:
+    """It is replaced."""
+    store.tick("fleet-a")
+    store.link.redis.set(store.keys.relieved, "mine", ex=100)
+
+    assert relieved_by(store, "fleet-b") == "fleet-b"
+    assert relieved_by(store, "fleet-a") == "fleet-b"
 
 
 def test_only_a_tick_gives_an_empty_field_away(store: Store) -> None:

@@ -70,7 +70,8 @@ def test_what_is_prepared_is_what_learning_again_comes_to(store: Store) -> None:
         found = stands_by(store, series)
         assert found is not None
         assert found.memory() == taught(WALK[:-1]).memory()
-    assert store.overview()["heir"] == {"fleet": "new", "ready": 2, "series": 2}
+    ready = {"fleet": "new", "rolls": False, "ready": 2, "series": 2}
+    assert store.overview()["heir"] == ready
 
 
 def test_who_takes_over_goes_on_from_there_and_what_was_in_force_stands_by(store: Store) -> None:
@@ -315,7 +316,8 @@ def test_series_are_looked_at_again_and_those_that_are_gone_are_not_waited_for(
     preparer.prepare(now[0] + 0.5)
 
     assert (first.sequence, (stands_by(store) or first).sequence) == (299, 329)
-    assert store.overview()["heir"] == {"fleet": "new", "ready": 1, "series": 1}
+    ready = {"fleet": "new", "rolls": False, "ready": 1, "series": 1}
+    assert store.overview()["heir"] == ready
 
 
 def test_who_holds_the_field_is_nobody_s_heir(store: Store) -> None:

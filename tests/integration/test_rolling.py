@@ -154,9 +154,9 @@ def test_what_can_be_gone_on_from_is_not_prepared(
 def test_whether_it_is_ready_is_told(
     store: Store, candlecast: Callable[..., Any], start: Start, eventually: Eventually
 ) -> None:
-    """To whoever starts and ends containers: those of before stay until the new ones are."""
+    """To whoever starts and ends containers: those of before stay until the new ones learn."""
     store.append(many(1)[0], walk(300))
-    assert candlecast("ready").returncode == 1
+    assert candlecast("ready").stdout == "not ready: now learns nobody; prepares nobody\n"
     assert candlecast("worker", "--burst").returncode == 0
     assert candlecast("ready").stdout == "ready: workers of these settings learn\n"
     other = OTHERS["horizons"]
@@ -168,8 +168,12 @@ def test_whether_it_is_ready_is_told(
     worker = start("worker", **other)
     eventually(lambda: (store.overview()["heir"] or {}).get("ready"), "it has prepared")
 
-    assert candlecast("ready", **other).stdout.endswith("are prepared; now learns another\n")
-    assert candlecast("ready").returncode == 1
+    told = candlecast("ready", **other)
+    assert told.returncode == 1
+    assert told.stdout == "not ready: now learns another; prepares this one, for 1 of 1 series\n"
+    assert candlecast("ready").stdout.startswith("not ready: now learns another; prepares default-")
+    status = " ".join(candlecast("status").stdout.split())
+    assert "ready for 1 of 1 series; waits until nobody learns" in status
     assert worker.poll() is None
 
 
@@ -189,7 +193,7 @@ def test_who_has_had_the_field_does_not_take_it_again(
     (worker,) = children(supervisor)
     os.kill(worker, signal.SIGKILL)
     eventually(lambda: children(supervisor) not in ([], [worker]), "the next one is there")
-    ready = {"fleet": own, "ready": 3, "series": 3}
+    ready = {"fleet": own, "rolls": False, "ready": 3, "series": 3}
     store.link.redis.delete(store.keys.heir)
     eventually(lambda: store.overview()["heir"] == ready, "it has prepared")
     ticks = ticked(store)
