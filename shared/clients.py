@@ -8,6 +8,7 @@ import redis.asyncio
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
+from shared import primary
 from shared.errors import InvalidValue
 
 # A hiccup is bridged; whoever calls knows better how long an outage is to be waited for.
@@ -17,7 +18,7 @@ _SENTINELS = "redis+sentinel://"
 _SENTINEL_PORT = 26_379
 # Where a sentinel is away the next one is asked.
 _SENTINEL_S = 1.0
-_FORMS = (
+FORMS = (
     "redis://default:password@host:6379/0, or for sentinels "
     "redis+sentinel://default:password@host1:26379,host2:26379/service/0"
 )
@@ -63,7 +64,7 @@ def from_url(
         return client.from_url(url, **options)
     except ValueError as error:
         shown = url.rpartition("@")[2].partition("?")[0]
-        raise InvalidValue("redis_url", shown, f"{error}; write {_FORMS}") from error
+        raise InvalidValue("redis_url", shown, f"{error}; write {FORMS}") from error
 
 
 def _by_sentinels(client: Any, url: str, options: dict[str, Any]) -> Any:
@@ -78,7 +79,7 @@ def _by_sentinels(client: Any, url: str, options: dict[str, Any]) -> Any:
     if unknown := told.keys() - {"sentinel_password"}:
         raise ValueError(f"{', '.join(sorted(unknown))} is unknown")
     is_async = issubclass(client, redis.asyncio.Redis)
-    sentinel = redis.asyncio.Sentinel if is_async else redis.Sentinel
+    sentinel = primary.AsyncSentinel if is_async else primary.Sentinel
     asked = {
         "protocol": 2,
         "password": told.get("sentinel_password"),
@@ -86,13 +87,14 @@ def _by_sentinels(client: Any, url: str, options: dict[str, Any]) -> Any:
         "socket_timeout": _SENTINEL_S,
         "retry": type(options["retry"])(NoBackoff(), 0),
     }
-    primary = sentinel(
+    manager = sentinel(
         [(place.hostname or "127.0.0.1", place.port or _SENTINEL_PORT) for place in places],
         sentinel_kwargs=asked,
     )
-    return primary.master_for(
+    return manager.master_for(
         service,
         redis_class=client,
+        connection_class=primary.AsyncConnection if is_async else primary.Connection,
         db=int(database or 0),
         username=unquote(user) or None,
         password=unquote(password) or None,
@@ -106,8 +108,15 @@ def _pairs(query: str) -> list[tuple[str, str, str]]:
 
 
 def address_of(client: Any) -> str:
-    """Return host, port and database of a client, or the service of its sentinels; no password."""
-    kwargs = client.get_connection_kwargs()
-    service = getattr(client.connection_pool, "service_name", None)
-    place = kwargs.get("path") or service or f"{kwargs.get('host')}:{kwargs.get('port')}"
+    """Return host, port and database of a client, without its password.
+
+    Behind sentinels these are the service, the primary that was last connected to, and the
+    database: ``candles (127.0.0.1:6379)/0``.
+    """
+    kwargs, pool = client.get_connection_kwargs(), client.connection_pool
+    place = kwargs.get("path") or f"{kwargs.get('host')}:{kwargs.get('port')}"
+    if service := getattr(pool, "service_name", None):
+        place = service
+        if pool.master_address:
+            place += " ({}:{})".format(*pool.master_address)
     return f"{place}/{kwargs.get('db', 0)}"

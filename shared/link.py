@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import redis
 
-from shared.clients import address_of, from_url
+from shared.clients import FORMS, address_of, from_url
 from shared.errors import StoreError, StoreFull, StoreUnavailable
 from shared.keys import Keys
 
@@ -162,8 +162,8 @@ def translated(client: Any) -> Iterator[None]:
         yield
     except _UNREACHABLE as error:
         raise StoreUnavailable(
-            f"Redis at {address_of(client)}: {error} (the address is CANDLECAST_REDIS_URL, such as "
-            "redis://default:password@host:6379/0)"
+            f"Redis at {address_of(client)}: {error} "
+            f"(the address is CANDLECAST_REDIS_URL, such as {FORMS})"
         ) from error
     except redis.RedisError as error:
         text = f"Redis at {address_of(client)}: {error}"

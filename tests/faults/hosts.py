@@ -33,6 +33,13 @@ class Host:
         first = int(net[2])
         self.gateway, address = (f"{net[0]}.{first + at}" for at in (1, 2))
         _ip("netns", "add", self._name)
+        try:
+            self._connect(address)
+        except BaseException:
+            self.close()  # nobody else knows of it
+            raise
+
+    def _connect(self, address: str) -> None:
         far = f"{self._name}f"
         _ip("link", "add", self._cable, "type", "veth", "peer", "name", far, "netns", self._name)
         _ip("address", "add", f"{self.gateway}/30", "dev", self._cable)

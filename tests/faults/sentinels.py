@@ -83,18 +83,52 @@ class Sentinels:
         -------
         How many candles that were acknowledged it has not got.
         """
-        before, after = self.primary, self.replica
-        acknowledged = self._appended(before)
-        self._running[before].send_signal(signal.SIGKILL)
+        before = self.primary
+        lost = self._strike(signal.SIGKILL)
         self._running.pop(before).wait()
-        self._wait(lambda: self.primary == after and self._is_primary(after), "a failover")
-        return acknowledged - self._appended(after)
+        return lost
+
+    def hang(self) -> int:
+        """Have the primary hang, by SIGSTOP, and wait until the replica has taken its place.
+
+        Returns
+        -------
+        How many candles that were acknowledged the replica has not got.
+        """
+        return self._strike(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Wake up the one that hangs: it takes itself for the primary, until it is told better."""
+        demoted = self.replica
+        self._running[demoted].send_signal(signal.SIGCONT)
+        self._rejoin(lambda: not self._is_primary(demoted))
+
+    @contextlib.contextmanager
+    def deaf_sentinel(self) -> Iterator[None]:
+        """Have the sentinel hang that everybody asks first."""
+        process = self._running[self._sentinels[0]]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def start_again(self) -> None:
         """Start the one that was killed: it comes back as a replica, with what the other has."""
+        self._start_node(self.replica, of=self.primary)
+        self._rejoin(lambda: True)
+
+    def _strike(self, by: signal.Signals) -> int:
+        before, after = self.primary, self.replica
+        acknowledged = self._appended(before)
+        self._running[before].send_signal(by)
+        self._wait(lambda: self.primary == after and self._is_primary(after), "a failover")
+        return acknowledged - self._appended(after)
+
+    def _rejoin(self, is_replica: Callable[[], bool]) -> None:
+        self._wait(is_replica, "it is a replica")
         with self._at(self.primary) as client:
             client.config_set("masterauth", _PASSWORD)
-        self._start_node(self.replica, of=self.primary)
         self.wait_for_replica()
         self._wait(self._all_are_content, "no sentinel takes the primary for dead")
 
@@ -102,7 +136,7 @@ class Sentinels:
         """End all of them."""
         self.client.close()
         for process in self._running.values():
-            process.kill()
+            process.kill()  # one that is stopped too
             process.wait()
 
     def _start_node(self, port: int, of: int | None = None) -> None:

@@ -1,5 +1,6 @@
 """Workers on several hosts, of which one is cut off in mid-job."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 
@@ -21,10 +22,8 @@ _OFF_S = 3.0
 @pytest.fixture
 def hosts() -> Iterator[list[Host]]:
     """Two of them."""
-    there = [Host(number) for number in range(2)]
-    yield there
-    for host in there:
-        host.close()
+    with contextlib.ExitStack() as there:
+        yield [there.enter_context(contextlib.closing(Host(number))) for number in range(2)]
 
 
 def start_worker(stage: Stage, host: Host) -> Process:
