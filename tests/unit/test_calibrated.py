@@ -250,7 +250,7 @@ def test_a_still_market_that_moves_spoils_nothing(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("hoarder", "Hoarder begins anew: UnpicklingError: datetime.timedelta"),
+        ("hoarder", "Hoarder begins anew: ValueError: datetime.timedelta"),
         ("locked", "Locked begins anew: OSError: my disk"),
     ],
 )
