@@ -65,10 +65,9 @@ def fill_array(array: Any, state: Any) -> None:
         is_of_objects = isinstance(dtype, np.dtype) and dtype.kind == "O"
         if not is_of_objects or _size(shape) != len(content):
             raise refused(f"an array of {len(content)} objects for its shape")
-        content = [*content]
     else:
         _check_bytes(dtype, shape, content)
-    array.__setstate__((*state[:4], content))
+    array.__setstate__(state)
 
 
 def _check_bytes(dtype: Any, shape: Any, content: Any) -> None:
