@@ -1,22 +1,30 @@
-"""What a saved state may name: a second wall behind its signature."""
+"""What a saved state may name, and what it may do with it: a second wall behind its signature.
 
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
-from functools import partial
-from importlib import import_module
-from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
-from typing import Any, Self
+Nothing but what honest pickles do. They say it in `models.unpickler`, by opcode.
+"""
+
+import sys
+from collections import Counter, OrderedDict, deque
+from collections.abc import Collection, Mapping
+from random import Random
+from statistics import NormalDist
+from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, NoneType
+from typing import Any
 
 import numpy as np
+from numpy.random import SeedSequence
 from river.base import Base
+
+from models.remade import FILL, INSTEAD, fill_dtype, refused
 
 OURS = {("shared.candle", "Timeframe")}
 """All that the states of our own models name."""
 _CODE = (FunctionType, BuiltinFunctionType)
-# By which NumPy's arrays are read back; it knows in which order they lay.
-_FILLED: Callable[..., Any] = import_module("numpy._core.numeric")._frombuffer  # noqa: SLF001
-# Of these there is one in a process: what is changed in it is changed for everybody.
-_SHARED = (type, *_CODE, MethodType, ModuleType)
+_PLAIN = (
+    *(NoneType, bool, int, float, complex, str, bytes, bytearray),
+    *(tuple, list, dict, set, frozenset),
+)
+_NUMBERS = (NoneType, bool, int, float)
 
 # River's packages that only compute: not its streams, caches, data sets and evaluations, which
 # read and write files and the network. Of ours nothing: what a learner is made of it derives from
@@ -36,21 +44,17 @@ _BUILTINS = (
     *("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list", "range", "set"),
     *("slice", "str", "tuple"),
 )
+# Python's own that pickles call; NumPy's are in `models.remade`.
+_CALLED = {complex, range, slice, Counter, OrderedDict, deque, Random}
+_FILLED_BY_THEMSELVES = (NormalDist, Random, SeedSequence)
 _GLOBALS = (
     OURS
     | {("builtins", name) for name in _BUILTINS}
-    | {("collections", name) for name in ("Counter", "OrderedDict", "defaultdict", "deque")}
+    | {("collections", name) for name in ("Counter", "OrderedDict", "deque")}
     | {
-        ("functools", "partial"),  # of what else may be named
-        ("numpy", "dtype"),
-        ("numpy._core.multiarray", "scalar"),
         ("numpy.random._mt19937", "MT19937"),
         ("numpy.random._pcg64", "PCG64"),
         ("numpy.random.bit_generator", "SeedSequence"),
-        ("numpy.random.bit_generator", "__pyx_unpickle_SeedSequence"),
-        ("numpy.random._pickle", "__bit_generator_ctor"),
-        ("numpy.random._pickle", "__generator_ctor"),
-        ("numpy.random._pickle", "__randomstate_ctor"),
         ("random", "Random"),
         ("river._river_rust.vectordict", "euclidean_distance_tuple"),
         ("river.forest.online_extra_trees", "ExtraTrees._detection_mode_all"),
@@ -70,8 +74,11 @@ def may_name(module: str, name: str, packages: Collection[str]) -> bool:
     if (module, name) in _GLOBALS:
         return True
     # A dot would lead through what a module has imported, or a class, to any other.
-    is_rivers = is_in(module, _PACKAGES) and not is_in(module, _CLOSED)
-    return "." not in name and (is_rivers or is_in(module, packages))
+    return "." not in name and (_is_rivers(module) or is_in(module, packages))
+
+
+def _is_rivers(module: str) -> bool:
+    return is_in(module, _PACKAGES) and not is_in(module, _CLOSED)
 
 
 def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) -> bool:
@@ -84,74 +91,104 @@ def is_its_own(found: Any, module: str, name: str, packages: Collection[str]) ->
 
 
 def method_of(owner: Any, name: str) -> Any:
-    """Return a method of an estimator: for this alone may a state ask for an attribute.
+    """Return a method of an estimator, or of a part of River's: for this alone is `getattr` called.
 
     As its class has it: what lies in an instance is the state's.
     """
-    places = [vars(kind) for kind in type(owner).__mro__] if isinstance(owner, Base) else []
+    kind = type(owner)
+    if type(name) is not str:
+        raise refused(f"{type(name).__name__} of {kind.__name__}")
+    is_such = isinstance(owner, Base) or _is_rivers(kind.__module__)
+    places = [vars(base) for base in kind.__mro__] if is_such else []
     found = next((place[name] for place in places if name in place), None)
     if name.startswith("__") or not isinstance(found, FunctionType):
-        raise ValueError(f"{name} of {type(owner).__name__} is not allowed in a state")
+        raise refused(f"{name} of {kind.__name__}")
     return MethodType(found, owner)
 
 
-def may_be_built(owner: Any, state: Any) -> bool:
-    """Whether a state may fill in what it has made: no class or function, no dtype of its own.
-
-    A dtype's is as the dtype is already: neither with fields, nor of another size or other flags,
-    by which NumPy would take numbers for objects.
-    """
-    if isinstance(owner, np.dtype):
-        own = owner.__reduce__()[2]
-        return isinstance(state, tuple) and state[2:] == own[2:] and state[2:5] == (None,) * 3
-    parts = state if isinstance(state, tuple) else (state,)
-    names = [name for part in parts if isinstance(part, dict) for name in part]
-    # By these an object tells others, such as `copy`, what to call.
-    tells = any(isinstance(name, str) and name.startswith("__") for name in names)
-    return not (tells or isinstance(owner, _SHARED))
-
-
-def may_be_filled(owner: Any) -> bool:
-    """Whether a state may add to this: a collection, by its class's own means."""
-    own_means = getattr(owner, "__dict__", {})
-    is_collection = isinstance(owner, list | deque | set | dict)
-    return is_collection and not {"append", "extend"} & own_means.keys()
-
-
-def may_be_called(function: Any) -> bool:
-    """Whether reading a state may call this: no method of an estimator's, however it is bound."""
-    return not isinstance(function, MethodType | partial)
-
-
-class Array:
-    """Stands for NumPy's arrays where a state names them: nobody makes one of it but `array_of`.
-
-    The class itself would take any bytes for the addresses of objects.
-    """
-
-    def __new__(cls, *_: Any, **__: Any) -> Self:
-        """Refuse."""
-        raise ValueError("numpy.ndarray is not allowed in a state but to be reconstructed")
-
-
-def array_of(kind: Any, *_: Any) -> Any:
-    """Return an empty array, to be filled in."""
-    if kind is not Array:
-        raise ValueError(f"an array of {kind} is not allowed in a state")
-    return np.empty(0, np.int8)
-
-
-def filled(buffer: Any, *how: Any) -> Any:
-    """Return an array of bytes, a copy: into what an array of objects holds nobody may write."""
-    if not isinstance(buffer, bytes | bytearray):
-        raise TypeError(f"an array over a {type(buffer).__name__} is not allowed in a state")
-    return _FILLED(bytearray(buffer), *how)
-
-
-INSTEAD: Mapping[tuple[str, str], Any] = {
-    ("builtins", "getattr"): method_of,
-    ("numpy", "ndarray"): Array,
-    ("numpy._core.multiarray", "_reconstruct"): array_of,
-    ("numpy._core.numeric", "_frombuffer"): filled,
-}
+REPLACED: Mapping[tuple[str, str], Any] = {**INSTEAD, ("builtins", "getattr"): method_of}
 """What is found where a state names these."""
+
+
+def check_call(function: Any, args: Any, packages: Collection[str]) -> None:
+    """Refuse to call what honest pickles do not, or with more than plain values.
+
+    Of what looks like one of these methods would be called. A user's classes and functions take
+    what they like.
+    """
+    is_found = isinstance(function, type | FunctionType | BuiltinFunctionType)
+    if not is_found or type(args) is not tuple:
+        raise refused(f"to call a {type(function).__name__}")
+    if function in REPLACED.values() or is_in(function.__module__, packages):
+        return
+    # By itself River's makes no estimator so: what that is given it would call.
+    is_rivers = isinstance(function, type) and _is_rivers(function.__module__)
+    is_called = is_rivers and (issubclass(function, deque) or function.__name__ == "VectorDict")
+    if not is_called and function not in _CALLED:
+        raise refused(f"to call {function.__qualname__}")
+    _check_only(_PLAIN, args, function)
+
+
+def check_new(kind: Any, args: Any, packages: Collection[str], *, by_name: bool = False) -> None:
+    """Refuse to make an instance of anything but a class of River's, of numbers, or of a user's."""
+    if not isinstance(kind, type) or issubclass(kind, type) or type(args) is not tuple:
+        raise refused(f"an instance of a {type(kind).__name__}")
+    if is_in(kind.__module__, packages):
+        return
+    if by_name or not (_is_rivers(kind.__module__) or kind is NormalDist):
+        raise refused(f"an instance of {kind.__qualname__}")
+    _check_only(_NUMBERS, args, kind)
+
+
+def _check_only(kinds: tuple[type, ...], args: tuple[Any, ...], what: Any) -> None:
+    for one in args:
+        if type(one) not in kinds:
+            raise refused(f"{what.__qualname__} of a {type(one).__name__}")
+
+
+def fill_in(owner: Any, state: Any, packages: Collection[str]) -> None:
+    """Fill in an instance, in the way of its class; what there is once for all stays as it is.
+
+    With dicts that nobody else holds, or could fill in later, and by no names by which an object
+    tells others, such as `copy`, what to call.
+    """
+    kind = type(owner)
+    is_users = is_in(kind.__module__, packages)
+    if isinstance(owner, np.dtype):
+        fill_dtype(owner, state)
+    elif kind in FILL:
+        FILL[kind](owner, state)
+    elif kind in _FILLED_BY_THEMSELVES and type(state) is tuple:
+        owner.__setstate__(state)
+    elif (is_users or _is_rivers(kind.__module__)) and not isinstance(owner, type):
+        _fill(owner, state, is_users=is_users)
+    else:
+        raise refused(f"to change a {kind.__name__}")
+
+
+def _fill(owner: Any, state: Any, *, is_users: bool) -> None:
+    way = getattr(type(owner), "__setstate__", None)
+    if way and type(state) is dict:
+        way(owner, _named(state))
+    elif way and (is_users or type(state) is bytes):
+        way(owner, state)
+    elif way:
+        raise refused(f"{type(owner).__name__} of a {type(state).__name__}")
+    else:
+        by_name, by_slot = state if type(state) is tuple else (state, None)
+        if by_name is not None:
+            vars(owner).update(_named(by_name))
+        for name, value in _named({} if by_slot is None else by_slot).items():
+            if not isinstance(getattr(type(owner), name, None), MemberDescriptorType):
+                raise refused(f"{name} of {type(owner).__name__}")
+            setattr(owner, name, value)
+
+
+def _named(state: Any) -> dict[str, Any]:
+    """Return a copy of what is to be filled in by name; each name is one text, and saved once."""
+    if type(state) is not dict:
+        raise refused(f"to fill in a {type(state).__name__}")
+    for name in state:
+        if type(name) is not str or name.startswith("__"):
+            raise refused(f"{name if type(name) is str else type(name)} in an instance")
+    return {sys.intern(name): value for name, value in state.items()}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections import deque
 from collections.abc import Mapping
 from functools import singledispatch
 from inspect import signature
@@ -174,7 +175,7 @@ def _(value: np.integer | np.bool_) -> Any:
 
 
 @_spelled.register
-def _(value: list | tuple) -> Any:  # type: ignore[type-arg]
+def _(value: list | tuple | deque) -> Any:  # type: ignore[type-arg]
     return [_spelled(one) for one in value]
 
 
@@ -195,8 +196,14 @@ def _(value: Mapping) -> Any:  # type: ignore[type-arg]
 
 @_spelled.register
 def _(value: base.Base) -> Any:
-    names = signature(type(value)).parameters
-    return [_name_of(type(value)), {name: _spelled(getattr(value, name)) for name in names}]
+    spelled = {}
+    for name in signature(type(value)).parameters:
+        try:
+            spelled[name] = _spelled(getattr(value, name))
+        except InvalidValue as error:
+            where = f"{type(value).__name__}.{name}: {error.value}"
+            raise InvalidValue("model", where, error.remedy) from None
+    return [_name_of(type(value)), spelled]
 
 
 def _name_of(value: Any) -> str:

@@ -98,6 +98,11 @@ def stand_in(name: str) -> str:
     return "" if name.partition(_AT)[0] in MODELS else "default"
 
 
+def has_river(name: str) -> bool:
+    """Whether a model, or its challenger, is a River model: ours hold nothing but plain data."""
+    return any(role and stand_in(role) for role in roles(name))
+
+
 def is_own(name: str) -> bool:
     """Whether a model, or its challenger, is named by the path of a River model."""
     return any("." in role.partition(_AT)[0] for role in roles(name))

@@ -71,7 +71,9 @@ def _parts_of(
 
 
 def _part(
-    held: tuple[dict[str, Any], Any, dict[Any, Share]], like: Learner, modules: Collection[str]
+    held: tuple[dict[str, Any], Any, dict[Any, Share]],
+    like: Learner,
+    modules: Collection[str] | None,
 ) -> Learner:
     """Return a new learner like this one that knows what is there of its models."""
     parameters, own, found = held

@@ -19,7 +19,8 @@ class Signer:
     previous
         The key before it, accepted but not signed with: so a key rotates without loss.
     modules
-        Packages whose classes and functions a state may name, beside ours and River's.
+        Packages whose classes and functions a state may name, beside River's; None where it may
+        name nothing: then it is read as plain data, whatever is signed.
 
     Attributes
     ----------
@@ -28,12 +29,12 @@ class Signer:
     """
 
     def __init__(
-        self, key: bytes, previous: bytes | None = None, modules: Collection[str] = ()
+        self, key: bytes, previous: bytes | None = None, modules: Collection[str] | None = ()
     ) -> None:
         if not key:
             raise StateError("the state key is empty: set CANDLECAST_STATE_KEY")
         self.key_id = _key_id(key)
-        self.modules = frozenset(modules)
+        self.modules = None if modules is None else frozenset(modules)
         self._key = key
         self._keys = {_key_id(secret): secret for secret in (key, previous) if secret}
 

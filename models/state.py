@@ -5,23 +5,15 @@ import pickle
 import sys
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from models import catalog, constants
-from models.allowed import (
-    INSTEAD,
-    OURS,
-    is_in,
-    is_its_own,
-    may_be_built,
-    may_be_called,
-    may_be_filled,
-    may_name,
-)
+from models.allowed import is_in
 from models.conformal import told_of
 from models.envelope import FORMAT, VERSIONS, fingerprint, header, inside, verified
 from models.learner import Learner
 from models.signer import Signer
+from models.unpickler import Foreign, Plain, Unpickler
 from shared.candle import Series
 from shared.errors import StateError
 from shared.header import MAGIC, split
@@ -53,7 +45,9 @@ def dump(learner: Learner, signer: Signer, series: Series) -> bytes:
     return sealed(body(learner, signer.modules, to_be_read=True), learner, signer, series)
 
 
-def body(learner: Learner, modules: Collection[str] = (), *, to_be_read: bool = False) -> bytes:
+def body(
+    learner: Learner, modules: Collection[str] | None = (), *, to_be_read: bool = False
+) -> bytes:
     """Return the learner as bytes for this process alone, unless it is to be read by others too.
 
     What a user's estimators hold that could not be saved, or then not be read back, is forgotten,
@@ -93,11 +87,11 @@ def _pickled(learner: Learner) -> bytes:
     return pickle.dumps((parameters, arrays, both, parts), protocol=5)
 
 
-def _can_be_read(value: Any, modules: Collection[str]) -> str:
+def _can_be_read(value: Any, modules: Collection[str] | None) -> str:
     """Return why something could not be read back from a state; nothing where it could."""
     try:
         raw = pickle.dumps(value, protocol=5)
-        _Unpickler(io.BytesIO(raw), modules).load()
+        values_of(raw, modules)
     except (MemoryError, KeyboardInterrupt):
         raise
     except BaseException as error:  # noqa: BLE001 -- whatever it is made of; no file of ours is read
@@ -165,12 +159,12 @@ def load(
         ) from error
 
 
-def check_model(name: str, modules: Collection[str]) -> None:
+def check_model(name: str, modules: Collection[str] | None) -> None:
     """Refuse to import what a state names as its model, unless it is allowed or there already."""
     for path in catalog.paths(name):
         module, _, last = path.replace(":", ".").rpartition(".")
         is_there = hasattr(sys.modules.get(module), last)
-        if not is_in(module, modules) and not is_there:
+        if not is_in(module, modules or ()) and not is_there:
             raise StateError(
                 f"its model {path} is in no package that CANDLECAST_STATE_MODULES names"
             )
@@ -179,7 +173,7 @@ def check_model(name: str, modules: Collection[str]) -> None:
             raise StateError(f"its model {role} names no prior")
 
 
-def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> Learner:
+def _take_up(held: Any, into: Learner | None, modules: Collection[str] | None = ()) -> Learner:
     parameters, memory = held
     if into is None or into.parameters != parameters:
         check_model(parameters["model"], modules)
@@ -188,90 +182,14 @@ def _take_up(held: Any, into: Learner | None, modules: Collection[str] = ()) -> 
     return into
 
 
-class _Foreign(pickle.UnpicklingError):
-    """Something that none of our own models is made of."""
-
-
-class _Plain(pickle.Unpickler):
-    """Reads the states of our own models."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in OURS:
-            raise _Foreign(f"{module}.{name} is not allowed in a state")
-        return super().find_class(module, name)
-
-
-# The one that can be told what it may fill in.
-_IN_PYTHON: Any = pickle._Unpickler  # noqa: SLF001
-
-
-class _Unpickler(_IN_PYTHON):  # type: ignore[misc]
-    """Finds what is allowed only, and fills in no class: a second wall behind the signature."""
-
-    dispatch: ClassVar[dict[int, Any]] = {
-        opcode: read
-        for opcode, read in _IN_PYTHON.dispatch.items()
-        if opcode not in (*pickle.INST, *pickle.OBJ)  # Python 3 writes neither: each calls
-    }
-
-    def __init__(self, file: io.BytesIO, modules: Collection[str] = ()) -> None:
-        super().__init__(file)
-        self._modules = modules
-
-    def find_class(self, module: str, name: str) -> Any:
-        if instead := INSTEAD.get((module, name)):
-            return instead
-        if may_name(module, name, self._modules):
-            found = super().find_class(module, name)
-            if is_its_own(found, module, name, self._modules):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a state")
-
-    def load_build(self) -> None:
-        """Fill in what was made last."""
-        owner, state = self.stack[-2:]
-        self._allow(may_be_built(owner, state), owner, "changed")
-        super().load_build()
-
-    dispatch[pickle.BUILD[0]] = load_build
-
-    def load_reduce(self) -> None:
-        """Call what was found, with what was read."""
-        self._allow(may_be_called(self.stack[-2]), self.stack[-2], "called")
-        super().load_reduce()
-
-    dispatch[pickle.REDUCE[0]] = load_reduce
-
-    def load_append(self) -> None:
-        """Add one to a list."""
-        self._allow(may_be_filled(self.stack[-2]), self.stack[-2], "added to")
-        super().load_append()
-
-    dispatch[pickle.APPEND[0]] = load_append
-
-    def load_appends(self) -> None:
-        """Add several to a list, which lies aside while they are read."""
-        owner = self.metastack[-1][-1]
-        self._allow(may_be_filled(owner), owner, "added to")
-        super().load_appends()
-
-    dispatch[pickle.APPENDS[0]] = load_appends
-
-    @staticmethod
-    def _allow(is_allowed: bool, found: Any, how: str) -> None:  # noqa: FBT001
-        if not is_allowed:
-            name = getattr(found, "__qualname__", type(found).__qualname__)
-            raise pickle.UnpicklingError(f"{name} is not to be {how} by a state")
-
-
-def _read(body: bytes, modules: Collection[str]) -> tuple[dict[str, Any], tuple[Any, ...]]:
+def _read(body: bytes, modules: Collection[str] | None) -> tuple[dict[str, Any], tuple[Any, ...]]:
     """Return the parameters and the memory of what a state holds."""
     return _unpacked(outer(body), partial(values_of, modules=modules))
 
 
 def outer(body: bytes) -> tuple[Any, ...]:
     """Return parameters, arrays and values not read yet, as `_pickled` puts them together."""
-    held = _Plain(io.BytesIO(body)).load()
+    held = Plain(io.BytesIO(body)).load()
     if not isinstance(held, tuple):
         raise TypeError(f"it holds a {type(held).__name__}, not a learner's parameters and memory")
     return held
@@ -286,12 +204,14 @@ def _unpacked(
     return parameters, (arrays, own, *plain, *rest)
 
 
-def values_of(raw: bytes, modules: Collection[str]) -> Any:
-    """Read values of a state: in C where they are our own models' alone."""
+def values_of(raw: bytes, modules: Collection[str] | None) -> Any:
+    """Read values of a state: in C where they are plain data, as those of our own models are."""
     try:
-        return _Plain(io.BytesIO(raw)).load()
-    except _Foreign:
+        return Plain(io.BytesIO(raw)).load()
+    except Foreign as error:
+        if modules is None:
+            raise StateError(f"{error}: no River model is set here") from error
         try:
-            return _Unpickler(io.BytesIO(raw), modules).load()
-        except OSError as error:  # of what a user's class does there: no file of ours is read
-            raise StateError(told_of(error)) from error
+            return Unpickler(io.BytesIO(raw), modules).load()
+        except OSError as own:  # of what a user's class does there: no file of ours is read
+            raise StateError(told_of(own)) from own

@@ -56,12 +56,16 @@ def store() -> Store:
 
 @cache
 def signer() -> state.Signer:
-    """Return what signs states and checks them."""
+    """Return what signs states and checks them.
+
+    Where no River model is set, whatever a state has for its model is read as plain data.
+    """
     read = configured()
+    has_river = read.state_modules or any(map(catalog.has_river, (read.model, read.challenger)))
     if read.state_modules:
         says = "whoever has the state key can have workers run what these hold"
         log.warning("states_may_name", modules=read.state_modules, says=says)
-    return state.Signer(*read.signing_keys(), modules=read.state_modules)
+    return state.Signer(*read.signing_keys(), modules=read.state_modules if has_river else None)
 
 
 @cache

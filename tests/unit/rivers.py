@@ -5,6 +5,7 @@ from typing import Any
 
 from river import (
     compose,
+    drift,
     ensemble,
     feature_extraction,
     forest,
@@ -30,6 +31,14 @@ bayesian = _scaled(linear_model.BayesianLinearRegression())
 aggressive = _scaled(linear_model.PARegressor())
 hoeffding = _scaled(tree.HoeffdingTreeRegressor(grace_period=20))
 adaptive = _scaled(tree.HoeffdingAdaptiveTreeRegressor(grace_period=20, seed=1))
+windowed = _scaled(
+    tree.HoeffdingAdaptiveTreeRegressor(
+        grace_period=20, drift_detector=drift.KSWIN(alpha=0.1, seed=1), seed=1
+    )
+)
+quantised = _scaled(
+    tree.HoeffdingTreeRegressor(grace_period=20, splitter=tree.splitter.QOSplitter())
+)
 random_forest = _scaled(forest.ARFRegressor(n_models=2, grace_period=20, seed=1))
 mondrian = _scaled(forest.AMFRegressor(n_estimators=1, seed=1))
 extra_trees = _scaled(forest.OXTRegressor(n_models=2, grace_period=20, seed=1))

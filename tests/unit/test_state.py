@@ -12,6 +12,7 @@ from river import linear_model, preprocessing
 from models import state
 from models.hours import HOUR_MS
 from models.learner import Learner
+from models.unpickler import Unpickler
 from shared.candle import Candle, Series, Timeframe
 from shared.errors import StateError
 from shared.header import LENGTH, MAGIC, key_of
@@ -185,7 +186,8 @@ def test_an_unsigned_header_of_another_shape_is_refused(header: bytes) -> None:
 
 def test_nothing_unsigned_is_unpickled(monkeypatch: pytest.MonkeyPatch) -> None:
     """The signature comes first: without it the pickle in a state is not even opened."""
-    monkeypatch.setattr(state, "_Unpickler", pytest.fail)
+    for reader in ("Plain", "Unpickler"):
+        monkeypatch.setattr(state, reader, pytest.fail)
     raw = state.dump(taught(3), state.Signer(OTHER), SERIES)
     forged = raw.replace(state.Signer(OTHER).key_id.encode(), SIGNER.key_id.encode())
 
@@ -285,7 +287,7 @@ def test_rivers_estimators_may_be_part_of_a_model() -> None:
     for number in range(20):
         model.learn_one({"a": number}, 2.0 * number)
 
-    copy = state._Unpickler(io.BytesIO(pickle.dumps(model))).load()
+    copy = Unpickler(io.BytesIO(pickle.dumps(model))).load()
 
     assert copy.predict_one({"a": 30}) == model.predict_one({"a": 30}) > 0
 
