@@ -37,7 +37,8 @@ def learn(store: Store, candles: list[Candle], *names: Series) -> None:
     for candle in candles:
         for series in names or (SERIES, ETH):
             store.append(series, [candle])
-        updater.run()
+        while store.overview()["pending"]:
+            updater.run()
 
 
 class Watcher(threading.Thread):
