@@ -38,6 +38,7 @@ def test_sigkill_of_the_server(
     stage.settle("Redis killed", fault_free, table)
 
 
+@pytest.mark.at_length
 def test_an_outage_longer_than_the_fleets_life(
     stage: Stage,
     chance: np.random.Generator,

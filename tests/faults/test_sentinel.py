@@ -27,6 +27,7 @@ def behind_sentinels(tmp_path: Path, sources: list[Source]) -> Iterator[Stage]:
     stage.close()
 
 
+@pytest.mark.at_length
 def test_a_failover(
     behind_sentinels: Stage,
     chance: np.random.Generator,

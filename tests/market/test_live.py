@@ -148,6 +148,7 @@ def test_a_stream_that_is_final_must_show_it_first(
         assert found[: len(wanted)] == wanted, name
 
 
+@pytest.mark.at_length
 def test_an_hour_of_misbehaviour_ends_with_the_exchange_s_own_history(
     server: Redis, store: Store, tmp_path: Path
 ) -> None:
