@@ -64,7 +64,14 @@ def test_what_it_runs_exists(path: Path) -> None:
 
 def test_the_page_tells_of_each_command() -> None:
     """Those of every change, and what a release needs."""
-    for command in ("benchmarks.smoke", "benchmarks.gate", ".ci/run", "pip-audit", "release-notes"):
+    for command in (
+        "benchmarks.smoke",
+        "benchmarks.gate",
+        ".ci/run",
+        "test-system",
+        "pip-audit",
+        "release-notes",
+    ):
         assert command in PAGE
         assert any(command in path.read_text() for path in WORKFLOWS)
 
