@@ -36,10 +36,21 @@ class Connection(redis.sentinel.SentinelManagedConnection):
         super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the answer to a command, which another server will not give."""
-        if self._sock and "timeout" not in kwargs:
-            self._wait_for_answer()
-        return super().read_response(*args, **kwargs)
+        """Read the answer to a command, which another server will not give.
+
+        Where that is broken off, by a signal too, the connection ends: the next command would get
+        the answer. So do redis-py's others, but for the one that asks sentinels.
+        """
+        try:
+            if self._sock and "timeout" not in kwargs:
+                self._wait_for_answer()
+            return super().read_response(*args, **kwargs)
+        except redis.ResponseError:
+            raise
+        except BaseException:
+            if kwargs.get("disconnect_on_error", True):
+                self.disconnect()  # type: ignore[no-untyped-call]
+            raise
 
     def _wait_for_answer(self) -> None:
         until = time.monotonic() + self.socket_timeout if self.socket_timeout else float("inf")

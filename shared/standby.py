@@ -17,7 +17,7 @@ from shared.limits import Limits, life_ms
 from shared.link import Link
 from shared.records import Entry, entries, whole
 
-_BEGUN = "begun:{}"
+_BEGUN = "begun:{}:{}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Standing:
     cursor: int | None
     """Up to where a state of the model's stands by; None where there is none of any use."""
     seen: str
-    """What stands by now, whosever it is: to be told when it is replaced."""
+    """What stands by now, whosever it is: to be told when it is replaced or dropped."""
     ahead: int
     """Candles that the log has beyond the cursor, as far as they were counted."""
     reserved: bool
@@ -147,31 +147,33 @@ class Standby:
         if calls:
             self._link.run_each("prepare", calls)
 
-    def begun(self, names: Sequence[Series]) -> list[tuple[int, int]]:
-        """Return how often each was begun to be prepared and not ended, and how long ago in ms."""
-        fields = [_BEGUN.format(series) for series in names]
+    def begun(self, fleet: str, names: Sequence[Series]) -> list[tuple[int, int]]:
+        """Return how often each was begun to be prepared and not ended, and how long ago in ms.
+
+        Below zero where Redis's clock has stepped back since.
+        """
+        fields = [_BEGUN.format(fleet, series) for series in names]
         with self._link.translated() as redis:
             found = redis.hmget(self._link.keys.heir, fields)
         now_ms = self._link.now_ms()
         told = [(raw or b"").partition(b" ") for raw in found]
         return [(whole(times) or 0, now_ms - (whole(at) or 0)) for times, _, at in told]
 
-    def begin(self, names: Sequence[Series]) -> None:
+    def begin(self, fleet: str, names: Sequence[Series]) -> None:
         """Note that series are being prepared, once more where that was not ended."""
-        told, now_ms = self.begun(names), self._link.now_ms()
+        told, now_ms = self.begun(fleet, names), self._link.now_ms()
         fields = {
-            _BEGUN.format(series): f"{times + 1} {now_ms}"
+            _BEGUN.format(fleet, series): f"{times + 1} {now_ms}"
             for series, (times, _) in zip(names, told, strict=True)
         }
         with self._link.translated() as redis:
             redis.hset(self._link.keys.heir, mapping=fields)
 
-    def end(self, names: Sequence[Series]) -> None:
+    def end(self, fleet: str, names: Sequence[Series]) -> None:
         """Note that nobody has died of preparing these."""
         with self._link.translated() as redis:
-            redis.hdel(self._link.keys.heir, *map(_BEGUN.format, names))
+            redis.hdel(self._link.keys.heir, *(_BEGUN.format(fleet, name) for name in names))
 
-    def drop(self, series: Series) -> None:
-        """Forget what stands by of a series."""
-        with self._link.translated() as redis:
-            redis.unlink(self._link.keys.standby(str(series)))
+    def drop(self, series: Series, seen: str) -> None:
+        """Forget what stands by of a series, if that is `Standing.seen` still."""
+        self._link.run("drop", str(series), seen)

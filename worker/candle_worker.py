@@ -234,7 +234,7 @@ def work(
     ``part`` is the memory, a `Part`, that it shares with those before and after it: one whose
     predecessor has waited leaves an empty field for some seconds to those who held it, one whose
     predecessor has learned does not. Only the first takes over at once, and by ``rolling``
-    only those that have not had the field yet.
+    only those that have not had the field, or seen another one take it, yet.
 
     Raises
     ------

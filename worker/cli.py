@@ -97,6 +97,8 @@ def worker(
 def ready() -> None:
     """Exit with 0 where workers of these settings learn; else with 1, and say how far they are.
 
+    Who has ended without a word counts for a minute more.
+
     Example: candlecast ready
     """
     from worker import jobs

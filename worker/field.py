@@ -19,7 +19,11 @@ _LOOKS = 5
 
 
 class Part(IntEnum):
-    """What a worker, or those before it, did last: nothing, learn, wait, or wait after a turn."""
+    """What a worker, or those before it, did last.
+
+    Nothing, learn, wait, or wait for an empty field alone: after a turn, or where another one came
+    first.
+    """
 
     NONE = 0
     LEARN = 1
@@ -40,7 +44,8 @@ class Field:
         A `Part`, shared with the workers before and after this one.
     take_over, rolling
         Whether to take the field at once, or once prepared. Only the first worker of its kind does
-        the former, and only those that have not had the field yet the latter.
+        the former, and only those the latter that have not had the field, or seen another one take
+        it, yet.
     """
 
     def __init__(
@@ -98,7 +103,7 @@ class Field:
         if self._model is None:
             return
         if self._preparer is None:
-            self._preparer = Preparer(self._store, self._model, comes_first=self._rolls)
+            self._preparer = Preparer(self._store, self._model, rolls=self._rolls)
         self._preparer.prepare(until)
         self._claim = "relieve" if self._rolls and self._preparer.is_ready else ""
 
@@ -114,6 +119,7 @@ class Field:
         self._part.value = Part.LOST if had_turn or has_changed else Part.WAIT
         self._waits_for = holder
         if is_news:
+            self._preparer = None  # what it is to do once ready may be another thing now
             log.warning(self._prospects(holder), holder=holder, own=self._fleet)
 
     def _prospects(self, holder: str) -> str:

@@ -46,8 +46,8 @@ class Preparer:
         Where the candles are, and the states go.
     model
         What waits.
-    comes_first
-        Whether it is to prepare in place of another model that does already, and to take the field.
+    rolls
+        Whether it is to take the field once ready, and so to prepare in place of another model.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class Preparer:
         store: Store,
         model: Model,
         *,
-        comes_first: bool = False,
+        rolls: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._model = model
-        self._rolls = self._comes_first = comes_first
+        self._rolls = self._comes_first = rolls
         self._clock = clock
         limits = replace(store.limits, series_ms=int(1_000 * _STRETCH_S), kept_series=0)
         self._teacher = Teacher(model, limits, _TOGETHER, clock)
-        self._together = _TOGETHER
+        self._together = 1
         self._walks_at = clock()
         self._todo: list[Series] = []
         self._known: set[Series] = set()
@@ -138,14 +138,16 @@ class Preparer:
 
         A series that has taken some alone is left to those who take over: they bury the candle.
         """
-        begun = self._store.standby.begun([one.series for one in behind])
+        names = [one.series for one in behind]
+        begun = self._store.standby.begun(self._model.fleet, names)
         safe = [one for one, (times, _) in zip(behind, begun, strict=True) if not times]
         doubtful = []
         for one, (times, ago_ms) in zip(behind, begun, strict=True):
-            if times >= _DEADLY and ago_ms > _DEAD_MS:
+            is_long_ago = not 0 <= ago_ms <= _DEAD_MS
+            if times >= _DEADLY and is_long_ago:
                 log.warning("cannot be prepared", series=str(one.series), why="workers died of it")
                 self._left.add(one.series)
-            elif times and ago_ms > _DEAD_MS:
+            elif times and is_long_ago:
                 doubtful.append(one)
         return safe or doubtful[:1]
 
@@ -153,6 +155,8 @@ class Preparer:
         is_ready = not self._unready
         if is_ready and not self.is_ready:
             log.info("prepared", own=self._model.fleet, series=len(self._known))
+        elif not is_ready:
+            log.info("waits for those who learn to go on", series=len(self._unready))
         self.is_ready = is_ready
         self._walks_at = self._clock() + _WALK_S
 
@@ -188,7 +192,7 @@ class Preparer:
         began, names = self._clock(), [one.series for one in behind]
         if not names:
             return False
-        self._store.standby.begin(names)
+        self._store.standby.begin(self._model.fleet, names)
         self._begun = names
         seen = {one.series: one.seen for one in behind}
         claims = [claim for one in behind if (claim := self._claim(one))]
@@ -211,14 +215,14 @@ class Preparer:
     def _end(self) -> None:
         """Note that nobody has died of what was begun last."""
         if self._begun:
-            self._store.standby.end(self._begun)
+            self._store.standby.end(self._model.fleet, self._begun)
             self._begun = []
 
     def _pace(self, took_s: float) -> None:
-        """Teach fewer at a time where that took long: who waits has to show that it lives."""
-        if took_s > 4 * _STRETCH_S:
+        """Teach fewer at a time where that took long: who waits has to look, and may be stopped."""
+        if took_s > 2 * _STRETCH_S:
             self._together = max(1, self._together // 2)
-        elif took_s < 2 * _STRETCH_S:
+        elif took_s < _STRETCH_S:
             self._together = min(_TOGETHER, 2 * self._together)
 
     def _claim(self, standing: Standing) -> Claim | None:
@@ -228,7 +232,7 @@ class Preparer:
         if standing.cursor is not None:
             prepared = self._store.standby.find(series, identity)
             if prepared is None:
-                self._store.standby.drop(series)
+                self._store.standby.drop(series, standing.seen)
             if prepared is None or prepared.cursor != standing.cursor:
                 return None
         return Claim(
@@ -254,7 +258,8 @@ class Preparer:
             return self._teacher.begin(claim)
         except StateError as error:
             log.warning("prepared anew", series=str(claim.series), why=str(error))
-            self._store.standby.drop(claim.series)
+            seen = f"{self._model.identity(claim.series)}{claim.cursor}"
+            self._store.standby.drop(claim.series, seen)
             return None
 
     def _prepared(self, work: Progress) -> Prepared | None:

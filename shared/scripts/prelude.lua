@@ -100,6 +100,12 @@ local function stand_by(series, ttl, fleet, id, state, cursor, sequence, since)
   redis.call('PEXPIRE', key, ttl)
 end
 
+-- Which state stands by of a series, whosever it is; nothing where none does.
+local function seen_of(series)
+  local held = redis.pcall('HMGET', STANDBY .. series, 'id', 'cursor')
+  return held.err and '' or (held[1] or '') .. (held[2] or '')
+end
+
 -- Whether what stands by is of those who have the field, and have not gone on from it yet. Only who is to
 -- take the field from them may replace it, and not within two minutes: series of a minute have gone on by then.
 local function is_reserved(series)

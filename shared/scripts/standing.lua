@@ -16,6 +16,6 @@ for i = 2, #ARGV, 2 do
   local is_there = cursor and count_entries(series, cursor, cursor) == 1
   out[#out + 1] = {head_of(series), cursor or '', is_there and 1 or 0,
     count_entries(series, is_there and '(' .. cursor .. '-0' or '-', '+'),
-    held.err and '' or (held[1] or '') .. (held[2] or ''), is_reserved(series) and 1 or 0}
+    seen_of(series), is_reserved(series) and 1 or 0}
 end
 return out

@@ -23,11 +23,10 @@ if fleet ~= '' then
     -- A full Redis would refuse to write the name again.
     redis.call('PEXPIRE', FLEET, fleet_ttl)
   elseif how == 'take over' or (how == 'relieve' and may_relieve) or (not holder and how ~= 'look') then
-    if holder then
-      if redis.call('TYPE', RELIEVED).ok ~= 'hash' then redis.call('DEL', RELIEVED) end
-      redis.call('HSET', RELIEVED, holder, text(now + relieved_ms))
-      redis.call('PEXPIRE', RELIEVED, relieved_ms)
-    end
+    -- Of an empty field nobody is relieved, and yet it has just been taken.
+    if redis.call('TYPE', RELIEVED).ok ~= 'hash' then redis.call('DEL', RELIEVED) end
+    redis.call('HSET', RELIEVED, holder or '', text(now + relieved_ms))
+    redis.call('PEXPIRE', RELIEVED, relieved_ms)
     redis.call('SET', FLEET, fleet, 'PX', fleet_ttl)
     holder = fleet
     if redis.call('HGET', HEIR, 'fleet') == fleet then redis.call('DEL', HEIR) end

@@ -68,8 +68,68 @@ def test_who_saw_another_come_first_takes_no_more(store: Store) -> None:
     late.prepare(time.monotonic() + 20)
     late.tick()
 
+    heir = store.overview()["heir"]
+    assert (heir["fleet"], heir["rolls"], heir["ready"]) == ("third", False, 0)
+    assert stands_by(store) is not None
     assert store.overview()["fleet"] == "new"
     assert "another one came first" in logs[0]["event"]
+
+
+def test_who_takes_no_more_takes_an_empty_field_after_some_looks(store: Store) -> None:
+    """It stays so while the same one learns; those who learned come first after an outage."""
+    store.tick("another")
+    part = c_int8(Part.LOST)
+    field = Field(store, NEW, part, rolling=True)
+    field.tick()
+    assert part.value == Part.LOST
+    store.link.redis.delete(store.keys.fleet)
+
+    looks = [field.tick() is None for _ in range(6)]
+
+    assert looks == [True] * 5 + [False]
+
+
+def test_of_a_field_that_was_empty_nothing_prepared_is_replaced(store: Store) -> None:
+    """It was taken just now, though nobody was relieved."""
+    learn(store, OLD, WALK[:300], FIRST)
+    prepared(store)
+    store.link.redis.delete(store.keys.fleet)
+    store.tick("new")
+
+    prepared(store, THIRD, first=True)
+
+    assert stands_by(store) is not None
+
+
+def test_what_was_put_by_meanwhile_is_not_dropped(store: Store) -> None:
+    """Another worker of the same model has taken the field since this one looked."""
+    learn(store, OLD, WALK[:300], FIRST)
+    preparer = prepared(store)
+    learn(store, OLD, WALK[300:320], FIRST)
+    (seen,) = store.standby.look([FIRST], [NEW.identity(FIRST)])
+    learn(store, NEW, WALK[320:321], FIRST)
+
+    preparer._claim(seen)
+
+    assert stands_by(store, FIRST, OLD) is not None
+
+
+def test_what_others_have_in_hand_is_not_ended(store: Store) -> None:
+    """Each model notes its own."""
+    store.standby.begin("new", [FIRST])
+    store.standby.end("third", [FIRST])
+
+    assert store.standby.begun("new", [FIRST])[0][0] == 1
+
+
+def test_a_clock_that_steps_back_stops_no_upgrade(store: Store) -> None:
+    """What was begun in its future is long ago."""
+    learn(store, OLD, WALK[:300], FIRST)
+    store.standby.name_heir("new", 0, 1)
+    later_ms = store.link.now_ms() + 3_600_000
+    store.link.redis.hset(store.keys.heir, f"begun:new:{FIRST}", f"1 {later_ms}")
+
+    assert prepared(store).is_ready
 
 
 @pytest.mark.parametrize(
@@ -114,10 +174,12 @@ def test_who_is_to_relieve_waits_two_minutes_for_what_the_holder_has_prepared(
     store.tick("new", "relieve")
 
     soon = prepared(store, THIRD, first=True).is_ready
-    store.link.redis.delete(store.keys.relieved)  # two minutes later
+    store.link.redis.delete(store.keys.relieved, store.keys.heir)  # two minutes later
+    another = prepared(store, THIRD).is_ready
+    store.link.redis.delete(store.keys.heir)
     later = prepared(store, THIRD, first=True).is_ready
 
-    assert (soon, later) == (False, True)
+    assert (soon, another, later) == (False, False, True)
     assert stands_by(store, FIRST, THIRD) is not None
 
 
@@ -159,7 +221,7 @@ def test_what_another_has_in_hand_is_left_to_it(store: Store, times: int) -> Non
     learn(store, OLD, WALK[:300], FIRST)
     store.standby.name_heir("new", 0, 1)
     for _ in range(times):
-        store.standby.begin([FIRST])
+        store.standby.begin("new", [FIRST])
 
     preparer = prepared(store)
 
@@ -177,13 +239,15 @@ def test_fewer_are_taught_at_a_time_where_that_takes_long(
 
     def slow(self: Teacher, works: Any) -> Any:
         sizes.append(len(works))
-        now[0] += 0.2 * len(works)
+        now[0] += (0.2 if sum(sizes) < 32 else 1.0) * len(works)
         return taught(self, works)
 
     monkeypatch.setattr(Teacher, "taught", slow)
-    Preparer(store, NEW, clock=lambda: now[0]).prepare(100.0)
+    Preparer(store, NEW, clock=lambda: now[0]).prepare(200.0)
 
-    assert sizes == [64, 32, 4]
+    assert sizes[:9] == [1, 2, 4, 8, 8, 8, 8, 4, 2]
+    assert sum(sizes) == 100
+    assert max(sizes[9:]) == 2
 
 
 SIGNALLED = """
@@ -205,7 +269,7 @@ SIGNALLED = """
     worker.field.prepare = lesson
     try:
         worker._prepare(0.0)
-        print("goes on", signal.getitimer(signal.ITIMER_REAL)[0])
+        print("goes on", signal.getitimer(signal.ITIMER_REAL)[0], worker.get_state().value)
     except StopRequested:
         print("stops")
 """
@@ -215,7 +279,7 @@ SIGNALLED = """
     ("how", "told"),
     [
         ("os.kill(os.getpid(), signal.SIGTERM)", ["limited True", "done", "stops"]),
-        ("1 / 0", ["limited True", "goes on 0.0"]),
+        ("1 / 0", ["limited True", "goes on 0.0 idle"]),
     ],
 )
 def test_a_signal_is_obeyed_after_a_lesson_and_an_error_ends_nobody(

@@ -63,6 +63,15 @@ def test_nobody_is_relieved_for_ever(store: Store, until: object) -> None:
     assert relieved_by(store, "fleet-b") == "fleet-b"
 
 
+def test_who_was_relieved_does_not_stay_so(store: Store) -> None:
+    """A key without its end, or with one too far, is of a clock that stepped back."""
+    store.tick("fleet-a")
+    store.link.redis.persist(store.keys.relieved)
+    store.tick("fleet-a")
+
+    assert not store.link.redis.exists(store.keys.relieved)
+
+
 def test_only_the_heir_relieves(store: Store) -> None:
     """What another one has prepared stands by, if anything does."""
     store.tick("fleet-a")

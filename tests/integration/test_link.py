@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -123,6 +126,33 @@ def test_a_lost_connection_that_is_awaited_asks_them_too(server: Server) -> None
             return connection.host, await connection.read_response()
 
     assert asyncio.run(use()) == ("localhost", b"PONG")
+
+
+@pytest.mark.parametrize("sentinels", [False, True])
+def test_what_a_signal_breaks_off_leaves_no_answer_to_the_next(
+    server: Server, *, sentinels: bool
+) -> None:
+    """RQ's connection waits for a doorbell when a worker is told to stop."""
+
+    class Stopped(Exception):
+        """Raised by a signal, as RQ does."""
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    place = ("127.0.0.1", urlsplit(server.url).port or 0)
+    made = behind_sentinels(redis.Redis, server, lambda: place) if sentinels else None
+    client = made or from_url(redis.Redis, server.url)
+    client.set("said", "by us")
+    before = signal.signal(signal.SIGUSR1, stop)
+    try:
+        threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+        with pytest.raises(Stopped):
+            client.blpop("nothing", 2)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+    assert client.get("said") == b"by us"
 
 
 @pytest.mark.timeout(30)

@@ -40,7 +40,7 @@ def learn(store: Store, model: Model, candles: Sequence[Candle] = (), *names: Se
 
 def prepared(store: Store, model: Model = NEW, *, first: bool = False) -> Preparer:
     """A preparer that has gone once round, by a clock that stands still: nothing cuts it short."""
-    preparer = Preparer(store, model, comes_first=first, clock=float)
+    preparer = Preparer(store, model, rolls=first, clock=float)
     preparer.prepare(1.0)
     return preparer
 
