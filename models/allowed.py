@@ -5,26 +5,24 @@ Nothing but what honest pickles do. They say it in `models.unpickler`, by opcode
 
 import sys
 from collections import Counter, OrderedDict, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from random import Random
 from statistics import NormalDist
 from types import BuiltinFunctionType, FunctionType, MemberDescriptorType, MethodType, NoneType
 from typing import Any
 
 import numpy as np
-from numpy.random import SeedSequence
+from river._river_rust.vectordict import VectorDict
 from river.base import Base
+from river.time_series.holt_winters import Component
 
 from models.remade import FILL, INSTEAD, fill_dtype, refused
 
 OURS = {("shared.candle", "Timeframe")}
 """All that the states of our own models name."""
 _CODE = (FunctionType, BuiltinFunctionType)
-_PLAIN = (
-    *(NoneType, bool, int, float, complex, str, bytes, bytearray),
-    *(tuple, list, dict, set, frozenset),
-)
-_NUMBERS = (NoneType, bool, int, float)
+# More than a window of River's has; Rust ends the process where it finds no memory.
+_MOST = 1 << 20
 
 # River's packages that only compute: not its streams, caches, data sets and evaluations, which
 # read and write files and the network. Of ours nothing: what a learner is made of it derives from
@@ -44,9 +42,6 @@ _BUILTINS = (
     *("bool", "bytearray", "complex", "dict", "float", "frozenset", "int", "list", "range", "set"),
     *("slice", "str", "tuple"),
 )
-# Python's own that pickles call; NumPy's are in `models.remade`.
-_CALLED = {complex, range, slice, Counter, OrderedDict, deque, Random}
-_FILLED_BY_THEMSELVES = (NormalDist, Random, SeedSequence)
 _GLOBALS = (
     OURS
     | {("builtins", name) for name in _BUILTINS}
@@ -62,6 +57,38 @@ _GLOBALS = (
         ("statistics", "NormalDist"),
     }
 )
+
+
+def _is_number(one: Any) -> bool:
+    is_small = type(one) is not int or abs(one) <= _MOST
+    return type(one) in (NoneType, bool, int, float) and is_small
+
+
+def _is_dict(one: Any) -> bool:
+    return type(one) in (NoneType, dict)
+
+
+def _is_empty(one: Any) -> bool:
+    return type(one) in (tuple, list) and not one
+
+
+def _is_anything(_: Any) -> bool:
+    return True
+
+
+# What pickles call of Python's own and of River's, and with what: nothing that would be gone
+# through, or asked for anything, while it is read. NumPy's are in `models.remade`.
+_CALLED: Mapping[type, tuple[Callable[[Any], bool], ...]] = {
+    complex: (_is_number, _is_number),
+    range: (_is_number, _is_number, _is_number),
+    slice: (_is_number, _is_number, _is_number),
+    Counter: (_is_dict,),
+    OrderedDict: (),
+    Random: (),
+    deque: (_is_empty, _is_number),
+    Component: (_is_empty, _is_number),
+    VectorDict: (_is_dict, _is_anything, _is_dict, _is_number),
+}
 
 
 def is_in(module: str, packages: Collection[str]) -> bool:
@@ -111,22 +138,23 @@ REPLACED: Mapping[tuple[str, str], Any] = {**INSTEAD, ("builtins", "getattr"): m
 
 
 def check_call(function: Any, args: Any, packages: Collection[str]) -> None:
-    """Refuse to call what honest pickles do not, or with more than plain values.
+    """Refuse to call what honest pickles do not, or with anything else than they do.
 
-    Of what looks like one of these methods would be called. A user's classes and functions take
-    what they like.
+    A user's classes and functions take what they like.
     """
     is_found = isinstance(function, type | FunctionType | BuiltinFunctionType)
     if not is_found or type(args) is not tuple:
         raise refused(f"to call a {type(function).__name__}")
     if function in REPLACED.values() or is_in(function.__module__, packages):
         return
-    # By itself River's makes no estimator so: what that is given it would call.
-    is_rivers = isinstance(function, type) and _is_rivers(function.__module__)
-    is_called = is_rivers and (issubclass(function, deque) or function.__name__ == "VectorDict")
-    if not is_called and function not in _CALLED:
+    if function not in _CALLED:
         raise refused(f"to call {function.__qualname__}")
-    _check_only(_PLAIN, args, function)
+    may_be = _CALLED[function]
+    if len(args) > len(may_be):
+        raise refused(f"{function.__qualname__} of so much")
+    for may, one in zip(may_be, args, strict=False):
+        if not may(one):
+            raise refused(f"{function.__qualname__} of a {type(one).__name__}")
 
 
 def check_new(kind: Any, args: Any, packages: Collection[str], *, by_name: bool = False) -> None:
@@ -137,13 +165,9 @@ def check_new(kind: Any, args: Any, packages: Collection[str], *, by_name: bool 
         return
     if by_name or not (_is_rivers(kind.__module__) or kind is NormalDist):
         raise refused(f"an instance of {kind.__qualname__}")
-    _check_only(_NUMBERS, args, kind)
-
-
-def _check_only(kinds: tuple[type, ...], args: tuple[Any, ...], what: Any) -> None:
     for one in args:
-        if type(one) not in kinds:
-            raise refused(f"{what.__qualname__} of a {type(one).__name__}")
+        if not _is_number(one):
+            raise refused(f"{kind.__qualname__} of a {type(one).__name__}")
 
 
 def fill_in(owner: Any, state: Any, packages: Collection[str]) -> None:
@@ -158,8 +182,6 @@ def fill_in(owner: Any, state: Any, packages: Collection[str]) -> None:
         fill_dtype(owner, state)
     elif kind in FILL:
         FILL[kind](owner, state)
-    elif kind in _FILLED_BY_THEMSELVES and type(state) is tuple:
-        owner.__setstate__(state)
     elif (is_users or _is_rivers(kind.__module__)) and not isinstance(owner, type):
         _fill(owner, state, is_users=is_users)
     else:

@@ -20,6 +20,7 @@ MOST_SPREADS = 8.0
 
 _FOLDER = Path(__file__).with_name("prior")
 _UNTIL = "trained_until"
+_LONGEST_NAME = 64
 _FEATURES, _WIDE, _NARROW, _SIZES = 37, 32, 16, 4
 
 
@@ -147,7 +148,8 @@ def know(path: Path) -> str:
 
 def may_be_named(which: str) -> bool:
     """Whether this can be a prior in a model's name: it is part of a file's name too."""
-    return which in {SHIPPED, NONE, ""} or which.isalnum()
+    is_name = which.isascii() and which.isalnum() and len(which) <= _LONGEST_NAME
+    return which in {SHIPPED, NONE, ""} or is_name
 
 
 def prior(which: str = SHIPPED) -> Prior | None:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from math import prod
+from random import Random
+from statistics import NormalDist
 from types import NoneType
 from typing import Any
 
@@ -20,8 +22,9 @@ from numpy.random import MT19937, PCG64, BitGenerator, Generator, RandomState, S
 _FILLED: Callable[..., Any] = import_module("numpy._core.numeric")._frombuffer  # noqa: SLF001
 _SCALAR: Callable[..., Any] = import_module("numpy._core.multiarray").scalar
 _BITS: Any = import_module("numpy.random.bit_generator")
-# Which MT19937 holds.
-_NUMBERS = 624
+# As many numbers has MT19937.
+_KEY = 624
+_LAST_CHARACTER = 0x10FFFF
 # None of nothing: of these any number would fit into no bytes.
 _TYPE = re.compile(r"[biufcmMOSU][1-9]\d*")
 
@@ -45,12 +48,14 @@ def empty_array(kind: object, *_: object) -> Any:
     return np.empty(0, np.int8)
 
 
-def array_over(buffer: Any, dtype: Any, shape: Any, *order: Any) -> Any:
+def array_over(buffer: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> Any:
     """Return an array of bytes, a copy: others may look into those that were read."""
     if type(buffer) not in (bytes, bytearray):
         raise refused(f"an array over a {type(buffer).__name__}")
     _check_bytes(dtype, shape, buffer)
-    return _FILLED(bytearray(buffer), dtype, shape, *order)
+    if type(order) is not str or not (axes is None or _is_of(int, axes)):
+        raise refused("an order of other than axes")
+    return _FILLED(bytearray(buffer), dtype, shape, order, axes)
 
 
 def fill_array(array: Any, state: Any) -> None:
@@ -76,12 +81,20 @@ def _check_bytes(dtype: Any, shape: Any, content: Any) -> None:
         raise refused("an array of objects, of bytes")
     if type(content) not in (bytes, bytearray) or _size(shape) * dtype.itemsize != len(content):
         raise refused("an array of other bytes than its shape takes")
+    if dtype.kind == "U":
+        points = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder))
+        if points.size and points.max() > _LAST_CHARACTER:
+            raise refused("text of what is no character")
 
 
 def _size(shape: Any) -> int:
-    if type(shape) is not tuple or not all(type(side) is int and side >= 0 for side in shape):
+    if not _is_of(int, shape) or min(shape, default=0) < 0:
         raise refused("a shape of other than lengths")
     return prod(shape)
+
+
+def _is_of(kind: type, found: Any) -> bool:
+    return type(found) is tuple and all(type(one) is kind for one in found)
 
 
 def dtype_of(name: Any, *_: object) -> Any:
@@ -100,8 +113,11 @@ def fill_dtype(dtype: Any, state: Any) -> None:
     With fields, or another size or other flags, NumPy would take numbers for objects.
     """
     own = dtype.__reduce__()[2]
-    is_as_it_is = type(state) is tuple and (state[0], *state[2:]) == (own[0], *own[2:])
-    if not is_as_it_is or state[1] not in ("<", ">", own[1]):
+    is_data = type(state) is tuple and {*map(type, state)} <= {int, str, NoneType}
+    if not is_data or (state[0], *state[2:]) != (own[0], *own[2:]):
+        raise refused(f"a dtype other than {dtype}")
+    # Some have no order.
+    if state[1] not in ((own[1],) if own[1] == "|" else ("<", ">")):
         raise refused(f"a dtype other than {dtype}")
     dtype.__setstate__(state)
 
@@ -138,13 +154,35 @@ def _bits(found: Any) -> BitGenerator:
 
 
 def fill_bits(owner: Any, state: Any) -> None:
-    """Fill in what draws; MT19937 would read beyond its numbers where it was told to."""
+    """Fill in what draws, by numbers alone.
+
+    MT19937 would read beyond its own where it was told to, and go through what looks like them.
+    """
     held = state[0] if type(state) is tuple and state else state
     if type(held) is not dict or type(held.get("state")) is not dict:
         raise refused(f"a state of {type(owner).__name__} of a {type(held).__name__}")
-    place = held["state"].get("pos", 0)
-    if type(place) is not int or not 0 <= place <= _NUMBERS:
-        raise refused(f"a place beyond {_NUMBERS} numbers")
+    numbers = {**held["state"]}
+    key, place = numbers.pop("key", None), numbers.get("pos", 0)
+    is_key = type(key) is np.ndarray and key.dtype.kind == "u" and key.shape == (_KEY,)
+    if not (key is None or is_key) or not {*map(type, numbers.values())} <= {int}:
+        raise refused("bits of other than numbers")
+    if not 0 <= place <= _KEY:
+        raise refused(f"a place beyond {_KEY} numbers")
+    owner.__setstate__(state)
+
+
+def fill_random(owner: Any, state: Any) -> None:
+    """Fill in Python's own, by numbers alone: it goes through them."""
+    is_tuple = type(state) is tuple and len(state) == 3  # noqa: PLR2004 -- as Python has it
+    if not is_tuple or not _is_of(int, state[1]):
+        raise refused("a state of Random of other than numbers")
+    owner.__setstate__(state)
+
+
+def fill_by_tuple(owner: Any, state: Any) -> None:
+    """Fill in what takes its parts one by one."""
+    if type(state) is not tuple:
+        raise refused(f"{type(owner).__name__} of a {type(state).__name__}")
     owner.__setstate__(state)
 
 
@@ -165,6 +203,9 @@ def fill_partial(owner: Any, state: Any) -> None:
     if type(state) is not tuple or [*map(type, state[1:])] != [tuple, dict, NoneType]:
         raise refused("a partial with more than arguments")
     function, args, named, _ = state
+    # By these an object tells others, such as `copy`, what to call.
+    if any(type(name) is not str or name.startswith("__") for name in named):
+        raise refused("a partial with such a name")
     owner.__setstate__((function, args, {**named}, None))
 
 
@@ -192,6 +233,9 @@ FILL: Mapping[type, Callable[[Any, Any], None]] = {
     MT19937: fill_bits,
     PCG64: fill_bits,
     RandomState: fill_bits,
+    Random: fill_random,
+    NormalDist: fill_by_tuple,
+    SeedSequence: fill_by_tuple,
     np.ndarray: fill_array,
     partial: fill_partial,
 }

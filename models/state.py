@@ -160,10 +160,15 @@ def load(
 
 
 def check_model(name: str, modules: Collection[str] | None) -> None:
-    """Refuse to import what a state names as its model, unless it is allowed or there already."""
+    """Refuse to import what a state names as its model, unless it is allowed or there already.
+
+    Where a state may name nothing of River's (``modules`` is None), that is no model of it either.
+    """
+    if modules is None and catalog.has_river(name):
+        raise StateError(f"its model {name} is a River model, and none is set here")
     for path in catalog.paths(name):
         module, _, last = path.replace(":", ".").rpartition(".")
-        is_there = hasattr(sys.modules.get(module), last)
+        is_there = last in vars(sys.modules.get(module, object))
         if not is_in(module, modules or ()) and not is_there:
             raise StateError(
                 f"its model {path} is in no package that CANDLECAST_STATE_MODULES names"

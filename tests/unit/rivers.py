@@ -27,6 +27,7 @@ def _linear() -> Any:
 
 
 linear = _scaled(_linear())
+sparse = _scaled(linear_model.LinearRegression(optim.SGD(1e-4), l1=0.01))
 bayesian = _scaled(linear_model.BayesianLinearRegression())
 aggressive = _scaled(linear_model.PARegressor())
 hoeffding = _scaled(tree.HoeffdingTreeRegressor(grace_period=20))

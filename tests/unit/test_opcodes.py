@@ -67,6 +67,11 @@ def with_(owner: bytes, name: str, value: bytes) -> bytes:
     return owner + b"}" + plain(name) + value + b"sb"
 
 
+def with_key(value: bytes) -> bytes:
+    """What MT19937 is filled in with, but for its numbers."""
+    return b"}" + plain("state") + b"}" + plain("key") + value + b"ss"
+
+
 def array(shape: object, dtype: str, content: bytes) -> bytes:
     """What an empty array is filled in with."""
     return b"(\x4b\x01" + plain(shape) + call(DTYPE, plain(dtype)) + b"\x89" + content + b"tb"
@@ -75,6 +80,7 @@ def array(shape: object, dtype: str, content: bytes) -> bytes:
 LINEAR = named("river.linear_model.lin_reg", "LinearRegression")
 SCALER = named("river.preprocessing.scale", "StandardScaler")
 DTYPE, NDARRAY = named("numpy", "dtype"), named("numpy", "ndarray")
+ORDERED = named("collections", "OrderedDict")
 PARTIAL, COUNTER = named("functools", "partial"), named("collections", "Counter")
 RECONSTRUCT = named("numpy._core.multiarray", "_reconstruct")
 BUFFER = named("numpy._core.numeric", "_frombuffer")
@@ -213,6 +219,34 @@ REFUSED = {
         MADE_BITS + b"(" + plain({"state": {"pos": 1 << 30}}) + b"Ntb",
         "a place beyond 624",
     ),
+    "goes through an instance": (call(ORDERED, b"]" + ONE + b"a"), "OrderedDict of so much"),
+    "counts a list": (call(COUNTER, plain([1])), "Counter of a list"),
+    "a deque of something": (call(named("collections", "deque"), plain([1])), "deque of a list"),
+    "an instance of a size": (new(LINEAR, plain(1 << 40)), "LinearRegression of a int"),
+    "draws by an instance": (
+        named("random", "Random") + b")R(" + plain(3) + ONE + b"Ntb",
+        "Random of other than numbers",
+    ),
+    "bits by an instance": (
+        MADE_BITS + b"(" + with_key(ONE) + b"Ntb",
+        "bits of other than numbers",
+    ),
+    "an order by an instance": (
+        call(BUFFER, EIGHT, call(DTYPE, plain("i8")), plain((1,)), plain("K"), ONE),
+        "an order of other",
+    ),
+    "a dtype that looks at what it gets": (
+        call(DTYPE, plain("f8"))
+        + b"("
+        + b"".join([EMPTY, plain("<"), b"NNN", plain(-1), plain(-1), plain(0)])
+        + b"tb",
+        "a dtype other",
+    ),
+    "a partial that tells copy": (
+        call(PARTIAL, LINEAR) + b"(" + LINEAR + b")" + plain({"__reduce__": 1}) + b"Ntb",
+        "a partial with such a name",
+    ),
+    "no character": (call(SCALAR, call(DTYPE, plain("U1")), plain(b"\xff" * 4)), "no character"),
     "bits of a number": (MADE_BITS + plain(5) + b"b", "a state of MT19937 of a int"),
 }
 
@@ -246,6 +280,7 @@ DTYPES = [
     (3, "<", None, None, None, 64, -1, 0),
     (3, "<", None, None, None, -1, -1, 1),
     (3, "x", None, None, None, -1, -1, 0),
+    (3, ">", None, None, None, -1, -1, 63),
     "text",
 ]
 

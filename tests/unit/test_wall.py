@@ -6,6 +6,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from statistics import NormalDist
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -89,7 +90,11 @@ def test_around_what_its_models_hold_is_nothing_but_data(body: object, why: str)
 
 @pytest.mark.parametrize("read", [state.load, speaker])
 @pytest.mark.parametrize(
-    "model", ["json.tool.main", "json.tool.main+default", "json.tool", "default@../../etc/passwd"]
+    "model",
+    [
+        *("json.tool.main", "json.tool.main+default", "json.tool"),
+        *("default@../../etc/passwd", f"default@{'a' * 300}", "default@é"),
+    ],
 )
 def test_a_state_imports_and_opens_nothing_by_its_models_name(
     model: str, read: Callable[..., Learner]
@@ -100,6 +105,24 @@ def test_a_state_imports_and_opens_nothing_by_its_models_name(
         read(signed(holding([], model=model)), SIGNER, FINGERPRINT, SERIES)
 
     assert "json.tool" not in sys.modules
+
+
+def test_no_module_is_asked_for_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some import what they are asked for."""
+    lazy: Any = ModuleType("lazy")
+    lazy.__getattr__ = pytest.fail
+    monkeypatch.setitem(sys.modules, "lazy", lazy)
+    with pytest.raises(StateError, match="in no package"):
+        state.check_model("lazy.model", ())
+
+
+def test_a_package_that_is_named_need_not_be_there_yet() -> None:
+    """It is imported for the model then, which is none here."""
+    named = state.Signer(KEY, modules=["json.tool"])
+    with pytest.raises(StateError) as refused:
+        state.load(signed(holding([], model="json.tool.main")), named, FINGERPRINT, SERIES)
+
+    assert "in no package" not in str(refused.value)
 
 
 def test_a_state_may_name_a_model_that_is_there_already() -> None:
@@ -118,8 +141,13 @@ def test_where_no_river_model_is_set_nothing_but_plain_data_is_read(
     closed = state.Signer(KEY, modules=None)
     for model in ("default", "holt-winters", f"{rivers.__name__}.linear"):
         raw = signed(holding([linear_model.LinearRegression()], model=model))
-        with pytest.raises(StateError, match=r"no River model is set|is not there"):
+        with pytest.raises(StateError, match=r"is set here|is not there"):
             read(raw, closed, FINGERPRINT, SERIES)
+
+    own, arrays, _, parts = holding([])
+    both = pickle.dumps((linear_model.LinearRegression(), []))
+    with pytest.raises(StateError, match="is set here"):
+        read(signed((own, arrays, both, parts)), closed, FINGERPRINT, SERIES)
 
     honest = taught(3)
     assert read(state.dump(honest, closed, SERIES), closed, FINGERPRINT, SERIES).sequence == 3
