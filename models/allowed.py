@@ -86,7 +86,7 @@ _CALLED: Mapping[type, tuple[Callable[[Any], bool], ...]] = {
     OrderedDict: (),
     Random: (),
     deque: (_is_empty, _is_number),
-    Component: (_is_empty, _is_number),
+    Component: (_is_number, _is_number),
     VectorDict: (_is_dict, _is_anything, _is_dict, _is_number),
 }
 
@@ -147,9 +147,10 @@ def check_call(function: Any, args: Any, packages: Collection[str]) -> None:
         raise refused(f"to call a {type(function).__name__}")
     if function in REPLACED.values() or is_in(function.__module__, packages):
         return
-    if function not in _CALLED:
+    is_component = isinstance(function, type) and issubclass(function, Component)
+    may_be = _CALLED.get(Component if is_component else function)
+    if may_be is None:
         raise refused(f"to call {function.__qualname__}")
-    may_be = _CALLED[function]
     if len(args) > len(may_be):
         raise refused(f"{function.__qualname__} of so much")
     for may, one in zip(may_be, args, strict=False):
