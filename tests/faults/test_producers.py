@@ -41,7 +41,7 @@ def test_killed_producers(
 ) -> None:
     """The only producer is killed again and again; the next one goes on from the log's end."""
     stage.start_workers(2)
-    producer = stage.feed(40 if LONG else 2)
+    producer = stage.feed(40 if LONG else 5)
     for _ in stage.strikes(15 if LONG else 1, (0.3, 1.5), chance):
         since = time.monotonic()
         stage.kill(producer)
