@@ -67,7 +67,11 @@ def test_what_makes_room_works_while_redis_is_full(full: Store, run: Run) -> Non
 
 
 @pytest.mark.parametrize(
-    "command", [["rebuild", "--yes"], ["series", "retire", "--yes"]], ids=" ".join
+    "command",
+    [
+        pytest.param(["rebuild", "--yes"], id="rebuild"),
+        pytest.param(["series", "retire", "--yes"], id="retire", marks=pytest.mark.at_length),
+    ],
 )
 def test_what_does_not_names_what_would_help(full: Store, run: Run, command: list[str]) -> None:
     """Nothing is half done, and the remedy is in the one line that is said."""

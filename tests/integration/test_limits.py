@@ -128,6 +128,7 @@ def test_what_may_not_be_pushed_may_not_be_set_aside_either(
         assert bounded.model(SERIES).dead_letters == 1
 
 
+@pytest.mark.at_length
 def test_a_series_of_dead_letters_alone_is_listed_and_retired(
     store: Store, candlecast: Callable[..., "subprocess.CompletedProcess[str]"]
 ) -> None:

@@ -292,6 +292,7 @@ def test_what_workers_have_buried_is_not_learned_by_who_compares(house: House) -
     assert len(times) == 49
 
 
+@pytest.mark.at_length
 def test_spoilt_scores_are_nobody_s_failure(house: House) -> None:
     """They show nothing, and the rest is looked at."""
     for scores in ("", "[]", '{"horizons": null}', '{"horizons": {"1": {}}}'):

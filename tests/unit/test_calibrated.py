@@ -183,7 +183,9 @@ def test_what_is_absurd_is_not_heard(says: float, *, fault: bool) -> None:
     assert bool(wrapped.fault) is fault
 
 
-@pytest.mark.parametrize("name", ["rivers.selected", "own_models.drawn"])
+@pytest.mark.parametrize(
+    "name", ["rivers.selected", pytest.param("own_models.drawn", marks=pytest.mark.at_length)]
+)
 def test_in_every_process_it_is_the_same(name: str) -> None:
     """Python orders a set otherwise in each; a seed that is given draws the same everywhere."""
     code = f"""
