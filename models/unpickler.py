@@ -45,7 +45,7 @@ class Unpickler(_IN_PYTHON):  # type: ignore[misc]
     """Reads what River's models hold too: of each opcode it does what honest pickles have it do.
 
     - GLOBAL and STACK_GLOBAL find what `models.allowed` names, or what stands there instead.
-    - REDUCE calls a class or a function, one that pickles do call, with plain values.
+    - REDUCE calls a class or a function, one that pickles do call, with what they give it.
     - NEWOBJ makes an instance of a class of River's, of numbers; NEWOBJ_EX of a user's alone.
     - BUILD fills in an instance in the way of its class, with names from a dict of its own.
     - APPEND(S) add to lists and deques, SETITEM(S) to dicts, ADDITEMS to sets: by their classes'

@@ -30,7 +30,7 @@ class Standing:
     cursor: int | None
     """Up to where a state of the model's stands by; None where there is none of any use."""
     seen: str
-    """What stands by now, whosever it is: to be told when it is replaced or dropped."""
+    """What stands by now, whosever it is: to be told when it is replaced."""
     ahead: int
     """Candles that the log has beyond the cursor, as far as they were counted."""
     reserved: bool
@@ -174,6 +174,6 @@ class Standby:
         with self._link.translated() as redis:
             redis.hdel(self._link.keys.heir, *(_BEGUN.format(fleet, name) for name in names))
 
-    def drop(self, series: Series, seen: str) -> None:
-        """Forget what stands by of a series, if that is `Standing.seen` still."""
-        self._link.run("drop", str(series), seen)
+    def drop(self, series: Series, identity: str, cursor: int | None) -> None:
+        """Forget what stands by of a series, if it is of this identity and cursor still."""
+        self._link.run("drop", str(series), f"{identity}{cursor}")

@@ -232,7 +232,7 @@ class Preparer:
         if standing.cursor is not None:
             prepared = self._store.standby.find(series, identity)
             if prepared is None:
-                self._store.standby.drop(series, standing.seen)
+                self._store.standby.drop(series, identity, standing.cursor)
             if prepared is None or prepared.cursor != standing.cursor:
                 return None
         return Claim(
@@ -258,8 +258,8 @@ class Preparer:
             return self._teacher.begin(claim)
         except StateError as error:
             log.warning("prepared anew", series=str(claim.series), why=str(error))
-            seen = f"{self._model.identity(claim.series)}{claim.cursor}"
-            self._store.standby.drop(claim.series, seen)
+            identity = self._model.identity(claim.series)
+            self._store.standby.drop(claim.series, identity, claim.cursor)
             return None
 
     def _prepared(self, work: Progress) -> Prepared | None:

@@ -240,7 +240,7 @@ class Updater:
         answer = self._restored(claim, prepared, put_by)
         if prepared and answer == "ok" and not put_by:
             # Nothing has taken its place: what cannot be read would be put in force for ever.
-            self.store.standby.drop(claim.series, f"{identity}{prepared.cursor}")
+            self.store.standby.drop(claim.series, identity, prepared.cursor)
         if prepared and answer == "hole":
             prepared, answer = None, self._restored(claim, None, put_by)
         facts = {"series": str(claim.series), "sequence": claim.sequence, "why": why}

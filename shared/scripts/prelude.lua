@@ -100,10 +100,12 @@ local function stand_by(series, ttl, fleet, id, state, cursor, sequence, since)
   redis.call('PEXPIRE', key, ttl)
 end
 
--- Which state stands by of a series, whosever it is; nothing where none does.
+-- Which state stands by of a series, whosever it is, and of what it is made: identity and cursor; nothing
+-- where none does.
 local function seen_of(series)
   local held = redis.pcall('HMGET', STANDBY .. series, 'id', 'cursor')
-  return held.err and '' or (held[1] or '') .. (held[2] or '')
+  local id, cursor = not held.err and held[1] or '', not held.err and held[2] or ''
+  return id .. cursor, id, cursor
 end
 
 -- Whether what stands by is of those who have the field, and have not gone on from it yet. Only who is to

@@ -11,11 +11,11 @@ end
 local out = {}
 for i = 2, #ARGV, 2 do
   local series, id = ARGV[i], ARGV[i + 1]
-  local held = redis.pcall('HMGET', STANDBY .. series, 'id', 'cursor')
-  local cursor = not held.err and held[1] == id and is_whole(held[2]) and held[2]
+  local seen, held_by, cursor = seen_of(series)
+  cursor = held_by == id and is_whole(cursor) and cursor
   local is_there = cursor and count_entries(series, cursor, cursor) == 1
   out[#out + 1] = {head_of(series), cursor or '', is_there and 1 or 0,
     count_entries(series, is_there and '(' .. cursor .. '-0' or '-', '+'),
-    seen_of(series), is_reserved(series) and 1 or 0}
+    seen, is_reserved(series) and 1 or 0}
 end
 return out

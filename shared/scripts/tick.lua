@@ -14,15 +14,18 @@ for name, most in pairs({[TICK] = guard_ms, [FLEET] = fleet_ttl, [HEIR] = fleet_
   if left == -1 or left > tonumber(most) then redis.call('DEL', name) end
 end
 
+local function may_relieve()
+  local relieved_until = tonumber(redis.pcall('HGET', RELIEVED, fleet))
+  local was_relieved = relieved_until and relieved_until > now and relieved_until <= now + relieved_ms
+  return not was_relieved and redis.pcall('HGET', HEIR, 'fleet') == fleet
+end
+
 local holder = redis.call('GET', FLEET)
-local relieved_until = tonumber(redis.pcall('HGET', RELIEVED, fleet))
-local was_relieved = relieved_until and relieved_until > now and relieved_until <= now + relieved_ms
-local may_relieve = not was_relieved and redis.pcall('HGET', HEIR, 'fleet') == fleet
 if fleet ~= '' then
   if holder == fleet then
     -- A full Redis would refuse to write the name again.
     redis.call('PEXPIRE', FLEET, fleet_ttl)
-  elseif how == 'take over' or (how == 'relieve' and may_relieve) or (not holder and how ~= 'look') then
+  elseif how == 'take over' or (how == 'relieve' and may_relieve()) or (not holder and how ~= 'look') then
     -- Of an empty field nobody is relieved, and yet it has just been taken.
     if redis.call('TYPE', RELIEVED).ok ~= 'hash' then redis.call('DEL', RELIEVED) end
     redis.call('HSET', RELIEVED, holder or '', text(now + relieved_ms))

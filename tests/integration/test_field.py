@@ -152,12 +152,12 @@ def test_what_the_holder_has_prepared_is_not_replaced(store: Store) -> None:
     prepared(store)
     store.tick("new", "relieve")
 
-    of_old = prepared(store, THIRD)
+    another = prepared(store, THIRD)
     forced = store.standby.find(FIRST, NEW.identity(FIRST))
     assert forced is not None
     store.standby.prepare("third", [(forced, "x", f"{NEW.identity(FIRST)}{forced.cursor}")])
 
-    assert not of_old.is_ready
+    assert not another.is_ready
     assert stands_by(store) is not None
     learn(store, NEW, WALK[300:301], FIRST)
     assert store.model(FIRST).rebuilds == 0
